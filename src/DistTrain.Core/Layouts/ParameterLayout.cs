@@ -1,0 +1,80 @@
+using System.Buffers.Binary;
+using System.Security.Cryptography;
+using System.Text;
+
+namespace DistTrain.Core.Layouts;
+
+/// <summary>What a slot of the flat vector holds.</summary>
+public enum SlotKind
+{
+    /// <summary>A trained parameter.</summary>
+    Parameter,
+
+    /// <summary>A parameter that does not ask for a gradient: it is never changed.</summary>
+    Frozen,
+
+    /// <summary>A floating-point buffer, such as running statistics.</summary>
+    Buffer,
+}
+
+/// <summary>One named tensor's place in the flat vector.</summary>
+/// <param name="Name">The name the model gives it.</param>
+/// <param name="Shape">Its dimensions.</param>
+/// <param name="Offset">Its first element in the flat vector.</param>
+/// <param name="Count">Its elements.</param>
+/// <param name="Kind">What it is.</param>
+public sealed record Slot(string Name, IReadOnlyList<long> Shape, long Offset, long Count, SlotKind Kind);
+
+/// <summary>
+/// Where every parameter of the model lies in one flat fp32 vector. Slots follow each other without gaps in ordinal order of their names,
+/// parameters before buffers, so that the layout does not depend on how a model was put together.
+/// </summary>
+public sealed class ParameterLayout
+{
+    /// <summary>Lays tensors out.</summary>
+    /// <param name="tensors">Name, dimensions and kind of each, in any order; names are distinct.</param>
+    public ParameterLayout(IEnumerable<(string Name, IReadOnlyList<long> Shape, SlotKind Kind)> tensors)
+    {
+        var slots = new List<Slot>();
+        foreach (var (name, shape, kind) in tensors
+            .OrderBy(t => t.Kind == SlotKind.Buffer).ThenBy(t => t.Name, StringComparer.Ordinal))
+        {
+            var count = shape.Aggregate(1L, (product, size) => checked(product * size));
+            slots.Add(new Slot(name, shape, Count, count, kind));
+            Count = checked(Count + count);
+        }
+
+        Slots = slots;
+        Tiles = new TileTable(slots);
+        Fingerprint = Describe(slots);
+    }
+
+    /// <summary>The slots by rising offset.</summary>
+    public IReadOnlyList<Slot> Slots { get; }
+
+    /// <summary>Elements of the flat vector.</summary>
+    public long Count { get; }
+
+    /// <summary>The pieces in which norms and hashes are taken.</summary>
+    public TileTable Tiles { get; }
+
+    /// <summary>SHA-256 of names, dimensions, kinds and offsets, in hexadecimal. Equal layouts have equal fingerprints.</summary>
+    public string Fingerprint { get; }
+
+    private static string Describe(List<Slot> slots)
+    {
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        Span<byte> number = stackalloc byte[8];
+        foreach (var slot in slots)
+        {
+            hash.AppendData(Encoding.UTF8.GetBytes(slot.Name));
+            foreach (var value in slot.Shape.Prepend(slot.Shape.Count).Append(slot.Offset).Append((long)slot.Kind))
+            {
+                BinaryPrimitives.WriteInt64LittleEndian(number, value);
+                hash.AppendData(number);
+            }
+        }
+
+        return Convert.ToHexStringLower(hash.GetHashAndReset());
+    }
+}

@@ -1,0 +1,248 @@
+using System.Collections;
+using System.ComponentModel;
+using System.ComponentModel.DataAnnotations;
+using System.Globalization;
+using System.Reflection;
+
+namespace DistTrain.Core.Options;
+
+/// <summary>
+/// Turns a flat table of keys (<c>batch.global</c>) into an options record, and back. Unlike a binder it does not stop at the first mistake: the
+/// user learns of all of them at once, unknown keys included.
+/// </summary>
+public static class OptionsReader
+{
+    /// <summary>Reads a record whose properties are scalars, nested records, maps or <see cref="OptionSection"/>s.</summary>
+    /// <param name="values">Keys with dots, compared without case, and their text.</param>
+    /// <param name="path">What stands before every key in a message, such as <c>model</c>; empty for the whole configuration.</param>
+    /// <returns>The record, with defaults where a key is missing or wrong, and every mistake.</returns>
+    public static (T Options, IReadOnlyList<OptionProblem> Problems) Read<T>(IReadOnlyDictionary<string, string> values, string path = "")
+        where T : new()
+    {
+        var problems = new List<OptionProblem>();
+        var left = new Dictionary<string, string>(values, StringComparer.OrdinalIgnoreCase);
+        var options = (T)Fill(typeof(T), "", path, left, problems);
+        var known = Keys(typeof(T)).Select(k => k.Key).ToList();
+        foreach (var (key, value) in left.OrderBy(k => k.Key, StringComparer.Ordinal))
+        {
+            var near = known.MinBy(k => Distance(k, key));
+            var hint = near is not null && Distance(near, key) <= 3 ? $" (the nearest is {Join(path, near)})" : "";
+            problems.Add(new OptionProblem(Join(path, key), value, "no such key; see disttrain train --help" + hint));
+        }
+
+        return (options, problems);
+    }
+
+    /// <summary>The configuration and every mistake in it, relations between keys included.</summary>
+    public static (RunOptions Options, IReadOnlyList<OptionProblem> Problems) ReadRun(IReadOnlyDictionary<string, string> values)
+    {
+        var (options, problems) = Read<RunOptions>(values);
+        return (options, [.. problems, .. options.Validate().Where(p => problems.All(q => q.Key != p.Key))]);
+    }
+
+    /// <summary>Every key of a record: name with dots, its default as text, its description, and whether it can change the bits of a run.</summary>
+    public static IEnumerable<OptionKey> Keys(Type type) => Keys(type, "", Activator.CreateInstance(type)!, hostOnly: false);
+
+    /// <summary>A record as a flat table, the inverse of <see cref="Read{T}"/>.</summary>
+    public static SortedDictionary<string, string> Write(object options)
+    {
+        var values = new SortedDictionary<string, string>(StringComparer.Ordinal);
+        foreach (var key in Keys(options.GetType(), "", options, hostOnly: false))
+        {
+            foreach (var (name, value) in key.Entries)
+            {
+                values[name] = value;
+            }
+        }
+
+        return values;
+    }
+
+    /// <summary>The lines of a flat table that decide the bits of a run: what two runs have to share to be compared.</summary>
+    /// <remarks>Where the data lie is the host's business: their content has a fingerprint of its own.</remarks>
+    public static IEnumerable<string> IdentityLines(RunOptions options) =>
+        Keys(typeof(RunOptions), "", options, hostOnly: false)
+            .Where(k => !k.HostOnly)
+            .SelectMany(k => k.Entries)
+            .Where(e => !e.Key.Equals("data.path", StringComparison.OrdinalIgnoreCase))
+            .Select(e => $"{e.Key}={e.Value}")
+            .Order(StringComparer.Ordinal);
+
+    private static object Fill(Type type, string prefix, string path, Dictionary<string, string> left, List<OptionProblem> problems)
+    {
+        var options = Activator.CreateInstance(type)!;
+        foreach (var property in Properties(type))
+        {
+            var key = Join(prefix, Camel(property.Name));
+            var kind = property.PropertyType;
+            if (kind == typeof(OptionSection))
+            {
+                property.SetValue(options, new OptionSection(Join(path, key), TakeBelow(key, left)));
+            }
+            else if (kind == typeof(IReadOnlyDictionary<string, TimeSpan>))
+            {
+                var map = new Dictionary<string, TimeSpan>();
+                foreach (var (name, text) in TakeBelow(key, left))
+                {
+                    if (TryParse(typeof(TimeSpan), text, out var value, out var expected))
+                    {
+                        map[name] = (TimeSpan)value!;
+                    }
+                    else
+                    {
+                        problems.Add(new OptionProblem(Join(path, Join(key, name)), text, $"must be {expected}"));
+                    }
+                }
+
+                property.SetValue(options, map);
+            }
+            else if (IsRecord(kind))
+            {
+                property.SetValue(options, Fill(kind, key, path, left, problems));
+            }
+            else if (left.Remove(key, out var text))
+            {
+                if (!TryParse(kind, text, out var value, out var expected))
+                {
+                    problems.Add(new OptionProblem(Join(path, key), text, $"must be {expected}"));
+                }
+                else if (Wrong(property, value) is { } remedy)
+                {
+                    problems.Add(new OptionProblem(Join(path, key), text, remedy));
+                }
+                else
+                {
+                    property.SetValue(options, value);
+                }
+            }
+            else if (property.GetCustomAttribute<RequiredAttribute>() is not null)
+            {
+                problems.Add(OptionProblem.Missing(Join(path, key), $"set it to {property.GetCustomAttribute<DescriptionAttribute>()?.Description}"));
+            }
+        }
+
+        return options;
+    }
+
+    private static Dictionary<string, string> TakeBelow(string key, Dictionary<string, string> left)
+    {
+        var below = left.Where(e => e.Key.StartsWith(key + ".", StringComparison.OrdinalIgnoreCase)).ToList();
+        below.ForEach(e => left.Remove(e.Key));
+        return below.ToDictionary(e => e.Key[(key.Length + 1)..], e => e.Value, StringComparer.OrdinalIgnoreCase);
+    }
+
+    private static string? Wrong(PropertyInfo property, object? value)
+    {
+        foreach (var attribute in property.GetCustomAttributes<ValidationAttribute>())
+        {
+            if (!attribute.IsValid(value))
+            {
+                return attribute switch
+                {
+                    RangeAttribute range => $"must be between {Text(range.Minimum)} and {Text(range.Maximum)}",
+                    AllowedValuesAttribute allowed => $"must be {string.Join(" or ", allowed.Values)}",
+                    RequiredAttribute => "must not be empty",
+                    _ => attribute.FormatErrorMessage(Camel(property.Name)),
+                };
+            }
+        }
+
+        return null;
+    }
+
+    private static IEnumerable<OptionKey> Keys(Type type, string prefix, object options, bool hostOnly)
+    {
+        foreach (var property in Properties(type))
+        {
+            var key = Join(prefix, Camel(property.Name));
+            var host = hostOnly || property.GetCustomAttribute<HostOnlyAttribute>() is not null;
+            var value = property.GetValue(options);
+            var description = property.GetCustomAttribute<DescriptionAttribute>()?.Description ?? "";
+            switch (value)
+            {
+                case OptionSection section:
+                    yield return new OptionKey(key, "", description, host, section.Values.ToDictionary(e => Join(key, e.Key), e => e.Value));
+                    break;
+                case IDictionary map:
+                    var entries = map.Cast<DictionaryEntry>().ToDictionary(e => Join(key, (string)e.Key), e => Text(e.Value));
+                    yield return new OptionKey(key, "", description, host, entries);
+                    break;
+                case not null when IsRecord(property.PropertyType):
+                    foreach (var nested in Keys(property.PropertyType, key, value, host))
+                    {
+                        yield return nested;
+                    }
+
+                    break;
+                default:
+                    var text = Text(value);
+                    yield return new OptionKey(key, text, description, host, value is null ? [] : new() { [key] = text });
+                    break;
+            }
+        }
+    }
+
+    private static bool TryParse(Type type, string text, out object? value, out string expected)
+    {
+        var culture = CultureInfo.InvariantCulture;
+        type = Nullable.GetUnderlyingType(type) ?? type;
+        (value, expected) = type switch
+        {
+            _ when type == typeof(string) => (text, "text"),
+            _ when type == typeof(bool) => (bool.TryParse(text, out var b) ? b : null, "true or false"),
+            _ when type == typeof(int) => (int.TryParse(text, NumberStyles.Integer, culture, out var i) ? (object)i : null, "a whole number"),
+            _ when type == typeof(long) => (long.TryParse(text, NumberStyles.Integer, culture, out var l) ? l : null, "a whole number"),
+            _ when type == typeof(ulong) => (ulong.TryParse(text, NumberStyles.None, culture, out var u) ? u : null, "a whole number, 0 or more"),
+            _ when type == typeof(double) => (double.TryParse(text, NumberStyles.Float, culture, out var d) && double.IsFinite(d) ? d : null, "a number"),
+            _ when type == typeof(TimeSpan) => (Duration.TryParse(text, out var t) ? (object)t : null, "a duration such as 500ms, 2s or 5m"),
+            _ => throw new InvalidOperationException($"Options of type {type} are not supported."),
+        };
+        return value is not null;
+    }
+
+    private static string Text(object? value) => value switch
+    {
+        null => "",
+        bool flag => flag ? "true" : "false",
+        TimeSpan span => Duration.Format(span),
+        double number => number.ToString("R", CultureInfo.InvariantCulture),
+        IFormattable number => number.ToString(null, CultureInfo.InvariantCulture),
+        _ => value.ToString() ?? "",
+    };
+
+    private static IEnumerable<PropertyInfo> Properties(Type type) =>
+        type.GetProperties(BindingFlags.Public | BindingFlags.Instance).Where(p => p.CanWrite);
+
+    private static bool IsRecord(Type type) => type.IsClass && type != typeof(string) && type != typeof(OptionSection);
+
+    private static string Camel(string name) => char.ToLowerInvariant(name[0]) + name[1..];
+
+    private static string Join(string path, string key) => path.Length == 0 ? key : $"{path}.{key}";
+
+    /// <summary>Levenshtein's edit distance.</summary>
+    private static int Distance(string a, string b)
+    {
+        var row = Enumerable.Range(0, b.Length + 1).ToArray();
+        for (var i = 1; i <= a.Length; i++)
+        {
+            var diagonal = row[0];
+            row[0] = i;
+            for (var j = 1; j <= b.Length; j++)
+            {
+                var substituted = diagonal + (char.ToLowerInvariant(a[i - 1]) == char.ToLowerInvariant(b[j - 1]) ? 0 : 1);
+                diagonal = row[j];
+                row[j] = Math.Min(substituted, Math.Min(row[j], row[j - 1]) + 1);
+            }
+        }
+
+        return row[b.Length];
+    }
+}
+
+/// <summary>One key of a configuration.</summary>
+/// <param name="Key">Its name with dots.</param>
+/// <param name="Default">The value it has, as text.</param>
+/// <param name="Description">What it means.</param>
+/// <param name="HostOnly">Whether it cannot change the bits of a run.</param>
+/// <param name="Entries">The lines it contributes to a flat table; several for a section or a map.</param>
+public sealed record OptionKey(string Key, string Default, string Description, bool HostOnly, Dictionary<string, string> Entries);

@@ -1,0 +1,222 @@
+using System.ComponentModel;
+using System.ComponentModel.DataAnnotations;
+using DistTrain.Core.Batches;
+
+namespace DistTrain.Core.Options;
+
+/// <summary>
+/// Everything a run is configured by. One YAML file, environment variables and <c>--set</c> are layered into one flat table of keys, which
+/// <see cref="OptionsReader"/> turns into this record. A key marked <see cref="HostOnlyAttribute"/> may differ between two runs with the same bits.
+/// </summary>
+public sealed record RunOptions
+{
+    [Description("the run's name, also the default name of its folder"), HostOnly]
+    public string Name { get; init; } = "run";
+
+    [Description("what is trained: a built-in task or one your program adds"), Required]
+    public string Task { get; init; } = "";
+
+    [Description("the model: name and whatever the task reads beside it")]
+    public OptionSection Model { get; init; } = OptionSection.Empty;
+
+    [Description("the data: name and whatever the task reads beside it")]
+    public OptionSection Data { get; init; } = OptionSection.Empty;
+
+    [Description("the global batch and how it is cut up")]
+    public BatchOptions Batch { get; init; } = new();
+
+    [Description("the update rule")]
+    public OptimizerOptions Optimizer { get; init; } = new();
+
+    [Description("the learning rate over the run")]
+    public ScheduleOptions Schedule { get; init; } = new();
+
+    [Description("gradient clipping")]
+    public ClipOptions Clip { get; init; } = new();
+
+    [Description("when the run is finished; the first limit reached counts")]
+    public StopOptions Stop { get; init; } = new();
+
+    [Description("seed of initial weights, sampling and dropout")]
+    public ulong Seed { get; init; } = 1;
+
+    [Description("when validation data is evaluated; it always is at the end")]
+    public EvaluateOptions Evaluate { get; init; } = new();
+
+    [Description("when checkpoints are written; one always is at the end"), HostOnly]
+    public CheckpointOptions Checkpoint { get; init; } = new();
+
+    [Description("worker processes of a local launch, and how many the coordinator waits for"), Range(1, 4096), HostOnly]
+    public int Workers { get; init; } = 2;
+
+    [Description("torch threads of one worker; more than one changes the bits"), Range(1, 256)]
+    public int Threads { get; init; } = 1;
+
+    [Description("where workers compute: auto or cpu"), AllowedValues("auto", "cpu"), HostOnly]
+    public string Device { get; init; } = "auto";
+
+    [Description("how soon a silent worker counts as lost; every other time limit follows from it"),
+        Range(typeof(TimeSpan), "00:00:00.2", "00:10:00"), HostOnly]
+    public TimeSpan FailureDetection { get; init; } = TimeSpan.FromSeconds(2);
+
+    [Description("deliberate trouble, for tests and demonstrations")]
+    public DebugOptions Debug { get; init; } = new();
+
+    /// <summary>The geometry that the batch options describe.</summary>
+    public BatchGeometry Geometry => new(Batch.Global, Batch.Micro, Batch.Blocks);
+
+    /// <summary>Relations between keys that no single key can check.</summary>
+    public IEnumerable<OptionProblem> Validate()
+    {
+        if (Model.Name.Length == 0)
+        {
+            yield return OptionProblem.Missing("model.name", "name the model, such as mlp");
+        }
+
+        if (Data.Name.Length == 0)
+        {
+            yield return OptionProblem.Missing("data.name", "name the data, such as digits");
+        }
+
+        if (Stop is { Epochs: 0, Steps: 0, Samples: 0 })
+        {
+            yield return OptionProblem.Missing("stop", "set one of stop.epochs, stop.steps or stop.samples above 0");
+        }
+
+        if (Optimizer is { Nesterov: true, Momentum: 0 })
+        {
+            yield return new OptionProblem("optimizer.nesterov", "true", "needs optimizer.momentum above 0; set one or drop nesterov");
+        }
+
+        if (Schedule is { WarmupEpochs: > 0, WarmupSteps: > 0 } or { WarmupEpochs: > 0, WarmupSamples: > 0 } or { WarmupSteps: > 0, WarmupSamples: > 0 })
+        {
+            yield return new OptionProblem("schedule", "several warm-ups", "keep one of warmupEpochs, warmupSteps and warmupSamples");
+        }
+
+        if (Schedule is { Name: "step", EveryEpochs: 0, EverySteps: 0, EverySamples: 0 })
+        {
+            yield return OptionProblem.Missing("schedule.everyEpochs", "a step schedule needs everyEpochs, everySteps or everySamples");
+        }
+
+        foreach (var rank in Debug.DelayPerMicroBatch.Keys.Where(k => !int.TryParse(k, out var n) || n < 0))
+        {
+            yield return new OptionProblem($"debug.delayPerMicroBatch.{rank}", rank, "must name a worker by its number, from 0");
+        }
+    }
+}
+
+/// <summary>The global batch, the only dial a user has to set, and how it is cut up.</summary>
+public sealed record BatchOptions
+{
+    [Description("samples of one optimizer step over all workers"), Range(1L, 1L << 40)]
+    public long Global { get; init; } = 64;
+
+    [Description("most samples of one forward and backward pass"), Range(1, 1 << 20)]
+    public int Micro { get; init; } = 16;
+
+    [Description("most blocks of a step, the unit in which work is handed out"), Range(1, 1 << 16)]
+    public int Blocks { get; init; } = 64;
+}
+
+/// <summary>The update rule.</summary>
+public sealed record OptimizerOptions
+{
+    [Description("sgd"), AllowedValues("sgd")]
+    public string Name { get; init; } = "sgd";
+
+    [Description("the full learning rate"), Range(0.0, 1e6)]
+    public double LearningRate { get; init; } = 0.05;
+
+    [Description("momentum of SGD"), Range(0.0, 0.99999)]
+    public double Momentum { get; init; } = 0.9;
+
+    [Description("Nesterov's form of momentum")]
+    public bool Nesterov { get; init; }
+
+    [Description("L2 penalty added to the gradient"), Range(0.0, 1e3)]
+    public double WeightDecay { get; init; }
+}
+
+/// <summary>The learning rate over the run. Durations may be given in epochs, steps or samples; inside they are samples.</summary>
+public sealed record ScheduleOptions
+{
+    [Description("constant, step or cosine"), AllowedValues("constant", "step", "cosine")]
+    public string Name { get; init; } = "constant";
+
+    [Description("epochs over which the rate rises linearly"), Range(0.0, 1e6)]
+    public double WarmupEpochs { get; init; }
+
+    [Description("steps over which the rate rises linearly"), Range(0L, 1L << 40)]
+    public long WarmupSteps { get; init; }
+
+    [Description("samples over which the rate rises linearly"), Range(0L, 1L << 50)]
+    public long WarmupSamples { get; init; }
+
+    [Description("epochs between decays of a step schedule"), Range(0.0, 1e6)]
+    public double EveryEpochs { get; init; }
+
+    [Description("steps between decays of a step schedule"), Range(0L, 1L << 40)]
+    public long EverySteps { get; init; }
+
+    [Description("samples between decays of a step schedule"), Range(0L, 1L << 50)]
+    public long EverySamples { get; init; }
+
+    [Description("what each decay of a step schedule multiplies the rate by"), Range(0.0, 1.0)]
+    public double Factor { get; init; } = 0.1;
+
+    [Description("the rate at the end of a cosine"), Range(0.0, 1e6)]
+    public double FinalRate { get; init; }
+}
+
+/// <summary>Gradient clipping.</summary>
+public sealed record ClipOptions
+{
+    [Description("largest norm of the mean gradient over all parameters; 0 clips nothing"), Range(0.0, 1e12)]
+    public double GlobalNorm { get; init; }
+}
+
+/// <summary>When the run is finished. 0 sets no limit.</summary>
+public sealed record StopOptions
+{
+    [Description("passes over the data"), Range(0L, 1L << 40)]
+    public long Epochs { get; init; }
+
+    [Description("optimizer steps"), Range(0L, 1L << 40)]
+    public long Steps { get; init; }
+
+    [Description("samples; the step that reaches them is completed"), Range(0L, 1L << 50)]
+    public long Samples { get; init; }
+}
+
+/// <summary>When validation data is evaluated. 0 means only at the end.</summary>
+public sealed record EvaluateOptions
+{
+    [Description("epochs between evaluations"), Range(0L, 1L << 40)]
+    public long EveryEpochs { get; init; } = 1;
+
+    [Description("steps between evaluations"), Range(0L, 1L << 40)]
+    public long EverySteps { get; init; }
+
+    [Description("samples between evaluations"), Range(0L, 1L << 50)]
+    public long EverySamples { get; init; }
+}
+
+/// <summary>When checkpoints are written.</summary>
+public sealed record CheckpointOptions
+{
+    [Description("steps between checkpoints; 0 writes only the last"), Range(0L, 1L << 40)]
+    public long EverySteps { get; init; }
+
+    [Description("how many checkpoints are kept"), Range(1, 10_000)]
+    public int Keep { get; init; } = 3;
+}
+
+/// <summary>Deliberate trouble.</summary>
+public sealed record DebugOptions
+{
+    [Description("worker number -> pause after every micro-batch, to make a worker slow on purpose"), HostOnly]
+    public IReadOnlyDictionary<string, TimeSpan> DelayPerMicroBatch { get; init; } = new Dictionary<string, TimeSpan>();
+
+    [Description("add each worker's blocks up before they meet the others': breaks the promise of equal bits, to show that the check can fail")]
+    public bool FoldPerWorker { get; init; }
+}

@@ -1,0 +1,36 @@
+using static TorchSharp.torch;
+
+namespace DistTrain.Training.Tasks;
+
+/// <summary>Samples that can be read by number, in any order. Reading the same numbers gives the same bytes in every process.</summary>
+public interface IDataset
+{
+    /// <summary>How many samples; they are numbered from 0.</summary>
+    long Count { get; }
+
+    /// <summary>A hash of the content, in hexadecimal: two workers whose data differ must not train together.</summary>
+    string Fingerprint { get; }
+
+    /// <summary>Reads samples into new tensors.</summary>
+    /// <param name="samples">Numbers 0..Count-1, at least one, in the order of the batch.</param>
+    TensorBatch Load(ReadOnlySpan<long> samples);
+}
+
+/// <summary>The tensors of one micro-batch.</summary>
+/// <param name="inputs">What the model is given; the first dimension is the sample.</param>
+/// <param name="targets">What it should answer; the first dimension is the sample.</param>
+public sealed class TensorBatch(Tensor inputs, Tensor targets) : IDisposable
+{
+    /// <summary>What the model is given; the first dimension is the sample.</summary>
+    public Tensor Inputs => inputs;
+
+    /// <summary>What it should answer; the first dimension is the sample.</summary>
+    public Tensor Targets => targets;
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        inputs.Dispose();
+        targets.Dispose();
+    }
+}

@@ -1,0 +1,58 @@
+using DistTrain.Core.Options;
+
+namespace DistTrain.Training.Tasks;
+
+/// <summary>What a task is created from.</summary>
+/// <param name="Model">The keys of <c>model</c>.</param>
+/// <param name="Data">The keys of <c>data</c>.</param>
+/// <param name="Run">The whole configuration.</param>
+public sealed record TaskContext<TModel, TData>(TModel Model, TData Data, RunOptions Run);
+
+/// <summary>The tasks a program knows, by name.</summary>
+public sealed class TaskCatalog
+{
+    private readonly SortedDictionary<string, TaskDefinition> _tasks = new(StringComparer.Ordinal);
+
+    /// <summary>The names, sorted.</summary>
+    public IReadOnlyCollection<string> Names => _tasks.Keys;
+
+    /// <summary>Adds a task.</summary>
+    /// <typeparam name="TModel">The keys the task knows below <c>model</c>: a record as <see cref="OptionsReader"/> reads it.</typeparam>
+    /// <typeparam name="TData">The keys the task knows below <c>data</c>.</typeparam>
+    /// <param name="name">The value of <c>task</c> that chooses it.</param>
+    /// <param name="create">Creates the task. It throws <see cref="DataException"/> where data are missing or damaged.</param>
+    public TaskCatalog Add<TModel, TData>(string name, Func<TaskContext<TModel, TData>, ITrainingTask> create)
+        where TModel : new()
+        where TData : new()
+    {
+        _tasks.Add(name, new TaskDefinition(
+            run => [.. ReadModel(run).Problems, .. ReadData(run).Problems],
+            run => create(new TaskContext<TModel, TData>(ReadModel(run).Options, ReadData(run).Options, run))));
+        return this;
+
+        static (TModel Options, IReadOnlyList<OptionProblem> Problems) ReadModel(RunOptions run) =>
+            OptionsReader.Read<TModel>(run.Model.Values, run.Model.Path);
+
+        static (TData Options, IReadOnlyList<OptionProblem> Problems) ReadData(RunOptions run) =>
+            OptionsReader.Read<TData>(run.Data.Values, run.Data.Path);
+    }
+
+    /// <summary>Every mistake in the task's own part of a configuration.</summary>
+    public IReadOnlyList<OptionProblem> Check(RunOptions run)
+    {
+        if (run.Task.Length == 0)
+        {
+            return [];
+        }
+
+        return _tasks.TryGetValue(run.Task, out var task)
+            ? task.Check(run)
+            : [new OptionProblem("task", run.Task, $"must be one of {string.Join(", ", Names)}, or a task that your own program adds")];
+    }
+
+    /// <summary>Creates the task of a configuration that <see cref="Check"/> found nothing wrong with.</summary>
+    /// <exception cref="DataException">The data are missing or damaged.</exception>
+    public ITrainingTask Create(RunOptions run) => _tasks[run.Task].Create(run);
+
+    private sealed record TaskDefinition(Func<RunOptions, IReadOnlyList<OptionProblem>> Check, Func<RunOptions, ITrainingTask> Create);
+}
