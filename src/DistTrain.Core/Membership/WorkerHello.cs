@@ -1,0 +1,53 @@
+namespace DistTrain.Core.Membership;
+
+/// <summary>What a worker says of itself at the door.</summary>
+/// <param name="Protocol">The version of the messages it speaks.</param>
+/// <param name="Version">Its program's version.</param>
+/// <param name="Number">Its number where a launcher gave one, else -1.</param>
+/// <param name="Host">The name of its host.</param>
+/// <param name="Process">Its process id.</param>
+/// <param name="Address">Where peers reach it.</param>
+/// <param name="Arithmetic">Processor and library profile, for people to compare.</param>
+/// <param name="ConfigurationFingerprint">Of the identity, where it was given a configuration; else empty.</param>
+public sealed record WorkerHello(
+    int Protocol, string Version, int Number, string Host, int Process, string Address, string Arithmetic, string ConfigurationFingerprint);
+
+/// <summary>What a worker proves before it may take part. Workers of one run agree in all of it.</summary>
+/// <param name="TrainingSamples">Samples of the training data.</param>
+/// <param name="ValidationSamples">Samples of the validation data.</param>
+/// <param name="DataFingerprint">Of the content of both.</param>
+/// <param name="LayoutFingerprint">Of names, shapes and order of the parameters.</param>
+/// <param name="ProbeHash">Of the gradient of a fixed micro-batch at fixed weights.</param>
+/// <param name="WeightsHash">Of the state it holds.</param>
+/// <param name="Metrics">Names of the evaluation's sums.</param>
+public sealed record WorkerPreparation(
+    long TrainingSamples, long ValidationSamples, string DataFingerprint, string LayoutFingerprint, string ProbeHash, string WeightsHash,
+    IReadOnlyList<string> Metrics);
+
+/// <summary>Why a worker is not admitted.</summary>
+public enum RefusalReason
+{
+    /// <summary>It speaks another protocol.</summary>
+    Protocol = 1,
+
+    /// <summary>It is another version of the program.</summary>
+    Version,
+
+    /// <summary>It was given another configuration.</summary>
+    Configuration,
+
+    /// <summary>It reads other data.</summary>
+    Data,
+
+    /// <summary>Its model has other parameters.</summary>
+    Layout,
+
+    /// <summary>Its processor or libraries compute other bits.</summary>
+    Arithmetic,
+
+    /// <summary>Its state differs from the run's.</summary>
+    State,
+
+    /// <summary>The run has all its workers.</summary>
+    Full,
+}

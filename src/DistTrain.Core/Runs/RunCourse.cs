@@ -1,0 +1,153 @@
+using DistTrain.Core.Batches;
+using DistTrain.Core.Options;
+using DistTrain.Core.Sampling;
+using DistTrain.Core.Schedules;
+
+namespace DistTrain.Core.Runs;
+
+/// <summary>Where a run stands: all that is needed to know what comes next.</summary>
+/// <param name="NextOperation">The number of the operation that comes next.</param>
+/// <param name="Steps">Steps handed out.</param>
+/// <param name="Samples">Samples of those steps.</param>
+/// <param name="LastStepSamples">Samples of the last of those steps.</param>
+/// <param name="Cursor">The next position in the data.</param>
+/// <param name="EvaluatedStep">The step after which was last evaluated; 0 for none.</param>
+public sealed record CoursePosition(
+    ulong NextOperation, long Steps, long Samples, long LastStepSamples, EpochCursor Cursor, long EvaluatedStep)
+{
+    /// <summary>Before the first step.</summary>
+    public static CoursePosition Start { get; } = new(1, 0, 0, 0, default, 0);
+}
+
+/// <summary>
+/// The sequence of a run's operations, a pure function of its configuration and the sizes of its data: which samples each step takes, its
+/// learning rate, and where evaluations and checkpoints fall.
+/// </summary>
+public sealed class RunCourse
+{
+    private readonly RunOptions _options;
+    private readonly long _validationSamples;
+    private readonly LearningRateSchedule _schedule;
+
+    /// <summary>The course of a run.</summary>
+    /// <param name="options">The configuration, valid.</param>
+    /// <param name="trainingSamples">Samples in the training data, at least 1.</param>
+    /// <param name="validationSamples">Samples in the validation data; 0 for none, then nothing is evaluated.</param>
+    public RunCourse(RunOptions options, long trainingSamples, long validationSamples)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(trainingSamples, 1);
+        _options = options;
+        _validationSamples = validationSamples;
+        TrainingSamples = trainingSamples;
+        StepsPerEpoch = (trainingSamples - 1) / options.Batch.Global + 1;
+        TotalSteps = new[]
+        {
+            options.Stop.Epochs == 0 ? long.MaxValue : checked(options.Stop.Epochs * StepsPerEpoch),
+            options.Stop.Steps == 0 ? long.MaxValue : options.Stop.Steps,
+            options.Stop.Samples == 0 ? long.MaxValue : StepsToReach(options.Stop.Samples),
+        }.Min();
+        TotalSamples = SamplesAfter(TotalSteps);
+        _schedule = Schedule(options);
+    }
+
+    /// <summary>Samples of one epoch.</summary>
+    public long TrainingSamples { get; }
+
+    /// <summary>Steps of one epoch; the last may hold fewer samples.</summary>
+    public long StepsPerEpoch { get; }
+
+    /// <summary>Steps of the whole run.</summary>
+    public long TotalSteps { get; }
+
+    /// <summary>Samples of the whole run.</summary>
+    public long TotalSamples { get; }
+
+    /// <summary>The numbers of blocks that occur: of a full step, of an epoch's last step, and of an evaluation.</summary>
+    public IReadOnlyList<int> BlockCounts
+    {
+        get
+        {
+            var rest = TrainingSamples % _options.Batch.Global;
+            return [.. new[] { Math.Min(_options.Batch.Global, TrainingSamples), rest, _validationSamples }
+                .Where(n => n > 0)
+                .Select(n => new BatchPlan(n, _options.Geometry).Blocks)
+                .Distinct()];
+        }
+    }
+
+    /// <summary>What comes next, and where the run stands after it; null when the run is finished.</summary>
+    public (Operation Operation, CoursePosition Next)? Next(CoursePosition at)
+    {
+        if (Peek(at) is not var (operation, next))
+        {
+            return null;
+        }
+
+        return (operation with { IsLast = Peek(next) is null }, next);
+    }
+
+    /// <summary>The learning rate of a step that follows <paramref name="samplesBefore"/> samples.</summary>
+    public double RateOf(long samplesBefore, long samples) => _schedule.RateOf(samplesBefore, samples);
+
+    private (Operation Operation, CoursePosition Next)? Peek(CoursePosition at)
+    {
+        if (EvaluationIsDue(at))
+        {
+            var all = new SampleRange(at.Cursor.Epoch, 0, _validationSamples);
+            return (new Operation(at.NextOperation, OperationKind.Evaluate, at.Steps, all, _options.Geometry, 0, false, false),
+                at with { NextOperation = at.NextOperation + 1, EvaluatedStep = at.Steps });
+        }
+
+        if (at.Steps >= TotalSteps)
+        {
+            return null;
+        }
+
+        var (taken, cursor) = at.Cursor.Take(TrainingSamples, _options.Batch.Global);
+        var step = at.Steps + 1;
+        var every = _options.Checkpoint.EverySteps;
+        var operation = new Operation(
+            at.NextOperation, OperationKind.Train, step, taken, _options.Geometry, RateOf(at.Samples, taken.Count),
+            WritesCheckpoint: step == TotalSteps || (every > 0 && step % every == 0), IsLast: false);
+        return (operation, new CoursePosition(at.NextOperation + 1, step, at.Samples + taken.Count, taken.Count, cursor, at.EvaluatedStep));
+    }
+
+    private bool EvaluationIsDue(CoursePosition at)
+    {
+        if (at.Steps == 0 || at.EvaluatedStep == at.Steps || _validationSamples == 0)
+        {
+            return false;
+        }
+
+        var (epochs, steps, samples) = (_options.Evaluate.EveryEpochs, _options.Evaluate.EverySteps, _options.Evaluate.EverySamples);
+        return at.Steps >= TotalSteps
+            || (epochs > 0 && at.Cursor.Position == 0 && at.Cursor.Epoch % epochs == 0)
+            || (steps > 0 && at.Steps % steps == 0)
+            || (samples > 0 && at.Samples / samples > (at.Samples - at.LastStepSamples) / samples);
+    }
+
+    private LearningRateSchedule Schedule(RunOptions options)
+    {
+        var (schedule, batch) = (options.Schedule, options.Batch.Global);
+        return new LearningRateSchedule(
+            Enum.Parse<ScheduleShape>(schedule.Name, ignoreCase: true),
+            options.Optimizer.LearningRate,
+            WarmupSamples: Samples(schedule.WarmupEpochs, schedule.WarmupSteps, schedule.WarmupSamples),
+            TotalSamples,
+            StepSamples: Samples(schedule.EveryEpochs, schedule.EverySteps, schedule.EverySamples),
+            schedule.Factor,
+            schedule.FinalRate);
+
+        long Samples(double epochs, long steps, long samples) =>
+            epochs > 0 ? (long)Math.Round(epochs * TrainingSamples)
+            : steps > 0 ? SamplesAfter(steps)
+            : samples;
+    }
+
+    private long SamplesAfter(long steps) => steps == long.MaxValue
+        ? long.MaxValue
+        : checked((steps / StepsPerEpoch * TrainingSamples) + Math.Min(steps % StepsPerEpoch * _options.Batch.Global, TrainingSamples));
+
+    private long StepsToReach(long samples) =>
+        (samples / TrainingSamples * StepsPerEpoch) + ((samples % TrainingSamples) + _options.Batch.Global - 1) / _options.Batch.Global;
+}

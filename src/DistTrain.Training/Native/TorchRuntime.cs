@@ -1,0 +1,32 @@
+using System.Runtime.InteropServices;
+using TorchSharp;
+
+namespace DistTrain.Training.Native;
+
+/// <summary>Loads libtorch once per process and says in one sentence what is missing where it cannot.</summary>
+public static class TorchRuntime
+{
+    /// <summary>Loads libtorch.</summary>
+    /// <param name="threads">Intra-op threads of this process. Part of a run's identity: another number adds in another order.</param>
+    /// <exception cref="PlatformNotSupportedException">libtorch is not there or does not load.</exception>
+    public static void Load(int threads)
+    {
+        try
+        {
+            torch.InitializeDeviceType(DeviceType.CPU);
+            torch.set_num_threads(threads);
+        }
+        catch (Exception e) when (e is NotSupportedException or DllNotFoundException or TypeInitializationException or BadImageFormatException)
+        {
+            throw new PlatformNotSupportedException(
+                RuntimeInformation.IsOSPlatform(OSPlatform.Linux) && RuntimeInformation.ProcessArchitecture == Architecture.X64
+                    ? $"libtorch does not load from {AppContext.BaseDirectory}: build again, and see that glibc is 2.34 or newer. ({e.GetBaseException().Message})"
+                    : $"libtorch is packaged for linux-x64 only, this is {RuntimeInformation.RuntimeIdentifier}: add the libtorch-cpu package of this platform.", e);
+        }
+    }
+
+    /// <summary>Processor and library profile in words, for people who compare two hosts.</summary>
+    public static string Arithmetic =>
+        $"{RuntimeInformation.RuntimeIdentifier} libtorch {torch.__version__} threads {torch.get_num_threads()} "
+        + $"isa {Environment.GetEnvironmentVariable("ATEN_CPU_CAPABILITY") ?? "default"}";
+}

@@ -1,0 +1,231 @@
+using System.IO.Hashing;
+using System.Runtime.InteropServices;
+using DistTrain.Core.Batches;
+using DistTrain.Core.Layouts;
+using DistTrain.Core.Numerics;
+using DistTrain.Core.Options;
+using DistTrain.Core.Reduction;
+using DistTrain.Core.Runs;
+using DistTrain.Core.Sampling;
+using DistTrain.Training.Native;
+using DistTrain.Training.Optimizers;
+using DistTrain.Training.Tasks;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace DistTrain.Training.Replicas;
+
+/// <summary>What became of a reduced step.</summary>
+/// <param name="Skipped">Whether the weights were left as they were, because the step had no weight or a gradient was not finite.</param>
+/// <param name="GradientNorm">Norm of the mean gradient before clipping.</param>
+public readonly record struct AppliedStep(bool Skipped, double GradientNorm);
+
+/// <summary>
+/// One worker's copy of the training state, and the arithmetic on it: gradients of blocks, and the update. No method depends on the worker's rank
+/// or on how many there are.
+/// </summary>
+/// <remarks>Create and use it on one thread: torch's scopes and its grad mode belong to threads.</remarks>
+public sealed class Replica : IDisposable
+{
+    /// <summary>
+    /// torch's generator belongs to the process: where several replicas share one, as in tests, seeding and forward pass must not interleave.
+    /// </summary>
+    private static readonly Lock Generator = new();
+
+    private readonly ITrainingTask _task;
+    private readonly RunOptions _options;
+    private readonly FlatModel _model;
+    private readonly IFlatOptimizer _optimizer;
+    private readonly WeightsHash _hash;
+
+    /// <summary>Builds the model and lays it out.</summary>
+    /// <param name="task">The task; disposed by the caller.</param>
+    /// <param name="options">The run's configuration.</param>
+    public Replica(ITrainingTask task, RunOptions options)
+    {
+        _task = task;
+        _options = options;
+        lock (Generator)
+        {
+            manual_seed(Hash64.InitialSeed(options.Seed)).Dispose();
+            _model = new FlatModel(task.BuildModel());
+        }
+
+        _optimizer = FlatOptimizers.Create(options.Optimizer, Layout.Count);
+        _hash = new WeightsHash(Layout.Tiles);
+        _hash.TakeAll(_model.Weights);
+    }
+
+    /// <summary>Where every parameter lies.</summary>
+    public ParameterLayout Layout => _model.Layout;
+
+    /// <summary>Hash of the weights as they are.</summary>
+    public string WeightsHash => _hash.Text;
+
+    /// <summary>The vectors of the state by name: the weights as <c>model</c>, then the optimizer's.</summary>
+    public IReadOnlyList<(string Name, NativeVector Vector)> State => [("model", _model.Weights), .. _optimizer.State];
+
+    /// <summary>Allocates the memory of one node.</summary>
+    public NodeBuffer CreateNode() => _model.CreateNode();
+
+    /// <summary>Allocates a node that holds a header only.</summary>
+    public static NodeBuffer CreateEmptyNode() => new(new NativeVector(0), []);
+
+    /// <summary>To be called after the vectors of <see cref="State"/> were written from outside.</summary>
+    public void StateWasReplaced() => _hash.TakeAll(_model.Weights);
+
+    /// <summary>Sums the gradients of one block's micro-batches, or the metrics where the operation evaluates.</summary>
+    /// <param name="operation">The operation.</param>
+    /// <param name="block">0..K-1.</param>
+    /// <param name="node">Where to sum; whatever it held is forgotten.</param>
+    /// <param name="afterMicroBatch">Called after every micro-batch.</param>
+    public void Accumulate(Operation operation, int block, NodeBuffer node, Action afterMicroBatch)
+    {
+        var (batches, training) = (operation.Batches, operation.Kind == OperationKind.Train);
+        var (lossSum, weightSum) = (0.0, 0L);
+        var metrics = new double[training ? 0 : _task.Metrics.Count];
+        if (training)
+        {
+            node.Values.Clear();
+            _model.BindGradients(node);
+        }
+
+        var microBatches = batches.Block(block);
+        for (var index = microBatches.First; index < microBatches.End; index++)
+        {
+            using var scope = NewDisposeScope();
+            using var batch = Load(operation, batches.MicroBatch(index));
+            var (loss, weight) = training ? Train(operation.Step, index, batch) : Evaluate(batch, metrics);
+            lossSum += loss;
+            weightSum = checked(weightSum + weight);
+            afterMicroBatch();
+        }
+
+        node.Header = new NodeHeader(lossSum, weightSum, metrics);
+    }
+
+    /// <summary>Updates the weights from a whole reduced step: all of them, or none.</summary>
+    /// <param name="reduced">Sums of gradients.</param>
+    /// <param name="header">The root's header.</param>
+    /// <param name="tileSquares">Sum of squares of every tile of <paramref name="reduced"/>.</param>
+    /// <param name="learningRate">The step's rate.</param>
+    public AppliedStep Apply(NativeVector reduced, NodeHeader header, ReadOnlySpan<double> tileSquares, double learningRate)
+    {
+        var squares = 0.0;
+        foreach (var square in tileSquares)
+        {
+            squares += square;
+        }
+
+        if (header.Weight == 0 || !double.IsFinite(squares))
+        {
+            return new AppliedStep(Skipped: true, squares);
+        }
+
+        var norm = Math.Sqrt(squares) / header.Weight;
+        var scale = new GradientScale(header.Weight, ClipFactor(norm));
+        var (tiles, tile) = (Layout.Tiles, 0);
+        foreach (var slot in Layout.Slots)
+        {
+            for (var end = slot.Offset + slot.Count; tile < tiles.Count && tiles.Start(tile) < end; tile++)
+            {
+                var weights = _model.Weights.Span(tiles.Start(tile), tiles.Length(tile));
+                if (slot.Kind == SlotKind.Parameter)
+                {
+                    _optimizer.Update(
+                        tiles.Start(tile), weights, reduced.Span(tiles.Start(tile), tiles.Length(tile)), scale, (float)learningRate);
+                }
+
+                _hash.Take(tile, weights);
+            }
+        }
+
+        _hash.Complete();
+        return new AppliedStep(Skipped: false, norm);
+    }
+
+    /// <summary>
+    /// A hash of the gradient of the first micro-batch at weights that are made up from nothing but their index: hosts that compute the same bits
+    /// agree in it, whatever state the run is in. The weights are as before afterwards.
+    /// </summary>
+    public string Probe()
+    {
+        using var saved = new NativeVector(Layout.Count);
+        saved.CopyFrom(_model.Weights);
+        for (var i = 0L; i < Layout.Count; i++)
+        {
+            // Uniform in [-0.05, 0.05): large enough to pass every layer, small enough to saturate none.
+            _model.Weights.Span(i, 1)[0] = ((Hash64.Mix((ulong)i + 1) >> 40) * (1f / (1 << 24)) - 0.5f) * 0.1f;
+        }
+
+        using var node = CreateNode();
+        var samples = Math.Min(_options.Batch.Micro, _task.Training.Count);
+        var geometry = new BatchGeometry(samples, _options.Batch.Micro, 1);
+        Accumulate(new Operation(0, OperationKind.Train, 0, new SampleRange(0, 0, samples), geometry, 0, false, false), 0, node, () => { });
+        _model.Weights.CopyFrom(saved);
+
+        var hash = new XxHash128();
+        for (var tile = 0; tile < Layout.Tiles.Count; tile++)
+        {
+            hash.Append(MemoryMarshal.AsBytes(node.Values.Span(Layout.Tiles.Start(tile), Layout.Tiles.Length(tile))));
+        }
+
+        return Convert.ToHexStringLower(hash.GetCurrentHash());
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _model.Dispose();
+        _optimizer.Dispose();
+    }
+
+    /// <summary>As torch.nn.utils.clip_grad_norm_ documents: the factor that brings the norm down to the limit, at most 1.</summary>
+    private float ClipFactor(double norm) =>
+        _options.Clip.GlobalNorm == 0 ? 1 : (float)Math.Min(1, _options.Clip.GlobalNorm / (norm + 1e-6));
+
+    private (double Loss, long Weight) Train(long step, long microBatch, TensorBatch batch)
+    {
+        _model.Module.train();
+        LossSum loss;
+        lock (Generator)
+        {
+            manual_seed(Hash64.ForwardSeed(_options.Seed, step, microBatch)).Dispose();
+            loss = _task.Loss(_model.Module, batch);
+        }
+
+        loss.Sum.backward();
+        return (loss.Sum.ToDouble(), loss.Weight);
+    }
+
+    private (double Loss, long Weight) Evaluate(TensorBatch batch, Span<double> metrics)
+    {
+        _model.Module.eval();
+        using var noGradient = no_grad();
+        var loss = _task.Evaluate(_model.Module, batch, metrics);
+        return (loss.Sum.ToDouble(), loss.Weight);
+    }
+
+    private TensorBatch Load(Operation operation, IndexRange range)
+    {
+        var numbers = new long[range.Count];
+        var first = operation.Samples.First + range.First;
+        if (operation.Kind == OperationKind.Evaluate)
+        {
+            for (var i = 0; i < numbers.Length; i++)
+            {
+                numbers[i] = first + i;
+            }
+
+            return _task.Validation.Load(numbers);
+        }
+
+        var shuffle = new KeyedPermutation(Hash64.EpochKey(_options.Seed, operation.Samples.Epoch), _task.Training.Count);
+        for (var i = 0; i < numbers.Length; i++)
+        {
+            numbers[i] = shuffle[first + i];
+        }
+
+        return _task.Training.Load(numbers);
+    }
+}
