@@ -1,5 +1,12 @@
+using System.Buffers.Binary;
+using System.Net;
+using System.Security.Cryptography;
 using DistTrain.Core;
 using DistTrain.Core.Options;
+using DistTrain.Protocol.Hosting;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
 
 namespace DistTrain.Coordinator;
 
@@ -8,6 +15,9 @@ public sealed record CoordinatorSettings
 {
     /// <summary>The run's configuration, valid.</summary>
     public required RunOptions Options { get; init; }
+
+    /// <summary>The configuration as text, for <c>config.yaml</c>.</summary>
+    public string ConfigurationText { get; init; } = "";
 
     /// <summary>The run's folder: new, or empty.</summary>
     public required string Folder { get; init; }
@@ -22,7 +32,42 @@ public sealed record CoordinatorSettings
 /// <summary>Runs a coordinator from start to end.</summary>
 public static class CoordinatorHost
 {
+    private static readonly TimeSpan LastWords = TimeSpan.FromSeconds(2);
+
     /// <summary>Returns when the run is finished, has failed, or is cancelled.</summary>
-    public static Task<RunOutcome> RunAsync(CoordinatorSettings settings, TimeProvider time, CancellationToken cancellation) =>
-        throw new NotSupportedException();
+    public static async Task<RunOutcome> RunAsync(CoordinatorSettings settings, TimeProvider time, CancellationToken cancellation)
+    {
+        try
+        {
+            var checkpoints = new CheckpointStore(Path.Combine(settings.Folder, "checkpoints"), settings.Options.Checkpoint.Keep);
+            var run = BinaryPrimitives.ReadUInt64LittleEndian(RandomNumberGenerator.GetBytes(sizeof(ulong)));
+            RunFolder? folder = null;
+            await using var server = GrpcListener.Create(settings.Listen, services => services
+                .AddSingleton(provider => new CoordinatorLoop(
+                    settings.Options, run, folder!, checkpoints, time, provider.GetRequiredService<ILogger<CoordinatorLoop>>()))
+                .AddSingleton<CoordinatorService>());
+            server.MapGrpcService<CoordinatorService>();
+            var bound = await GrpcListener.StartAsync(server, settings.Listen, cancellation);
+            using (folder = new RunFolder(settings.Folder, settings.ConfigurationText, time))
+            {
+                var loop = server.Services.GetRequiredService<CoordinatorLoop>();
+                var reached = bound.Address.Equals(IPAddress.Any) || bound.Address.Equals(IPAddress.IPv6Any) ? Dns.GetHostName() : bound.Address.ToString();
+                settings.OnListening(new UriBuilder(Uri.UriSchemeHttp, reached, bound.Port).Uri.ToString().TrimEnd('/'));
+                var outcome = await loop.RunAsync(cancellation);
+
+                // Dismissals and the end of the watchers' streams are on their way; the server waits for them, not for ever.
+                using var deadline = new CancellationTokenSource(LastWords, time);
+                await server.StopAsync(deadline.Token);
+                return outcome;
+            }
+        }
+        catch (AddressException e)
+        {
+            return new RunOutcome(false, e.Message);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return new RunOutcome(false, $"The run's folder {settings.Folder} cannot be written: {e.Message}");
+        }
+    }
 }

@@ -1,6 +1,15 @@
+using System.Net;
+using System.Net.Sockets;
 using DistTrain.Core;
+using DistTrain.Core.Membership;
 using DistTrain.Core.Options;
+using DistTrain.Protocol;
+using DistTrain.Protocol.Hosting;
 using DistTrain.Training.Tasks;
+using DistTrain.Worker.Exchange;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
 
 namespace DistTrain.Worker;
 
@@ -25,6 +34,9 @@ public sealed record WorkerSettings
     /// <summary>Where this host keeps the data; null for what the configuration says.</summary>
     public string? DataPath { get; init; }
 
+    /// <summary>How long the coordinator may be out of reach at the start.</summary>
+    public TimeSpan Patience { get; init; } = TimeSpan.FromSeconds(30);
+
     /// <summary>The tasks this program knows.</summary>
     public required TaskCatalog Tasks { get; init; }
 }
@@ -33,6 +45,97 @@ public sealed record WorkerSettings
 public static class WorkerHost
 {
     /// <summary>Returns when the coordinator dismisses the worker, when it has failed, or when it is cancelled.</summary>
-    public static Task<RunOutcome> RunAsync(WorkerSettings settings, TimeProvider time, CancellationToken cancellation) =>
-        throw new NotSupportedException();
+    public static async Task<RunOutcome> RunAsync(WorkerSettings settings, TimeProvider time, CancellationToken cancellation)
+    {
+        try
+        {
+            var groups = new PeerGroupDirectory(time, settings.Patience);
+            await using var server = GrpcListener.Create(settings.Listen, services => services.AddSingleton(new PeerService(groups)));
+            server.MapGrpcService<PeerService>();
+            var bound = await GrpcListener.StartAsync(server, settings.Listen, cancellation);
+            using var channel = GrpcDialer.Open(settings.Coordinator, settings.Patience);
+            var hello = new WorkerHello(
+                RunMachine.Protocol, ProgramIdentity.Version, settings.Number, Dns.GetHostName(), Environment.ProcessId,
+                Advertised(settings, bound), Arithmetic.Describe(), settings.Options is null ? "" : ProgramIdentity.Fingerprint(settings.Options));
+            await using var session = await CoordinatorSession.JoinAsync(
+                settings.Coordinator, channel, hello, settings.Patience, time, cancellation);
+            await using var leave = cancellation.Register(() => session.Send(new Protocol.V1.WorkerMessage
+            {
+                Leave = new Protocol.V1.Leave { Sentence = "it was asked to end" },
+            }));
+            return await TakePartAsync(session, settings, groups, time, server.Services.GetRequiredService<ILogger<WorkerLoop>>());
+        }
+        catch (Exception e) when (e is WorkerException or AddressException or DataException or PlatformNotSupportedException)
+        {
+            return new RunOutcome(false, e.Message);
+        }
+        catch (OperationCanceledException) when (cancellation.IsCancellationRequested)
+        {
+            return new RunOutcome(false, "The worker was asked to end.");
+        }
+    }
+
+    private static async Task<RunOutcome> TakePartAsync(
+        CoordinatorSession session, WorkerSettings settings, PeerGroupDirectory groups, TimeProvider time, ILogger logger)
+    {
+        try
+        {
+            var values = new Dictionary<string, string>(session.Welcome.Configuration, StringComparer.OrdinalIgnoreCase);
+            if (settings.DataPath is not null)
+            {
+                values["data.path"] = settings.DataPath;
+            }
+
+            var (options, problems) = OptionsReader.ReadRun(values);
+            problems = [.. problems, .. settings.Tasks.Check(options)];
+            if (problems.Count > 0)
+            {
+                throw new WorkerException($"This worker cannot carry out the run's configuration: {string.Join(" ", problems)}");
+            }
+
+            using var task = settings.Tasks.Create(options);
+            await using var loop = new WorkerLoop(session, task, options, settings.Number, groups, time, logger);
+            return await loop.RunAsync();
+        }
+        catch (Exception e) when (e is WorkerException or DataException)
+        {
+            session.Send(new Protocol.V1.WorkerMessage { Fault = new Protocol.V1.Fault { Sentence = e.Message } });
+            throw;
+        }
+    }
+
+    private static string Advertised(WorkerSettings settings, IPEndPoint bound)
+    {
+        if (settings.Advertise is { } given)
+        {
+            var text = given.Contains("://", StringComparison.Ordinal) ? given : $"http://{given}";
+            if (!Uri.TryCreate(text, UriKind.Absolute, out var uri) || uri.Scheme != Uri.UriSchemeHttp)
+            {
+                throw new WorkerException($"'{given}' is no address for peers: give --advertise a host, or a host and port.");
+            }
+
+            return new UriBuilder(uri) { Port = given.Contains($":{uri.Port}", StringComparison.Ordinal) ? uri.Port : bound.Port }.Uri.ToString();
+        }
+
+        var address = bound.Address.Equals(IPAddress.Any) || bound.Address.Equals(IPAddress.IPv6Any)
+            ? RouteTo(settings.Coordinator)
+            : bound.Address;
+        return new UriBuilder(Uri.UriSchemeHttp, address.ToString(), bound.Port).Uri.ToString();
+    }
+
+    /// <summary>The own address on the route to a host. Connecting a datagram socket asks the routing table and sends nothing.</summary>
+    private static IPAddress RouteTo(Uri host)
+    {
+        try
+        {
+            using var socket = new Socket(SocketType.Dgram, ProtocolType.Udp);
+            socket.Connect(host.DnsSafeHost, host.Port);
+            var local = ((IPEndPoint)socket.LocalEndPoint!).Address;
+            return local.IsIPv4MappedToIPv6 ? local.MapToIPv4() : local;
+        }
+        catch (SocketException e)
+        {
+            throw new WorkerException($"There is no route to {host.Host}: see that the coordinator's address is right. ({e.Message})", e);
+        }
+    }
 }

@@ -24,9 +24,4 @@ public static class TorchRuntime
                     : $"libtorch is packaged for linux-x64 only, this is {RuntimeInformation.RuntimeIdentifier}: add the libtorch-cpu package of this platform.", e);
         }
     }
-
-    /// <summary>Processor and library profile in words, for people who compare two hosts.</summary>
-    public static string Arithmetic =>
-        $"{RuntimeInformation.RuntimeIdentifier} libtorch {torch.__version__} threads {torch.get_num_threads()} "
-        + $"isa {Environment.GetEnvironmentVariable("ATEN_CPU_CAPABILITY") ?? "default"}";
 }

@@ -21,6 +21,14 @@ public sealed class NodeBuffer : IDisposable
 
     internal Tensor[] Gradients { get; }
 
+    /// <summary>Makes it the sum of no samples.</summary>
+    /// <param name="metrics">How many metric sums the header has.</param>
+    public void SetZero(int metrics)
+    {
+        Values.Clear();
+        Header = new NodeHeader(0, 0, new double[metrics]);
+    }
+
     /// <summary>left += right; <paramref name="right"/> keeps its values and may be used again.</summary>
     public static NodeBuffer Add(NodeBuffer left, NodeBuffer right)
     {

@@ -65,6 +65,9 @@ public sealed class Replica : IDisposable
     /// <summary>The vectors of the state by name: the weights as <c>model</c>, then the optimizer's.</summary>
     public IReadOnlyList<(string Name, NativeVector Vector)> State => [("model", _model.Weights), .. _optimizer.State];
 
+    /// <summary>How many metrics an evaluation sums.</summary>
+    public int MetricCount => _task.Metrics.Count;
+
     /// <summary>Allocates the memory of one node.</summary>
     public NodeBuffer CreateNode() => _model.CreateNode();
 

@@ -1,0 +1,139 @@
+using DistTrain.Protocol;
+using DistTrain.Protocol.V1;
+using Grpc.Core;
+using RunEvent = DistTrain.Core.Membership.RunEvent;
+
+namespace DistTrain.Coordinator;
+
+/// <summary>Translation only: what arrives becomes an event of the loop, what the loop decides goes out.</summary>
+/// <remarks>
+/// InvalidArgument: a bug in the caller. FailedPrecondition: another run or term, or a caller that was not let in; it must join anew.
+/// NotFound: no such checkpoint.
+/// </remarks>
+internal sealed class CoordinatorService(CoordinatorLoop loop) : Protocol.V1.Coordinator.CoordinatorBase
+{
+    /// <inheritdoc/>
+    public override async Task Attend(
+        IAsyncStreamReader<WorkerMessage> requests, IServerStreamWriter<CoordinatorMessage> responses, ServerCallContext context)
+    {
+        if (!await requests.MoveNext(context.CancellationToken) || requests.Current.Hello is not { } hello)
+        {
+            throw new RpcException(new Status(StatusCode.InvalidArgument, "A worker's first message is its hello."));
+        }
+
+        var connection = loop.Connect();
+        connection.Address = hello.Address;
+        loop.Post(new RunEvent.Arrived(connection.Worker, Wire.FromWire(hello)));
+        var receiving = ReceiveAsync(connection.Worker, requests, context.CancellationToken);
+        try
+        {
+            await foreach (var message in connection.Messages.ReadAllAsync(context.CancellationToken))
+            {
+                await responses.WriteAsync(message, context.CancellationToken);
+            }
+        }
+        catch (Exception e) when (e is OperationCanceledException or IOException or InvalidOperationException)
+        {
+            loop.Post(new RunEvent.Gone(connection.Worker, "its connection broke"));
+        }
+        finally
+        {
+            loop.Disconnect(connection);
+        }
+
+        _ = receiving;
+    }
+
+    /// <inheritdoc/>
+    public override async Task<PutCheckpointReply> PutCheckpoint(IAsyncStreamReader<CheckpointChunk> requests, ServerCallContext context)
+    {
+        var checkpoint = await loop.Checkpoints.ReceiveAsync(
+            new AdmittedChunks(requests, loop), header => loop.Manifest(header.Step), context.CancellationToken);
+        loop.Post(new RunEvent.CheckpointPublished(checkpoint.Header.Step));
+        return new PutCheckpointReply();
+    }
+
+    /// <inheritdoc/>
+    public override async Task GetCheckpoint(
+        GetCheckpointRequest request, IServerStreamWriter<CheckpointChunk> responses, ServerCallContext context)
+    {
+        Admit(loop, request.Run, request.Term, request.Worker);
+        await loop.Checkpoints.SendAsync(request.Step, responses, context.CancellationToken);
+    }
+
+    /// <inheritdoc/>
+    public override async Task Watch(
+        WatchRequest request, IServerStreamWriter<Protocol.V1.RunEvent> responses, ServerCallContext context)
+    {
+        await foreach (var happened in loop.Watchers.WatchAsync(context.CancellationToken))
+        {
+            await responses.WriteAsync(happened, context.CancellationToken);
+        }
+    }
+
+    private static void Admit(CoordinatorLoop loop, ulong run, ulong term, int worker)
+    {
+        if (run != loop.Run || term != loop.Term)
+        {
+            throw new RpcException(new Status(
+                StatusCode.FailedPrecondition, $"This is run {loop.Run:x16}, term {loop.Term}, not run {run:x16}, term {term}."));
+        }
+
+        if (!loop.IsAdmitted(worker))
+        {
+            throw new RpcException(new Status(StatusCode.FailedPrecondition, $"Worker {worker} has not joined this run."));
+        }
+    }
+
+    private async Task ReceiveAsync(int worker, IAsyncStreamReader<WorkerMessage> requests, CancellationToken cancellation)
+    {
+        try
+        {
+            while (await requests.MoveNext(cancellation))
+            {
+                var message = requests.Current;
+                if (message.Run != loop.Run || message.Term != loop.Term)
+                {
+                    loop.Post(new RunEvent.Gone(worker, $"it speaks of run {message.Run:x16}, term {message.Term}"));
+                    return;
+                }
+
+                loop.Post(ToEvent(worker, message));
+            }
+
+            loop.Post(new RunEvent.Gone(worker, "it ended its connection"));
+        }
+        catch (Exception e) when (e is OperationCanceledException or IOException or RpcException or InvalidOperationException)
+        {
+            loop.Post(new RunEvent.Gone(worker, "its connection broke"));
+        }
+    }
+
+    private static RunEvent ToEvent(int worker, WorkerMessage message) => message.BodyCase switch
+    {
+        WorkerMessage.BodyOneofCase.Prepared => new RunEvent.Prepared(worker, Wire.FromWire(message.Prepared)),
+        WorkerMessage.BodyOneofCase.Linked => new RunEvent.Linked(worker, message.Linked.Generation),
+        WorkerMessage.BodyOneofCase.Heartbeat => new RunEvent.Heard(worker),
+        WorkerMessage.BodyOneofCase.Report => new RunEvent.Reported(worker, Wire.FromWire(message.Report)),
+        WorkerMessage.BodyOneofCase.Fault => new RunEvent.Faulted(worker, message.Fault.Sentence),
+        WorkerMessage.BodyOneofCase.Leave => new RunEvent.Gone(worker, message.Leave.Sentence),
+        _ => new RunEvent.Gone(worker, $"it sent {message.BodyCase}, which has no place in a run"),
+    };
+
+    /// <summary>Lets only chunks of admitted workers of this run through.</summary>
+    private sealed class AdmittedChunks(IAsyncStreamReader<CheckpointChunk> inner, CoordinatorLoop loop) : IAsyncStreamReader<CheckpointChunk>
+    {
+        public CheckpointChunk Current => inner.Current;
+
+        public async Task<bool> MoveNext(CancellationToken cancellationToken)
+        {
+            if (!await inner.MoveNext(cancellationToken))
+            {
+                return false;
+            }
+
+            Admit(loop, Current.Run, Current.Term, Current.Worker);
+            return true;
+        }
+    }
+}

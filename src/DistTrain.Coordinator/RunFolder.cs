@@ -1,0 +1,111 @@
+using System.Text.Json;
+using DistTrain.Core.Membership;
+using DistTrain.Core.Runs;
+
+namespace DistTrain.Coordinator;
+
+/// <summary>
+/// What a run leaves behind, a contract with whoever reads it: fields are only ever added. <c>config.yaml</c>, <c>metrics.jsonl</c> (a line per step),
+/// <c>workers.jsonl</c> (a line per worker and operation), <c>plans.jsonl</c>, <c>events.jsonl</c>, <c>evaluations.jsonl</c>, <c>checkpoints/</c> and, at the
+/// end, <c>summary.json</c>.
+/// </summary>
+internal sealed class RunFolder : IDisposable
+{
+    private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true, PropertyNamingPolicy = JsonNamingPolicy.CamelCase };
+    private readonly TimeProvider _time;
+    private readonly JsonLines _metrics;
+    private readonly JsonLines _workers;
+    private readonly JsonLines _plans;
+    private readonly JsonLines _events;
+    private readonly JsonLines _evaluations;
+
+    /// <summary>Begins a folder.</summary>
+    /// <exception cref="IOException">The folder cannot be written.</exception>
+    public RunFolder(string path, string configuration, TimeProvider time)
+    {
+        Path = path;
+        _time = time;
+        Directory.CreateDirectory(path);
+        WriteWhole("config.yaml", configuration);
+        _metrics = Open("metrics");
+        _workers = Open("workers");
+        _plans = Open("plans");
+        _events = Open("events");
+        _evaluations = Open("evaluations");
+
+        JsonLines Open(string name) => new(System.IO.Path.Combine(path, $"{name}.jsonl"));
+    }
+
+    /// <summary>Where it lies.</summary>
+    public string Path { get; }
+
+    /// <summary>Writes down a step.</summary>
+    public void Append(StepRecord step) => _metrics.Append(step);
+
+    /// <summary>Writes down an evaluation.</summary>
+    public void Append(EvaluationRecord evaluation) => _evaluations.Append(evaluation);
+
+    /// <summary>Writes down what each rank spent its time on.</summary>
+    public void Append(Operation operation, IReadOnlyList<OperationReport> reports)
+    {
+        for (var rank = 0; rank < reports.Count; rank++)
+        {
+            var report = reports[rank];
+            _workers.Append(new
+            {
+                operation = operation.Number,
+                step = operation.Step,
+                kind = operation.Kind == OperationKind.Train ? "train" : "evaluate",
+                generation = report.Generation,
+                rank,
+                blocks = report.Blocks,
+                computeMs = Milliseconds(report.ComputeSeconds),
+                exchangeMs = Milliseconds(report.ExchangeSeconds),
+                waitMs = Milliseconds(report.WaitSeconds),
+                applyMs = Milliseconds(report.ApplySeconds),
+                bytesSent = report.BytesSent,
+                residentBytes = report.ResidentBytes,
+            });
+        }
+    }
+
+    /// <summary>Writes down a plan.</summary>
+    public void Append(BlockPlanTable plan, ulong generation) => _plans.Append(new
+    {
+        number = plan.Number,
+        generation,
+        assignments = plan.Assignments.Select(a => new { blocks = a.Key, ranges = a.Value.Select(r => new[] { r.First, r.End }) }),
+    });
+
+    /// <summary>Writes down what happened.</summary>
+    public void Append(string name, string sentence, ulong generation) =>
+        _events.Append(new { time = _time.GetUtcNow(), @event = name, generation, sentence });
+
+    /// <summary>Writes the summary, whole.</summary>
+    /// <returns>Its text.</returns>
+    public string WriteSummary(RunSummary summary)
+    {
+        var text = JsonSerializer.Serialize(summary, Indented);
+        WriteWhole("summary.json", text + "\n");
+        return text;
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        foreach (var file in new[] { _metrics, _workers, _plans, _events, _evaluations })
+        {
+            file.Dispose();
+        }
+    }
+
+    private static double Milliseconds(double seconds) => Math.Round(seconds * 1000, 3);
+
+    private void WriteWhole(string name, string text)
+    {
+        var target = System.IO.Path.Combine(Path, name);
+        var temporary = target + ".tmp";
+        File.WriteAllText(temporary, text);
+        File.Move(temporary, target, overwrite: true);
+    }
+}

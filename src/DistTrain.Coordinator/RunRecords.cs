@@ -1,0 +1,72 @@
+namespace DistTrain.Coordinator;
+
+/// <summary>A line of <c>metrics.jsonl</c>.</summary>
+/// <param name="Step">The step, from 1.</param>
+/// <param name="Epoch">The pass over the data it takes its samples from, from 0.</param>
+/// <param name="Loss">Loss per sample (or token); null where it is not finite.</param>
+/// <param name="Lr">Learning rate.</param>
+/// <param name="GlobalBatch">Samples of this step.</param>
+/// <param name="MicroBatch">Most samples of a micro-batch.</param>
+/// <param name="Samples">Samples of the run up to and with this step.</param>
+/// <param name="WorldSize">Workers that took part.</param>
+/// <param name="Generation">The membership it was completed in.</param>
+/// <param name="GradNorm">Norm of the mean gradient before clipping; null where it is not finite.</param>
+/// <param name="Skipped">Whether the weights were left as they were.</param>
+/// <param name="WeightsHash">Hash of the weights after it.</param>
+/// <param name="StepMs">Milliseconds of the slowest worker, from descriptor to descriptor.</param>
+/// <param name="SamplesPerSecond">Samples of this step over that time.</param>
+internal sealed record StepRecord(
+    long Step, long Epoch, double? Loss, double Lr, long GlobalBatch, int MicroBatch, long Samples, int WorldSize, ulong Generation, double? GradNorm,
+    bool Skipped, string WeightsHash, double StepMs, double SamplesPerSecond);
+
+/// <summary>A line of <c>evaluations.jsonl</c>.</summary>
+/// <param name="Step">The step after which was evaluated.</param>
+/// <param name="Epoch">Completed passes over the training data.</param>
+/// <param name="Samples">Samples evaluated.</param>
+/// <param name="Loss">Loss per sample (or token).</param>
+/// <param name="Metrics">Each metric per sample (or token).</param>
+/// <param name="WeightsHash">Hash of the weights evaluated.</param>
+internal sealed record EvaluationRecord(
+    long Step, long Epoch, long Samples, double? Loss, IReadOnlyDictionary<string, double> Metrics, string WeightsHash);
+
+/// <summary><c>summary.json</c>.</summary>
+internal sealed record RunSummary
+{
+    public required string Status { get; init; }
+
+    public required string Reason { get; init; }
+
+    public long Steps { get; init; }
+
+    public long Epochs { get; init; }
+
+    public long Samples { get; init; }
+
+    public double? FinalLoss { get; init; }
+
+    public IReadOnlyDictionary<string, double?>? Validation { get; init; }
+
+    public string? WeightsHash { get; init; }
+
+    public string? WeightsSha256 { get; init; }
+
+    public double WallSeconds { get; init; }
+
+    public double SamplesPerSecond { get; init; }
+
+    public required WorkerCounts Workers { get; init; }
+
+    public ulong Generations { get; init; }
+
+    public IReadOnlyList<object> Recoveries { get; init; } = [];
+
+    public required PeakMemory PeakRssBytes { get; init; }
+
+    public IReadOnlyList<string> Hosts { get; init; } = [];
+
+    public required string Version { get; init; }
+
+    internal sealed record WorkerCounts(int Min, int Max, int Final);
+
+    internal sealed record PeakMemory(long Coordinator, long Worker);
+}

@@ -1,0 +1,80 @@
+using System.Buffers;
+using System.Collections.Concurrent;
+using System.Runtime.InteropServices;
+using DistTrain.Core.Layouts;
+
+namespace DistTrain.Protocol.Exchange;
+
+/// <summary>
+/// The numbers of one chunk: either rented memory that a message was received into, or a place in somebody's vector that is about to be
+/// sent. Both are read in place.
+/// </summary>
+public sealed unsafe class ChunkPayload : IDisposable
+{
+    private const int MostPooled = 256;
+    private static readonly ConcurrentBag<float[]> Pool = [];
+    private static int _pooled;
+
+    private readonly float* _source;
+    private float[]? _rented;
+
+    private ChunkPayload(float* source, float[]? rented, int count)
+    {
+        _source = source;
+        _rented = rented;
+        Count = count;
+    }
+
+    /// <summary>A payload without numbers.</summary>
+    public static ChunkPayload Empty { get; } = new(null, null, 0);
+
+    /// <summary>Elements.</summary>
+    public int Count { get; }
+
+    /// <summary>The numbers. Not to be read after <see cref="Dispose"/>, nor after the vector they lie in is gone.</summary>
+    public Span<float> Values => _rented is null ? new Span<float>(_source, Count) : _rented.AsSpan(0, Count);
+
+    /// <summary>Whether the memory is this payload's own to change.</summary>
+    public bool IsOwned => _rented is not null;
+
+    /// <summary>A place in a vector, which must stay as it is until the payload was used.</summary>
+    public static ChunkPayload Over(float* source, int count) => count == 0 ? Empty : new(source, null, count);
+
+    /// <summary>Memory for up to <see cref="ShardTable.MaxChunkElements"/> numbers, of any content.</summary>
+    public static ChunkPayload Rent(int count)
+    {
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(count, ShardTable.MaxChunkElements);
+        if (count == 0)
+        {
+            return Empty;
+        }
+
+        if (Pool.TryTake(out var buffer))
+        {
+            Interlocked.Decrement(ref _pooled);
+        }
+        else
+        {
+            buffer = GC.AllocateUninitializedArray<float>(ShardTable.MaxChunkElements, pinned: true);
+        }
+
+        return new ChunkPayload(null, buffer, count);
+    }
+
+    /// <summary>Rents memory and copies received bytes into it.</summary>
+    public static ChunkPayload Read(ReadOnlySequence<byte> bytes)
+    {
+        var payload = Rent((int)(bytes.Length / sizeof(float)));
+        bytes.CopyTo(MemoryMarshal.AsBytes(payload.Values));
+        return payload;
+    }
+
+    /// <summary>Gives rented memory back.</summary>
+    public void Dispose()
+    {
+        if (Interlocked.Exchange(ref _rented, null) is { } buffer && Interlocked.Increment(ref _pooled) <= MostPooled)
+        {
+            Pool.Add(buffer);
+        }
+    }
+}

@@ -1,0 +1,160 @@
+using DistTrain.Core.Batches;
+using DistTrain.Core.Membership;
+using DistTrain.Core.Planning;
+using DistTrain.Core.Reduction;
+using DistTrain.Core.Runs;
+using DistTrain.Core.Sampling;
+using DistTrain.Protocol.V1;
+using Google.Protobuf.Collections;
+
+namespace DistTrain.Protocol;
+
+/// <summary>Between the messages of the wire and the values of Core. Nothing is decided here.</summary>
+public static class Wire
+{
+    public static WorkerHello FromWire(Hello hello) => new(
+        (int)hello.Protocol, hello.Version, hello.Number, hello.Host, hello.Process, hello.Address, hello.Arithmetic,
+        hello.ConfigurationFingerprint);
+
+    public static Hello ToWire(WorkerHello hello) => new()
+    {
+        Protocol = (uint)hello.Protocol,
+        Version = hello.Version,
+        Number = hello.Number,
+        Host = hello.Host,
+        Process = hello.Process,
+        Address = hello.Address,
+        Arithmetic = hello.Arithmetic,
+        ConfigurationFingerprint = hello.ConfigurationFingerprint,
+        Capabilities = { "grpc", "fp32" },
+    };
+
+    public static WorkerPreparation FromWire(Prepared prepared) => new(
+        prepared.TrainingSamples, prepared.ValidationSamples, prepared.DataFingerprint, prepared.LayoutFingerprint,
+        prepared.ProbeHash, prepared.WeightsHash, [.. prepared.Metrics]);
+
+    public static Prepared ToWire(WorkerPreparation preparation) => new()
+    {
+        TrainingSamples = preparation.TrainingSamples,
+        ValidationSamples = preparation.ValidationSamples,
+        DataFingerprint = preparation.DataFingerprint,
+        LayoutFingerprint = preparation.LayoutFingerprint,
+        ProbeHash = preparation.ProbeHash,
+        WeightsHash = preparation.WeightsHash,
+        Metrics = { preparation.Metrics },
+    };
+
+    public static Operation FromWire(OperationDescriptor descriptor) => new(
+        descriptor.Operation,
+        descriptor.Kind == OperationDescriptor.Types.Kind.Evaluate ? OperationKind.Evaluate : OperationKind.Train,
+        descriptor.Step,
+        new SampleRange(descriptor.Epoch, descriptor.First, descriptor.Samples),
+        new BatchGeometry(descriptor.Geometry.GlobalBatch, descriptor.Geometry.MicroBatch, descriptor.Geometry.Blocks),
+        descriptor.LearningRate,
+        descriptor.CheckpointWriter >= 0,
+        descriptor.Stop);
+
+    public static OperationDescriptor ToWire(Operation operation, ulong plan, int checkpointWriter) => new()
+    {
+        Operation = operation.Number,
+        Kind = operation.Kind == OperationKind.Evaluate ? OperationDescriptor.Types.Kind.Evaluate : OperationDescriptor.Types.Kind.Train,
+        Step = operation.Step,
+        Epoch = operation.Samples.Epoch,
+        First = operation.Samples.First,
+        Samples = operation.Samples.Count,
+        Geometry = new Geometry
+        {
+            GlobalBatch = operation.Geometry.Global,
+            MicroBatch = operation.Geometry.Micro,
+            Blocks = operation.Geometry.Blocks,
+        },
+        LearningRate = operation.LearningRate,
+        Plan = plan,
+        CheckpointWriter = checkpointWriter,
+        Stop = operation.IsLast,
+    };
+
+    public static BlockPlanTable FromWire(Plan plan) => new(
+        plan.Number,
+        plan.Assignments.ToDictionary(
+            a => a.Blocks,
+            a => (IReadOnlyList<BlockRange>)[.. a.Cuts.Zip(a.Cuts.Skip(1), (first, end) => new BlockRange(first, end))]));
+
+    public static Plan ToWire(BlockPlanTable plan) => new()
+    {
+        Number = plan.Number,
+        Assignments =
+        {
+            plan.Assignments.Select(a => new Assignment
+            {
+                Blocks = a.Key,
+                Cuts = { a.Value.Select(r => r.First).Append(a.Value[^1].End) },
+            }),
+        },
+    };
+
+    public static OperationReport FromWire(Report report) => new()
+    {
+        Generation = report.Generation,
+        Operation = report.Operation,
+        WeightsHash = report.WeightsHash,
+        Skipped = report.Skipped,
+        LossSum = report.LossSum,
+        Weight = report.Weight,
+        MetricSums = [.. report.MetricSums],
+        GradientNorm = report.GradientNorm,
+        ComputeSeconds = report.ComputeSeconds,
+        ExchangeSeconds = report.ExchangeSeconds,
+        WaitSeconds = report.WaitSeconds,
+        ApplySeconds = report.ApplySeconds,
+        Blocks = report.Blocks,
+        BytesSent = report.BytesSent,
+        ResidentBytes = report.ResidentBytes,
+    };
+
+    public static Report ToWire(OperationReport report) => new()
+    {
+        Generation = report.Generation,
+        Operation = report.Operation,
+        WeightsHash = report.WeightsHash,
+        Skipped = report.Skipped,
+        LossSum = report.LossSum,
+        Weight = report.Weight,
+        MetricSums = { report.MetricSums },
+        GradientNorm = report.GradientNorm,
+        ComputeSeconds = report.ComputeSeconds,
+        ExchangeSeconds = report.ExchangeSeconds,
+        WaitSeconds = report.WaitSeconds,
+        ApplySeconds = report.ApplySeconds,
+        Blocks = report.Blocks,
+        BytesSent = report.BytesSent,
+        ResidentBytes = report.ResidentBytes,
+    };
+
+    public static Core.Reduction.NodeHeader FromWire(V1.NodeHeader header) =>
+        new(header.LossSum, header.Weight, header.MetricSums.Count == 0 ? [] : [.. header.MetricSums]);
+
+    public static V1.NodeHeader ToWire(Core.Reduction.NodeHeader header) => new()
+    {
+        LossSum = header.LossSum,
+        Weight = header.Weight,
+        MetricSums = { header.MetricSums },
+    };
+
+    public static NodeId NodeOf(NodeChunk chunk) => new(chunk.Level, chunk.Index);
+
+    public static Refusal ToWire(RefusalReason reason, string sentence) => new()
+    {
+        Reason = (Refusal.Types.Reason)(int)reason,
+        Sentence = sentence,
+    };
+
+    /// <summary>A configuration's keys and values, whose order means nothing.</summary>
+    public static void Add(this MapField<string, string> target, IEnumerable<KeyValuePair<string, string>> values)
+    {
+        foreach (var (key, value) in values)
+        {
+            target[key] = value;
+        }
+    }
+}

@@ -1,0 +1,221 @@
+using System.Threading.Channels;
+using DistTrain.Core;
+using DistTrain.Core.Membership;
+using DistTrain.Protocol;
+using DistTrain.Protocol.V1;
+using Grpc.Core;
+using Grpc.Net.Client;
+
+namespace DistTrain.Worker;
+
+/// <summary>
+/// A worker's one call to its coordinator. What the coordinator decides comes out of <see cref="Inbox"/> in order; the end, whoever brought it
+/// about, cancels <see cref="Ended"/> and is told by <see cref="Outcome"/>.
+/// </summary>
+internal sealed class CoordinatorSession : IAsyncDisposable
+{
+    private readonly Uri _address;
+    private readonly TimeProvider _time;
+    private readonly AsyncDuplexStreamingCall<WorkerMessage, CoordinatorMessage> _call;
+    private readonly Channel<CoordinatorMessage> _inbox = Channel.CreateUnbounded<CoordinatorMessage>();
+    private readonly Channel<WorkerMessage> _outbox = Channel.CreateUnbounded<WorkerMessage>();
+    private readonly CancellationTokenSource _ended = new();
+    private readonly TaskCompletionSource<RunOutcome> _outcome = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly List<Task> _tasks = [];
+    private long _lastHeard;
+    private ulong _run;
+    private ulong _term;
+
+    private CoordinatorSession(
+        Uri address, GrpcChannel channel, AsyncDuplexStreamingCall<WorkerMessage, CoordinatorMessage> call, TimeProvider time)
+    {
+        _address = address;
+        _time = time;
+        _call = call;
+        Client = new Protocol.V1.Coordinator.CoordinatorClient(channel);
+    }
+
+    /// <summary>The coordinator's other calls.</summary>
+    public Protocol.V1.Coordinator.CoordinatorClient Client { get; }
+
+    /// <summary>The run's id and the coordinator's term.</summary>
+    public (ulong Run, ulong Term) Tag => (_run, _term);
+
+    /// <summary>What the coordinator said at the door.</summary>
+    public required Welcome Welcome { get; init; }
+
+    /// <summary>Preparations, generations, plans and operations, in order.</summary>
+    public ChannelReader<CoordinatorMessage> Inbox => _inbox.Reader;
+
+    /// <summary>Cancelled when the session is over.</summary>
+    public CancellationToken Ended => _ended.Token;
+
+    /// <summary>Why the session is over.</summary>
+    public Task<RunOutcome> Outcome => _outcome.Task;
+
+    /// <summary>What heartbeats say of this worker's progress.</summary>
+    public Func<Heartbeat> Progress { get; set; } = () => new Heartbeat();
+
+    /// <summary>Says hello until the coordinator answers.</summary>
+    /// <param name="address">The coordinator.</param>
+    /// <param name="channel">A channel to it; the caller's.</param>
+    /// <param name="hello">What the worker says of itself.</param>
+    /// <param name="patience">How long the coordinator may be out of reach.</param>
+    /// <param name="time">The clock.</param>
+    /// <param name="cancellation">Ends the attempt.</param>
+    /// <exception cref="WorkerException">The coordinator is out of reach, or refuses this worker.</exception>
+    public static async Task<CoordinatorSession> JoinAsync(
+        Uri address, GrpcChannel channel, WorkerHello hello, TimeSpan patience, TimeProvider time, CancellationToken cancellation)
+    {
+        using var deadline = new CancellationTokenSource(patience, time);
+        using var both = CancellationTokenSource.CreateLinkedTokenSource(cancellation, deadline.Token);
+        for (var pause = TimeSpan.FromMilliseconds(100); ; pause = TimeSpan.FromTicks(Math.Min(2 * pause.Ticks, TimeSpan.TicksPerSecond)))
+        {
+            var call = new Protocol.V1.Coordinator.CoordinatorClient(channel).Attend(cancellationToken: CancellationToken.None);
+            try
+            {
+                await call.RequestStream.WriteAsync(new WorkerMessage { Hello = Wire.ToWire(hello) }, both.Token);
+                if (!await call.ResponseStream.MoveNext(both.Token))
+                {
+                    throw new WorkerException($"The coordinator at {address} ended the call without an answer.");
+                }
+
+                var answer = call.ResponseStream.Current;
+                switch (answer.BodyCase)
+                {
+                    case CoordinatorMessage.BodyOneofCase.Welcome:
+                        var session = new CoordinatorSession(address, channel, call, time) { Welcome = answer.Welcome };
+                        session.Start(answer);
+                        return session;
+                    case CoordinatorMessage.BodyOneofCase.Refusal:
+                        throw new WorkerException($"The coordinator at {address} refused this worker. {answer.Refusal.Sentence}");
+                    case CoordinatorMessage.BodyOneofCase.Dismissal:
+                        throw new WorkerException($"The coordinator at {address} sent this worker away: {answer.Dismissal.Sentence}");
+                    default:
+                        throw new WorkerException($"The coordinator at {address} answered with {answer.BodyCase}: install the same version on both.");
+                }
+            }
+            catch (Exception e) when (IsOutOfReach(e) && !both.IsCancellationRequested)
+            {
+                call.Dispose();
+                await Task.Delay(pause, time, both.Token).ContinueWith(_ => { }, CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
+            }
+            catch (Exception e) when (deadline.IsCancellationRequested && !cancellation.IsCancellationRequested)
+            {
+                call.Dispose();
+                throw new WorkerException(
+                    $"The coordinator at {address} was not reached within {patience.TotalSeconds:0} s: see that it runs and that the address is right.", e);
+            }
+        }
+    }
+
+    /// <summary>Sends a message; it is on its way when this returns, or the session is over.</summary>
+    public void Send(WorkerMessage message)
+    {
+        (message.Run, message.Term) = (_run, _term);
+        _outbox.Writer.TryWrite(message);
+    }
+
+    /// <summary>Sends what is queued, then ends the call.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        _outbox.Writer.TryComplete();
+        using var deadline = new CancellationTokenSource(TimeSpan.FromSeconds(2), _time);
+        await Task.WhenAny(_tasks[0], Task.Delay(Timeout.InfiniteTimeSpan, _time, deadline.Token));
+        End(new RunOutcome(false, "The worker ended."));
+        await Task.WhenAll(_tasks);
+        _call.Dispose();
+        _ended.Dispose();
+    }
+
+    private static bool IsOutOfReach(Exception e) =>
+        e is RpcException { StatusCode: StatusCode.Unavailable or StatusCode.Internal or StatusCode.Cancelled } or IOException or InvalidOperationException;
+
+    private void Start(CoordinatorMessage welcome)
+    {
+        (_run, _term) = (welcome.Run, welcome.Term);
+        _lastHeard = _time.GetTimestamp();
+        _tasks.AddRange([SendAsync(), ReceiveAsync(), BeatAsync()]);
+    }
+
+    private void End(RunOutcome outcome)
+    {
+        if (_outcome.TrySetResult(outcome))
+        {
+            _inbox.Writer.TryComplete();
+            _ended.Cancel();
+        }
+    }
+
+    private async Task SendAsync()
+    {
+        try
+        {
+            await foreach (var message in _outbox.Reader.ReadAllAsync(_ended.Token))
+            {
+                await _call.RequestStream.WriteAsync(message, _ended.Token);
+            }
+
+            await _call.RequestStream.CompleteAsync();
+        }
+        catch (Exception e) when (e is RpcException or OperationCanceledException or InvalidOperationException or IOException)
+        {
+            // The receiving half learns why, and says so.
+        }
+    }
+
+    private async Task ReceiveAsync()
+    {
+        try
+        {
+            while (await _call.ResponseStream.MoveNext(_ended.Token))
+            {
+                var message = _call.ResponseStream.Current;
+                Volatile.Write(ref _lastHeard, _time.GetTimestamp());
+                if (message.Run != _run || message.Term < _term)
+                {
+                    End(new RunOutcome(false, $"The coordinator at {_address} speaks of run {message.Run:x16}, term {message.Term}: it is not this worker's."));
+                }
+                else if (message.BodyCase == CoordinatorMessage.BodyOneofCase.Dismissal)
+                {
+                    End(new RunOutcome(message.Dismissal.Success, message.Dismissal.Sentence));
+                }
+                else if (message.BodyCase == CoordinatorMessage.BodyOneofCase.Refusal)
+                {
+                    End(new RunOutcome(false, $"The coordinator refused this worker. {message.Refusal.Sentence}"));
+                }
+                else if (message.BodyCase != CoordinatorMessage.BodyOneofCase.Heartbeat)
+                {
+                    _inbox.Writer.TryWrite(message);
+                }
+            }
+
+            End(new RunOutcome(false, $"The coordinator at {_address} ended the call."));
+        }
+        catch (Exception e) when (e is RpcException or OperationCanceledException or IOException)
+        {
+            End(new RunOutcome(false, $"The connection to the coordinator at {_address} broke."));
+        }
+    }
+
+    private async Task BeatAsync()
+    {
+        using var timer = new PeriodicTimer(TimeSpan.FromMilliseconds(Welcome.HeartbeatMilliseconds), _time);
+        var silence = TimeSpan.FromMilliseconds(Welcome.SilenceMilliseconds);
+        try
+        {
+            while (await timer.WaitForNextTickAsync(_ended.Token))
+            {
+                Send(new WorkerMessage { Heartbeat = Progress() });
+                if (_time.GetElapsedTime(Volatile.Read(ref _lastHeard)) > silence)
+                {
+                    End(new RunOutcome(false, $"The coordinator at {_address} was silent for {silence.TotalSeconds:0.#} s."));
+                }
+            }
+        }
+        catch (OperationCanceledException)
+        {
+            // The session is over.
+        }
+    }
+}

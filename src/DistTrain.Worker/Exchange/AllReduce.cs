@@ -1,0 +1,176 @@
+using System.Collections;
+using DistTrain.Core.Layouts;
+using DistTrain.Core.Numerics;
+using DistTrain.Core.Reduction;
+using DistTrain.Protocol.Exchange;
+using DistTrain.Training.Native;
+
+namespace DistTrain.Worker.Exchange;
+
+/// <summary>Where an all-reduce puts its result; kept by the worker until the next one is whole.</summary>
+/// <param name="Values">The sum of all gradients; empty for an evaluation.</param>
+/// <param name="TileSquares">Sum of squares of each tile of <paramref name="Values"/>.</param>
+internal sealed record ReducedVector(NativeVector Values, double[] TileSquares);
+
+/// <summary>
+/// One operation's all-reduce as one rank sees it. Every rank sends each of its cover nodes, cut into parameter shards, to the shards' owners as soon
+/// as it is complete (reduce-scatter); every owner folds its shard to the root and sends the sum to all (all-gather).
+/// </summary>
+/// <remarks>
+/// Guarantees: the result has the same bits at every rank, and depends on the blocks and their number only. It is whole when every owner, the
+/// worker itself included, has contributed all chunks of its shard, be they empty.
+/// </remarks>
+internal sealed unsafe class AllReduce
+{
+    private readonly int _rank;
+    private readonly ShardTable _shards;
+    private readonly TileTable? _tiles;
+    private readonly ReducedVector _reduced;
+    private readonly IPeerLinks _links;
+    private readonly ShardFold _fold;
+    private readonly BitArray[] _received;
+    private readonly NodeHeader?[] _headers;
+    private readonly TaskCompletionSource<NodeHeader> _whole = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private int _missing;
+
+    /// <summary>An all-reduce that has received nothing.</summary>
+    /// <param name="operation">The operation's number.</param>
+    /// <param name="weightsHash">First half of the hash of the weights all nodes are computed from.</param>
+    /// <param name="rank">The own rank.</param>
+    /// <param name="spec">Which nodes come from whom.</param>
+    /// <param name="shards">How the vector is cut.</param>
+    /// <param name="tiles">The vector's tiles; null where there is no vector.</param>
+    /// <param name="reduced">Where the result goes.</param>
+    /// <param name="links">The way to the other ranks.</param>
+    public AllReduce(
+        ulong operation, ulong weightsHash, int rank, ReductionSpec spec, ShardTable shards, TileTable? tiles, ReducedVector reduced, IPeerLinks links)
+    {
+        Operation = operation;
+        WeightsHash = weightsHash;
+        _rank = rank;
+        _shards = shards;
+        _tiles = tiles;
+        _reduced = reduced;
+        _links = links;
+        _fold = new ShardFold(spec, shards.Chunks(rank), CompleteOwnChunk);
+        var counts = Enumerable.Range(0, shards.WorldSize).Select(r => shards.Chunks(r).Count).ToArray();
+        _received = [.. counts.Select(c => new BitArray(c))];
+        _headers = new NodeHeader?[shards.WorldSize];
+        _missing = counts.Sum();
+    }
+
+    /// <summary>The operation's number.</summary>
+    public ulong Operation { get; }
+
+    /// <summary>First half of the hash of the weights all nodes are computed from.</summary>
+    public ulong WeightsHash { get; }
+
+    /// <summary>The root's header, when the result is whole.</summary>
+    public Task<NodeHeader> Whole => _whole.Task;
+
+    /// <summary>Takes a node that this worker completed. Its memory must stay as it is until the result is whole.</summary>
+    public void Offer(NodeId node, NativeVector values, NodeHeader header)
+    {
+        _links.SendNode(Operation, WeightsHash, node, values, header, _shards);
+        var chunks = _shards.Chunks(_rank);
+        for (var index = 0; index < chunks.Count; index++)
+        {
+            var payload = ChunkPayload.Over(values.Data + chunks[index].FirstElement, chunks[index].Count);
+            if (_fold.Take(_rank, node, index, payload, index == 0 ? header : null) is { } refusal)
+            {
+                throw new InvalidOperationException($"The own {refusal}.");
+            }
+        }
+    }
+
+    /// <summary>Takes a chunk of another rank's node.</summary>
+    /// <returns>Why it was refused; null where it was taken, then the payload is the fold's.</returns>
+    public string? TakeNode(int rank, NodeId node, ulong weightsHash, int chunk, ChunkPayload payload, NodeHeader? header) =>
+        weightsHash == WeightsHash
+            ? _fold.Take(rank, node, chunk, payload, header)
+            : $"node {node} was computed from weights {weightsHash:x16}, not from {WeightsHash:x16}";
+
+    /// <summary>Takes a chunk of another rank's reduced shard. The payload stays the caller's.</summary>
+    /// <returns>Why it was refused, before anything was touched; null where it was taken.</returns>
+    public string? TakeShardChunk(int owner, int index, ChunkPayload payload, IReadOnlyList<double> tileSquares, NodeHeader? header)
+    {
+        if (owner == _rank || index < 0 || index >= _shards.Chunks(owner).Count)
+        {
+            return $"chunk {index} is not in rank {owner}'s shard";
+        }
+
+        var chunk = _shards.Chunks(owner)[index];
+        if (payload.Count != chunk.Count || tileSquares.Count != chunk.EndTile - chunk.FirstTile)
+        {
+            return $"chunk {index} of rank {owner}'s shard holds {payload.Count} numbers and {tileSquares.Count} norms "
+                + $"instead of {chunk.Count} and {chunk.EndTile - chunk.FirstTile}";
+        }
+
+        if ((header is not null) != (index == 0))
+        {
+            return $"chunk {index} of rank {owner}'s shard comes {(header is null ? "without its" : "with a")} header";
+        }
+
+        lock (_received[owner])
+        {
+            if (_received[owner][index])
+            {
+                return $"chunk {index} of rank {owner}'s shard came twice";
+            }
+
+            _received[owner][index] = true;
+        }
+
+        payload.Values.CopyTo(Target(chunk));
+        for (var tile = chunk.FirstTile; tile < chunk.EndTile; tile++)
+        {
+            _reduced.TileSquares[tile] = tileSquares[tile - chunk.FirstTile];
+        }
+
+        Arrived(owner, header);
+        return null;
+    }
+
+    /// <summary>Ends the wait of whoever waits for the result.</summary>
+    public void Abandon(Exception reason) => _whole.TrySetException(reason);
+
+    private void CompleteOwnChunk(int index, ChunkPayload sum, NodeHeader? header)
+    {
+        var chunk = _shards.Chunks(_rank)[index];
+        sum.Values.CopyTo(Target(chunk));
+        sum.Dispose();
+        for (var tile = chunk.FirstTile; tile < chunk.EndTile; tile++)
+        {
+            _reduced.TileSquares[tile] = VectorKernels.SumOfSquares(_reduced.Values.Span(_tiles!.Start(tile), _tiles.Length(tile)));
+        }
+
+        var squares = _reduced.TileSquares.AsMemory(chunk.FirstTile, chunk.EndTile - chunk.FirstTile);
+        _links.SendShardChunk(Operation, index, chunk, _reduced.Values, squares, header);
+        Arrived(_rank, header);
+    }
+
+    private Span<float> Target(Chunk chunk) => _reduced.Values.Span(chunk.FirstElement, chunk.Count);
+
+    private void Arrived(int owner, NodeHeader? header)
+    {
+        if (header is not null)
+        {
+            _headers[owner] = header;
+        }
+
+        if (Interlocked.Decrement(ref _missing) > 0)
+        {
+            return;
+        }
+
+        var root = _headers[0]!;
+        if (Array.FindIndex(_headers, h => !h!.SameBits(root)) is var other and >= 0)
+        {
+            _whole.TrySetException(new InvalidDataException(
+                $"Ranks 0 and {other} disagree in the loss or weight of operation {Operation}: memory or network of one of them is faulty."));
+            return;
+        }
+
+        _whole.TrySetResult(root);
+    }
+}

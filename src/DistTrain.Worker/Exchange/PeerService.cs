@@ -1,0 +1,96 @@
+using DistTrain.Protocol.Exchange;
+using DistTrain.Protocol.V1;
+using Grpc.Core;
+
+namespace DistTrain.Worker.Exchange;
+
+/// <summary>
+/// Where peers call. A peer may learn of a generation sooner than this worker does, so its call waits a bounded time for the group it names.
+/// </summary>
+/// <remarks>
+/// FailedPrecondition: stale or foreign, the caller must not go on. DeadlineExceeded: this worker never learned of the generation.
+/// InvalidArgument: a bug in the caller.
+/// </remarks>
+internal sealed class PeerService(PeerGroupDirectory groups) : PeerServiceBase
+{
+    /// <inheritdoc/>
+    public override async Task Exchange(
+        IAsyncStreamReader<ChunkFrame<NodeChunk>> requests, IServerStreamWriter<ChunkFrame<ShardChunk>> responses, ServerCallContext context)
+    {
+        if (!await requests.MoveNext(context.CancellationToken))
+        {
+            return;
+        }
+
+        var hello = requests.Current.Head;
+        requests.Current.Payload.Dispose();
+        if (hello.Operation != 0)
+        {
+            throw new RpcException(new Status(StatusCode.InvalidArgument, "A call begins with operation 0, which names its sender."));
+        }
+
+        var group = await groups.FindAsync(new RunTag(hello.Run, hello.Term, hello.Generation), context.CancellationToken);
+        if (hello.Rank < 0 || hello.Rank >= group.WorldSize || hello.Rank == group.Rank)
+        {
+            throw new RpcException(new Status(
+                StatusCode.InvalidArgument, $"Rank {hello.Rank} is no peer of rank {group.Rank} in a world of {group.WorldSize}."));
+        }
+
+        await group.ServeAsync(hello.Rank, requests, responses, context.CancellationToken);
+    }
+}
+
+/// <summary>The group of the current generation, for calls that come in.</summary>
+internal sealed class PeerGroupDirectory(TimeProvider time, TimeSpan patience)
+{
+    private readonly Lock _lock = new();
+    private PeerGroup? _current;
+    private TaskCompletionSource _changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    /// <summary>Makes a group the current one.</summary>
+    public void Set(PeerGroup group)
+    {
+        TaskCompletionSource changed;
+        lock (_lock)
+        {
+            _current = group;
+            changed = _changed;
+            _changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        }
+
+        changed.SetResult();
+    }
+
+    /// <summary>The group of a generation.</summary>
+    /// <exception cref="RpcException">The generation is not this worker's, or did not become so in time.</exception>
+    public async Task<PeerGroup> FindAsync(RunTag tag, CancellationToken cancellation)
+    {
+        using var deadline = new CancellationTokenSource(patience, time);
+        using var both = CancellationTokenSource.CreateLinkedTokenSource(cancellation, deadline.Token);
+        while (true)
+        {
+            Task changed;
+            lock (_lock)
+            {
+                if (_current is not null && (_current.Tag == tag || tag.Generation <= _current.Tag.Generation))
+                {
+                    return _current.Tag.Refuse(tag) is { } refusal
+                        ? throw new RpcException(new Status(StatusCode.FailedPrecondition, $"The call is refused: {refusal}."))
+                        : _current;
+                }
+
+                changed = _changed.Task;
+            }
+
+            try
+            {
+                await changed.WaitAsync(both.Token);
+            }
+            catch (OperationCanceledException) when (deadline.IsCancellationRequested)
+            {
+                throw new RpcException(new Status(
+                    StatusCode.DeadlineExceeded, $"The call is refused: this worker did not learn of generation {tag.Generation} in time."));
+            }
+        }
+    }
+}

@@ -1,0 +1,143 @@
+using System.Collections;
+using DistTrain.Core.Layouts;
+using DistTrain.Core.Numerics;
+using DistTrain.Core.Reduction;
+using DistTrain.Protocol.Exchange;
+
+namespace DistTrain.Worker.Exchange;
+
+/// <summary>
+/// The owner's half of a reduction: folds the slices that all ranks send of one shard. Every chunk of the shard is a fold of its own, so that its sum
+/// travels back while later chunks still arrive; what comes out of tree order waits in rented memory.
+/// </summary>
+internal sealed class ShardFold
+{
+    private readonly IReadOnlyList<Chunk> _chunks;
+    private readonly Dictionary<NodeId, (int Rank, BitArray Received)> _expected = [];
+    private readonly TreeFold<ChunkPayload>[] _folds;
+    private readonly TreeFold<NodeHeader> _headers;
+    private readonly NodeId _root;
+    private readonly Action<int, ChunkPayload, NodeHeader?> _onRoot;
+
+    /// <summary>A fold that has received nothing.</summary>
+    /// <param name="spec">Which nodes will come, and from whom.</param>
+    /// <param name="chunks">The shard's chunks.</param>
+    /// <param name="onRoot">Called once per chunk with its sum, and with the root's header for chunk 0; it may keep neither.</param>
+    public ShardFold(ReductionSpec spec, IReadOnlyList<Chunk> chunks, Action<int, ChunkPayload, NodeHeader?> onRoot)
+    {
+        _chunks = chunks;
+        _onRoot = onRoot;
+        _root = spec.Tree.Root;
+        _headers = new TreeFold<NodeHeader>(spec.Tree, NodeHeader.Add);
+        _folds = [.. chunks.Select(_ => new TreeFold<ChunkPayload>(spec.Tree, Add))];
+        for (var rank = 0; rank < spec.Covers.Count; rank++)
+        {
+            foreach (var node in spec.Covers[rank])
+            {
+                _expected.Add(node, (rank, new BitArray(chunks.Count)));
+            }
+        }
+    }
+
+    /// <summary>Takes one chunk of one node.</summary>
+    /// <param name="rank">Who sent it.</param>
+    /// <param name="node">The node.</param>
+    /// <param name="index">Which chunk of the shard.</param>
+    /// <param name="payload">The numbers; they belong to the fold from here on.</param>
+    /// <param name="header">The node's header; with chunk 0 and only there.</param>
+    /// <returns>Why it was refused, before anything was touched; null where it was taken.</returns>
+    public string? Take(int rank, NodeId node, int index, ChunkPayload payload, NodeHeader? header)
+    {
+        if (!_expected.TryGetValue(node, out var expected) || expected.Rank != rank)
+        {
+            return $"node {node} is not in the plan of rank {rank}";
+        }
+
+        if (index < 0 || index >= _chunks.Count)
+        {
+            return $"chunk {index} of node {node} is not in a shard of {_chunks.Count} chunks";
+        }
+
+        if (payload.Count != _chunks[index].Count)
+        {
+            return $"chunk {index} of node {node} holds {payload.Count} numbers instead of {_chunks[index].Count}";
+        }
+
+        if ((header is not null) != (index == 0))
+        {
+            return $"chunk {index} of node {node} comes {(header is null ? "without its" : "with a")} header";
+        }
+
+        lock (expected.Received)
+        {
+            if (expected.Received[index])
+            {
+                return $"chunk {index} of node {node} came twice";
+            }
+
+            expected.Received[index] = true;
+        }
+
+        NodeHeader? rootHeader = null;
+        if (header is not null)
+        {
+            lock (_headers)
+            {
+                rootHeader = _headers.Add(node, header) is var (top, sum) && top == _root ? sum : null;
+            }
+        }
+
+        var fold = _folds[index];
+        ChunkPayload? root = null;
+        lock (fold)
+        {
+            root = fold.Add(node, payload) is var (top, sum) && top == _root ? sum : null;
+        }
+
+        if (index == 0)
+        {
+            Complete0(root, rootHeader);
+        }
+        else if (root is not null)
+        {
+            _onRoot(index, root, null);
+        }
+
+        return null;
+    }
+
+    private ChunkPayload? _root0;
+    private NodeHeader? _rootHeader;
+
+    /// <summary>Chunk 0 needs both: whichever thread brings the second one goes on.</summary>
+    private void Complete0(ChunkPayload? root, NodeHeader? header)
+    {
+        lock (_headers)
+        {
+            _root0 = root ?? _root0;
+            _rootHeader = header ?? _rootHeader;
+            if ((root is null && header is null) || _root0 is null || _rootHeader is null)
+            {
+                return;
+            }
+        }
+
+        _onRoot(0, _root0, _rootHeader);
+    }
+
+    private static ChunkPayload Add(ChunkPayload left, ChunkPayload right)
+    {
+        // Addition of two numbers is commutative to the bit, so the sum may lie in either one's memory; memory that is not
+        // the fold's own is a worker's node, which must stay as it is.
+        if (left.IsOwned)
+        {
+            VectorKernels.AddInPlace(left.Values, right.Values);
+            right.Dispose();
+            return left;
+        }
+
+        var sum = right.IsOwned ? right : ChunkPayload.Rent(left.Count);
+        VectorKernels.Add(left.Values, right.Values, sum.Values);
+        return sum;
+    }
+}
