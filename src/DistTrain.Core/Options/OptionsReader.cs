@@ -1,4 +1,3 @@
-using System.Collections;
 using System.ComponentModel;
 using System.ComponentModel.DataAnnotations;
 using System.Globalization;
@@ -16,18 +15,25 @@ public static class OptionsReader
     /// <param name="values">Keys with dots, compared without case, and their text.</param>
     /// <param name="path">What stands before every key in a message, such as <c>model</c>; empty for the whole configuration.</param>
     /// <returns>The record, with defaults where a key is missing or wrong, and every mistake.</returns>
-    public static (T Options, IReadOnlyList<OptionProblem> Problems) Read<T>(IReadOnlyDictionary<string, string> values, string path = "")
+    public static (T Options, IReadOnlyList<OptionProblem> Problems) Read<T>(
+        IReadOnlyDictionary<string, string> values, string path = "")
         where T : new()
     {
         var problems = new List<OptionProblem>();
-        var left = new Dictionary<string, string>(values, StringComparer.OrdinalIgnoreCase);
+        var left = new Dictionary<string, string>(StringComparer.OrdinalIgnoreCase);
+        foreach (var (key, value) in values)
+        {
+            if (!left.TryAdd(key, value))
+            {
+                problems.Add(new OptionProblem(Join(path, key), value, "the same key stands there in another spelling; keep one"));
+            }
+        }
+
         var options = (T)Fill(typeof(T), "", path, left, problems);
         var known = Keys(typeof(T)).Select(k => k.Key).ToList();
         foreach (var (key, value) in left.OrderBy(k => k.Key, StringComparer.Ordinal))
         {
-            var near = known.MinBy(k => Distance(k, key));
-            var hint = near is not null && Distance(near, key) <= 3 ? $" (the nearest is {Join(path, near)})" : "";
-            problems.Add(new OptionProblem(Join(path, key), value, "no such key; see disttrain train --help" + hint));
+            problems.Add(new OptionProblem(Join(path, key), value, Unknown(key, path, known)));
         }
 
         return (options, problems);
@@ -37,7 +43,12 @@ public static class OptionsReader
     public static (RunOptions Options, IReadOnlyList<OptionProblem> Problems) ReadRun(IReadOnlyDictionary<string, string> values)
     {
         var (options, problems) = Read<RunOptions>(values);
-        return (options, [.. problems, .. options.Validate().Where(p => problems.All(q => q.Key != p.Key))]);
+        return (options, [.. problems, .. options.Validate().Where(p => !problems.Any(q => Explains(q, p)))]);
+
+        // A value that could not be read is reported once, not once more as missing.
+        static bool Explains(OptionProblem first, OptionProblem then) =>
+            first.Key.Equals(then.Key, StringComparison.OrdinalIgnoreCase)
+            || (then.Value is null && first.Key.StartsWith(then.Key + ".", StringComparison.OrdinalIgnoreCase));
     }
 
     /// <summary>Every key of a record: name with dots, its default as text, its description, and whether it can change the bits of a run.</summary>
@@ -104,7 +115,7 @@ public static class OptionsReader
             {
                 if (!TryParse(kind, text, out var value, out var expected))
                 {
-                    problems.Add(new OptionProblem(Join(path, key), text, $"must be {expected}"));
+                    problems.Add(new OptionProblem(Join(path, key), text, $"must be {expected}{Bounds(property)}"));
                 }
                 else if (Wrong(property, value) is { } remedy)
                 {
@@ -131,6 +142,23 @@ public static class OptionsReader
         return below.ToDictionary(e => e.Key[(key.Length + 1)..], e => e.Value, StringComparer.OrdinalIgnoreCase);
     }
 
+    private static string Unknown(string key, string path, List<string> known)
+    {
+        if (known.Find(k => k.StartsWith(key + ".", StringComparison.OrdinalIgnoreCase)) is { } below)
+        {
+            return $"is a group of keys; set one of those below it, such as {Join(path, below)}";
+        }
+
+        if (known.Contains(key, StringComparer.OrdinalIgnoreCase))
+        {
+            return $"is a group of keys; set one of those below it, such as {Join(path, key)}.name";
+        }
+
+        var near = known.MinBy(k => Distance(k, key));
+        var hint = near is not null && Distance(near, key) <= 3 ? $" (the nearest is {Join(path, near)})" : "";
+        return "no such key; see disttrain train --help" + hint;
+    }
+
     private static string? Wrong(PropertyInfo property, object? value)
     {
         foreach (var attribute in property.GetCustomAttributes<ValidationAttribute>())
@@ -139,7 +167,7 @@ public static class OptionsReader
             {
                 return attribute switch
                 {
-                    RangeAttribute range => $"must be between {Text(range.Minimum)} and {Text(range.Maximum)}",
+                    RangeAttribute => $"must be{Bounds(property)}",
                     AllowedValuesAttribute allowed => $"must be {string.Join(" or ", allowed.Values)}",
                     RequiredAttribute => "must not be empty",
                     _ => attribute.FormatErrorMessage(Camel(property.Name)),
@@ -148,6 +176,23 @@ public static class OptionsReader
         }
 
         return null;
+    }
+
+    /// <summary>The range of a property, as the end of a sentence; empty where it has none.</summary>
+    private static string Bounds(PropertyInfo property)
+    {
+        if (property.GetCustomAttribute<RangeAttribute>() is not { } range)
+        {
+            return "";
+        }
+
+        // The attribute turns bounds given as text into values when it is first asked.
+        _ = range.IsValid(null);
+        return $" between {Bound(range.Minimum)} and {Bound(range.Maximum)}";
+
+        // The attribute knows no long: 2^50 arrives as a double and must not be shown as 1.12E+15.
+        static string Bound(object bound) =>
+            bound is double number && Math.Abs(number) < 1L << 53 && double.IsInteger(number) ? Text((long)number) : Text(bound);
     }
 
     private static IEnumerable<OptionKey> Keys(Type type, string prefix, object options, bool hostOnly)
@@ -163,9 +208,8 @@ public static class OptionsReader
                 case OptionSection section:
                     yield return new OptionKey(key, "", description, host, section.Values.ToDictionary(e => Join(key, e.Key), e => e.Value));
                     break;
-                case IDictionary map:
-                    var entries = map.Cast<DictionaryEntry>().ToDictionary(e => Join(key, (string)e.Key), e => Text(e.Value));
-                    yield return new OptionKey(key, "", description, host, entries);
+                case IReadOnlyDictionary<string, TimeSpan> map:
+                    yield return new OptionKey(key, "", description, host, map.ToDictionary(e => Join(key, e.Key), e => Text(e.Value)));
                     break;
                 case not null when IsRecord(property.PropertyType):
                     foreach (var nested in Keys(property.PropertyType, key, value, host))

@@ -88,9 +88,14 @@ public sealed record RunOptions
             yield return new OptionProblem("optimizer.nesterov", "true", "needs optimizer.momentum above 0; set one or drop nesterov");
         }
 
-        if (Schedule is { WarmupEpochs: > 0, WarmupSteps: > 0 } or { WarmupEpochs: > 0, WarmupSamples: > 0 } or { WarmupSteps: > 0, WarmupSamples: > 0 })
+        if (Several(Schedule.WarmupEpochs, Schedule.WarmupSteps, Schedule.WarmupSamples))
         {
             yield return new OptionProblem("schedule", "several warm-ups", "keep one of warmupEpochs, warmupSteps and warmupSamples");
+        }
+
+        if (Several(Schedule.EveryEpochs, Schedule.EverySteps, Schedule.EverySamples))
+        {
+            yield return new OptionProblem("schedule", "several decays", "keep one of everyEpochs, everySteps and everySamples");
         }
 
         if (Schedule is { Name: "step", EveryEpochs: 0, EverySteps: 0, EverySamples: 0 })
@@ -101,6 +106,17 @@ public sealed record RunOptions
         foreach (var rank in Debug.DelayPerMicroBatch.Keys.Where(k => !int.TryParse(k, out var n) || n < 0))
         {
             yield return new OptionProblem($"debug.delayPerMicroBatch.{rank}", rank, "must name a worker by its number, from 0");
+        }
+
+        static bool Several(params ReadOnlySpan<double> durations)
+        {
+            var given = 0;
+            foreach (var duration in durations)
+            {
+                given += duration > 0 ? 1 : 0;
+            }
+
+            return given > 1;
         }
     }
 }
