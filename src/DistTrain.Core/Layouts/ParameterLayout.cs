@@ -32,15 +32,30 @@ public sealed record Slot(string Name, IReadOnlyList<long> Shape, long Offset, l
 public sealed class ParameterLayout
 {
     /// <summary>Lays tensors out.</summary>
-    /// <param name="tensors">Name, dimensions and kind of each, in any order; names are distinct.</param>
+    /// <param name="tensors">
+    /// Name, dimensions and kind of each, in any order. Names are distinct; no dimension is negative; a scalar has no dimensions.
+    /// </param>
+    /// <exception cref="ArgumentException">Two tensors have one name, or a dimension is negative.</exception>
+    /// <exception cref="OverflowException">The vector would have more than 2^63 - 1 elements.</exception>
     public ParameterLayout(IEnumerable<(string Name, IReadOnlyList<long> Shape, SlotKind Kind)> tensors)
     {
         var slots = new List<Slot>();
+        var names = new HashSet<string>(StringComparer.Ordinal);
         foreach (var (name, shape, kind) in tensors
             .OrderBy(t => t.Kind == SlotKind.Buffer).ThenBy(t => t.Name, StringComparer.Ordinal))
         {
+            if (!names.Add(name))
+            {
+                throw new ArgumentException($"Two tensors have the name '{name}'.", nameof(tensors));
+            }
+
+            if (shape.Any(size => size < 0))
+            {
+                throw new ArgumentException($"Tensor '{name}' has a negative dimension.", nameof(tensors));
+            }
+
             var count = shape.Aggregate(1L, (product, size) => checked(product * size));
-            slots.Add(new Slot(name, shape, Count, count, kind));
+            slots.Add(new Slot(name, [.. shape], Count, count, kind));
             Count = checked(Count + count);
         }
 
@@ -67,7 +82,11 @@ public sealed class ParameterLayout
         Span<byte> number = stackalloc byte[8];
         foreach (var slot in slots)
         {
-            hash.AppendData(Encoding.UTF8.GetBytes(slot.Name));
+            // Lengths go ahead of what they count, so that no two layouts write the same bytes.
+            var name = Encoding.UTF8.GetBytes(slot.Name);
+            BinaryPrimitives.WriteInt64LittleEndian(number, name.Length);
+            hash.AppendData(number);
+            hash.AppendData(name);
             foreach (var value in slot.Shape.Prepend(slot.Shape.Count).Append(slot.Offset).Append((long)slot.Kind))
             {
                 BinaryPrimitives.WriteInt64LittleEndian(number, value);

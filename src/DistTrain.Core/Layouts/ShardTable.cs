@@ -41,7 +41,8 @@ public sealed class ShardTable
     /// <summary>W, the number of shards.</summary>
     public int WorldSize => _chunks.Length;
 
-    /// <summary>The chunks of one shard by rising offset; at least one.</summary>
+    /// <summary>The chunks of one shard by rising offset; at least one. A shard's size is within a tile of Elements / W.</summary>
+    /// <param name="rank">0..W-1.</param>
     public IReadOnlyList<Chunk> Chunks(int rank) => _chunks[rank];
 
     private static IEnumerable<Chunk> Cut(TileTable tiles, int first, int end)

@@ -43,7 +43,8 @@ public sealed class TileTable
     /// <summary>Elements of a tile, 1..<see cref="TileSize"/>.</summary>
     public int Length(int tile) => (int)(_starts[tile + 1] - _starts[tile]);
 
-    /// <summary>The first tile that starts at or after an element.</summary>
+    /// <summary>The first tile that starts at or after an element; <see cref="Count"/> where none does.</summary>
+    /// <param name="element">0..<see cref="Elements"/>.</param>
     public int FirstAtOrAfter(long element)
     {
         var found = Array.BinarySearch(_starts, element);

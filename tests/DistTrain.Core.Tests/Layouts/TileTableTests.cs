@@ -1,0 +1,34 @@
+using DistTrain.Core.Layouts;
+
+namespace DistTrain.Core.Tests.Layouts;
+
+public class TileTableTests
+{
+    [Fact]
+    public void Tiles_are_a_partition_and_start_anew_with_every_slot() =>
+        Layouts.Any.Always(layout =>
+        {
+            var expected = layout.Slots.SelectMany(slot =>
+                Enumerable.Range(0, (int)((slot.Count + TileTable.TileSize - 1) / TileTable.TileSize)).Select(i =>
+                    (Start: slot.Offset + (long)i * TileTable.TileSize,
+                     Length: (int)Math.Min(TileTable.TileSize, slot.Count - (long)i * TileTable.TileSize))));
+            var tiles = layout.Tiles;
+            Assert.Equal(expected, Enumerable.Range(0, tiles.Count).Select(t => (tiles.Start(t), tiles.Length(t))));
+            Assert.Equal(layout.Count, tiles.Start(tiles.Count));
+        });
+
+    [Fact]
+    public void The_first_tile_at_or_after_an_element_is_found()
+    {
+        var tiles = Layouts.Of(5000, 0, 10).Tiles;
+        Assert.Equal(3, tiles.Count);
+        Assert.Equal([0, 1, 1, 1, 2, 2, 3, 3], new long[] { 0, 1, 4095, 4096, 4097, 5000, 5001, 5010 }.Select(tiles.FirstAtOrAfter));
+    }
+
+    [Fact]
+    public void An_empty_vector_has_no_tiles()
+    {
+        Assert.Equal((0, 0L, 0), (Layouts.Of().Tiles.Count, Layouts.Of().Tiles.Elements, Layouts.Of().Tiles.FirstAtOrAfter(0)));
+        Assert.Equal((0, 0L, 0), (Layouts.Of(0, 0).Tiles.Count, Layouts.Of(0, 0).Tiles.Elements, Layouts.Of(0).Tiles.FirstAtOrAfter(0)));
+    }
+}
