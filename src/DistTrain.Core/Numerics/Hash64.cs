@@ -30,11 +30,11 @@ public static class Hash64
     /// <param name="seed">The run's seed.</param>
     /// <param name="step">The step, from 1.</param>
     /// <param name="microBatch">The micro-batch within the step, from 0.</param>
-    /// <returns>A non-negative seed.</returns>
+    /// <returns>A non-negative seed. Torch's CPU generator uses its low 32 bits, which are as well mixed as the others.</returns>
     public static long ForwardSeed(ulong seed, long step, long microBatch) =>
         (long)(Combine(Combine(seed, Domain.Forward), (ulong)step, (ulong)microBatch) >> 1);
 
-    /// <summary>The seed of a run's initial weights.</summary>
+    /// <summary>The seed of a run's initial weights, non-negative.</summary>
     public static long InitialSeed(ulong seed) => (long)(Combine(seed, Domain.Initial) >> 1);
 
     /// <summary>The key of one epoch's permutation.</summary>

@@ -10,8 +10,9 @@ namespace DistTrain.Core.Sampling;
 /// <remarks>
 /// A balanced Feistel network (M. Luby, C. Rackoff, "How to construct pseudorandom permutations from pseudorandom functions", SIAM J.
 /// Comput. 17(2), 1988) permutes the smallest domain of 2^(2h) words that holds all indices; an image outside 0..Count-1 is permuted
-/// again until it falls inside (cycle walking; J. Black, P. Rogaway, "Ciphers with arbitrary finite domains", CT-RSA 2002). The domain is less
-/// than four times Count, hence fewer than four rounds of walking on average.
+/// again until it falls inside (cycle walking; J. Black, P. Rogaway, "Ciphers with arbitrary finite domains", CT-RSA 2002). The domain is at
+/// most four times Count, hence at most four evaluations of the network on average over the positions. Which permutation a key names is
+/// part of a run's identity and never changes: the tests hold golden values.
 /// </remarks>
 public readonly struct KeyedPermutation
 {
