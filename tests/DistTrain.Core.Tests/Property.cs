@@ -3,8 +3,9 @@ using CsCheck;
 namespace DistTrain.Core.Tests;
 
 /// <summary>
-/// Runs a property on samples that are the same every time. CsCheck's own loop takes the first sample from the given seed and the others
-/// from the clock; a suite that guards bits should itself repeat. CsCheck takes over when a sample fails: it looks for a smaller one and prints it.
+/// Runs a property on samples that are the same every time. CsCheck's own loop takes the first sample from the given
+/// seed and the others from the clock; a suite that guards bits should itself repeat. CsCheck takes over when a sample
+/// fails: it looks for a smaller one and prints it.
 /// </summary>
 internal static class Property
 {

@@ -26,14 +26,15 @@ public enum SlotKind
 public sealed record Slot(string Name, IReadOnlyList<long> Shape, long Offset, long Count, SlotKind Kind);
 
 /// <summary>
-/// Where every parameter of the model lies in one flat fp32 vector. Slots follow each other without gaps in ordinal order of their names,
-/// parameters before buffers, so that the layout does not depend on how a model was put together.
+/// Where every parameter of the model lies in one flat fp32 vector. Slots follow each other without gaps in ordinal
+/// order of their names, parameters before buffers, so that the layout does not depend on how a model was put together.
 /// </summary>
 public sealed class ParameterLayout
 {
     /// <summary>Lays tensors out.</summary>
     /// <param name="tensors">
-    /// Name, dimensions and kind of each, in any order. Names are distinct; no dimension is negative; a scalar has no dimensions.
+    /// Name, dimensions and kind of each, in any order. Names are distinct; no dimension is negative; a scalar has no
+    /// dimensions.
     /// </param>
     /// <exception cref="ArgumentException">Two tensors have one name, or a dimension is negative.</exception>
     /// <exception cref="OverflowException">The vector would have more than 2^63 - 1 elements.</exception>
@@ -73,7 +74,9 @@ public sealed class ParameterLayout
     /// <summary>The pieces in which norms and hashes are taken.</summary>
     public TileTable Tiles { get; }
 
-    /// <summary>SHA-256 of names, dimensions, kinds and offsets, in hexadecimal. Equal layouts have equal fingerprints.</summary>
+    /// <summary>
+    /// SHA-256 of names, dimensions, kinds and offsets, in hexadecimal. Equal layouts have equal fingerprints.
+    /// </summary>
     public string Fingerprint { get; }
 
     private static string Describe(List<Slot> slots)

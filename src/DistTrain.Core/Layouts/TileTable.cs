@@ -1,9 +1,9 @@
 namespace DistTrain.Core.Layouts;
 
 /// <summary>
-/// The flat vector in tiles of at most <see cref="TileSize"/> elements, counted from each slot's start. A tile is the unit of norms and
-/// hashes: its sum of squares is formed in one fixed order, and tiles are added in index order, so that no result depends on how the
-/// vector is cut into shards.
+/// The flat vector in tiles of at most <see cref="TileSize"/> elements, counted from each slot's start. A tile is the
+/// unit of norms and hashes: its sum of squares is formed in one fixed order, and tiles are added in index order, so
+/// that no result depends on how the vector is cut into shards.
 /// </summary>
 public sealed class TileTable
 {

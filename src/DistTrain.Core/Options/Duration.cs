@@ -22,7 +22,8 @@ public static class Duration
         {
             // Decimal, because 0.0003 ms is exactly three ticks and its nearest double is not.
             if (text.EndsWith(unit, StringComparison.OrdinalIgnoreCase)
-                && decimal.TryParse(text[..^unit.Length], NumberStyles.Float, CultureInfo.InvariantCulture, out var number)
+                && decimal.TryParse(
+                    text[..^unit.Length], NumberStyles.Float, CultureInfo.InvariantCulture, out var number)
                 && number >= 0 && number <= (decimal)long.MaxValue / ticks)
             {
                 duration = new TimeSpan((long)Math.Min(decimal.Round(number * ticks), long.MaxValue));
@@ -34,13 +35,16 @@ public static class Duration
         return false;
     }
 
-    /// <summary>Writes a duration in the largest unit of which it is a whole number, else in fractions of a millisecond.</summary>
+    /// <summary>
+    /// Writes a duration in the largest unit of which it is a whole number, else in fractions of a millisecond.
+    /// </summary>
     /// <param name="duration">0 or more.</param>
     /// <returns>Text that <see cref="TryParse"/> reads back as exactly the same duration.</returns>
     public static string Format(TimeSpan duration)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(duration, TimeSpan.Zero);
-        var (unit, ticks) = Units.LastOrDefault(u => duration.Ticks >= u.Ticks && duration.Ticks % u.Ticks == 0, Units[0]);
+        var (unit, ticks) = Units.LastOrDefault(
+            u => duration.Ticks >= u.Ticks && duration.Ticks % u.Ticks == 0, Units[0]);
         return ((decimal)duration.Ticks / ticks).ToString("0.####", CultureInfo.InvariantCulture) + unit;
     }
 }

@@ -14,25 +14,28 @@ public readonly record struct BlockRange(int First, int End)
 public readonly record struct WorkerSpeed(double SecondsPerBlock);
 
 /// <summary>
-/// Hands out the blocks of an operation. The result decides how long a step takes and nothing else: whatever the assignment, the
-/// sum has the same bits.
+/// Hands out the blocks of an operation. The result decides how long a step takes and nothing else: whatever the
+/// assignment, the sum has the same bits.
 /// </summary>
 /// <remarks>
 /// <para>
-/// Ranges follow the ranks from left to right. The cuts minimise the time of the slowest worker, predicted as compute plus the exposed
-/// exchange of every cover node after the first (ranges aligned to the tree have one), by dynamic programming over the cuts: a contiguous
-/// bottleneck partition. Between equally fast ways to serve the ranks up to a cut, the one with fewer cover nodes goes on.
+/// Ranges follow the ranks from left to right. The cuts minimise the time of the slowest worker, predicted as compute
+/// plus the exposed exchange of every cover node after the first (ranges aligned to the tree have one), by dynamic
+/// programming over the cuts: a contiguous bottleneck partition (chains on chains: A. Pinar, E. K. Tabak, C. Aykanat,
+/// "One-dimensional partitioning for heterogeneous systems: theory and practice", JPDC 68, 2008). Between equally fast
+/// ways to serve the ranks up to a cut, the one with fewer cover nodes goes on.
 /// </para>
 /// <para>
-/// Up to <see cref="ExactLimit"/> transitions every cut is tried and the result is optimal. Beyond, each boundary tries the cuts near the
-/// optimum for free exchange, and the aligned ones on both sides of it as far away as the nodes they can save are worth; the result is
-/// then never slower than that optimum plus the exchange of 2 log2 K - 1 nodes. The optimum for free exchange gives each
-/// block to the worker that would finish it first, and is at most one block of the slowest worker above K / (sum of speeds).
+/// Up to <see cref="ExactLimit"/> transitions every cut is tried and the result is optimal. Beyond, each boundary tries
+/// the cuts near the optimum for free exchange, and the aligned ones on both sides of it as far away as the nodes they
+/// can save are worth; the result is then never slower than that optimum plus the exchange of 2 log2 K - 1 nodes. The
+/// optimum for free exchange gives each block to the worker that would finish it first, and is at most one block of the
+/// slowest worker above K / (sum of speeds).
 /// </para>
 /// </remarks>
 public static class BlockPlanner
 {
-    /// <summary>Transitions of the exact search, about 20 ms. K = 64 blocks stay exact up to 500 workers.</summary>
+    /// <summary>Transitions of the exact search, some 10 ms. K = 64 blocks stay exact up to 500 workers.</summary>
     private const long ExactLimit = 1 << 21;
 
     private const int Window = 3;
@@ -40,10 +43,13 @@ public static class BlockPlanner
     /// <summary>Plans one operation.</summary>
     /// <param name="blocks">K, the blocks to hand out, 1..2^<see cref="ReductionTree.MaxLevel"/>.</param>
     /// <param name="workers">The members in rank order, at least one.</param>
-    /// <param name="secondsPerCoverNode">Predicted exposed exchange time of one more cover node, finite and at least 0.</param>
+    /// <param name="secondsPerCoverNode">
+    /// Predicted exposed exchange time of one more cover node, finite and at least 0.
+    /// </param>
     /// <returns>One range per worker, in rank order: an exact partition of the blocks.</returns>
     /// <exception cref="ArgumentOutOfRangeException">An argument is outside the ranges above.</exception>
-    public static IReadOnlyList<BlockRange> Plan(int blocks, IReadOnlyList<WorkerSpeed> workers, double secondsPerCoverNode)
+    public static IReadOnlyList<BlockRange> Plan(
+        int blocks, IReadOnlyList<WorkerSpeed> workers, double secondsPerCoverNode)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(workers.Count, 1);
         ThrowUnlessFinite(secondsPerCoverNode);
@@ -109,11 +115,13 @@ public static class BlockPlanner
     }
 
     /// <summary>For each boundary between ranks, the block numbers worth trying, in rising order.</summary>
-    private static int[][] NearbyCuts(ReductionTree tree, IReadOnlyList<WorkerSpeed> workers, double secondsPerCoverNode)
+    private static int[][] NearbyCuts(
+        ReductionTree tree, IReadOnlyList<WorkerSpeed> workers, double secondsPerCoverNode)
     {
         var counts = FreeExchangeCounts(tree.Blocks, workers);
 
-        // A cut moved by more blocks than this costs more compute, even on the fastest worker, than all of a cover's nodes.
+        // A cut moved by more blocks than this costs more compute, even on the fastest worker, than all of a cover's
+        // nodes.
         var farthest = 2 * tree.Root.Level * secondsPerCoverNode / workers.Min(w => w.SecondsPerBlock);
         var cuts = new int[workers.Count + 1][];
         cuts[0] = [0];
@@ -136,8 +144,8 @@ public static class BlockPlanner
     }
 
     /// <summary>
-    /// Blocks per worker where exchange costs nothing: each block goes to the worker that would finish it first, which is optimal for
-    /// equal pieces of work on machines of different speeds.
+    /// Blocks per worker where exchange costs nothing: each block goes to the worker that would finish it first, which
+    /// is optimal for equal pieces of work on machines of different speeds.
     /// </summary>
     private static int[] FreeExchangeCounts(int blocks, IReadOnlyList<WorkerSpeed> workers)
     {

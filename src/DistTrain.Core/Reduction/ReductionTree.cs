@@ -3,8 +3,8 @@ using System.Numerics;
 namespace DistTrain.Core.Reduction;
 
 /// <summary>
-/// The canonical order in which the blocks of a step are added: the aligned binary tree over block numbers. It depends on the number of
-/// blocks only, so any assignment of blocks to workers gives the same bits.
+/// The canonical order in which the blocks of a step are added: the aligned binary tree over block numbers. It depends
+/// on the number of blocks only, so any assignment of blocks to workers gives the same bits.
 /// </summary>
 /// <remarks>
 /// <code>
@@ -52,7 +52,9 @@ public readonly record struct ReductionTree
         return Canonical(new NodeId(0, block));
     }
 
-    /// <summary>Whether a name is one the tree uses: within the tree and of the highest level that covers the same blocks.</summary>
+    /// <summary>
+    /// Whether a name is one the tree uses: within the tree and of the highest level that covers the same blocks.
+    /// </summary>
     public bool Contains(NodeId node) =>
         node.Level >= 0 && node.Level <= Root.Level && node.Index >= 0
         && (long)node.Index << node.Level < Blocks
@@ -70,11 +72,14 @@ public readonly record struct ReductionTree
     }
 
     /// <summary>
-    /// The cover of a range of blocks: the fewest nodes that together hold exactly these blocks, from the left. These are the nodes that a
-    /// worker which computed the range can complete alone, and sends. At most 2 log2 K, and at most log2 K + 1 for a range from block 0.
+    /// The cover of a range of blocks: the fewest nodes that together hold exactly these blocks, from the left. These
+    /// are the nodes that a worker which computed the range can complete alone, and sends. At most 2 log2 K, and at
+    /// most log2 K + 1 for a range from block 0.
     /// </summary>
     /// <param name="first">The first block.</param>
-    /// <param name="end">One past the last block; equal to <paramref name="first"/> for a worker without blocks.</param>
+    /// <param name="end">
+    /// One past the last block; equal to <paramref name="first"/> for a worker without blocks.
+    /// </param>
     /// <exception cref="ArgumentOutOfRangeException">Not 0 &lt;= first &lt;= end &lt;= K.</exception>
     public IReadOnlyList<NodeId> Cover(int first, int end)
     {
@@ -104,8 +109,8 @@ public readonly record struct ReductionTree
     }
 
     /// <summary>
-    /// How far a node of the cover may reach: past K there are no blocks, so at the ragged edge it may reach as far as the tree does. The
-    /// widest node that fits is therefore the canonical one.
+    /// How far a node of the cover may reach: past K there are no blocks, so at the ragged edge it may reach as far as
+    /// the tree does. The widest node that fits is therefore the canonical one.
     /// </summary>
     private int Limit(int end) => end == Blocks ? 1 << Root.Level : end;
 

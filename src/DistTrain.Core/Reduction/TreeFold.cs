@@ -1,12 +1,13 @@
 namespace DistTrain.Core.Reduction;
 
 /// <summary>
-/// Adds nodes along the canonical tree in whatever order they become ready: a node waits until its sibling is there, then the parent
-/// is left child + right child, and so on up. Because each parent has one way to arise, the sum's bits do not depend on the order of arrival.
+/// Adds nodes along the canonical tree in whatever order they become ready: a node waits until its sibling is there,
+/// then the parent is left child + right child, and so on up. Because each parent has one way to arise, the sum's bits
+/// do not depend on the order of arrival.
 /// </summary>
 /// <remarks>
-/// A worker folds the blocks it computes and finds its cover nodes left over; the owner of a shard folds what all workers send and
-/// ends with the root. Not safe for concurrent use.
+/// A worker folds the blocks it computes and finds its cover nodes left over; the owner of a shard folds what all
+/// workers send and ends with the root. Not safe for concurrent use.
 /// </remarks>
 /// <typeparam name="T">What a node holds; the caller decides what addition means and who owns the memory.</typeparam>
 /// <param name="tree">The step's tree.</param>
@@ -20,12 +21,15 @@ public sealed class TreeFold<T>(ReductionTree tree, Func<T, T, T> add)
 
     /// <summary>Adds one node and everything its arrival completes.</summary>
     /// <param name="node">
-    /// A node of the tree by its canonical name. That none overlaps another is the caller's duty: a fold remembers only what waits.
+    /// A node of the tree by its canonical name. That none overlaps another is the caller's duty: a fold remembers only
+    /// what waits.
     /// </param>
     /// <param name="value">Its sum.</param>
     /// <returns>The highest node that is complete now, and its sum; it is the root when the fold is done.</returns>
     /// <exception cref="ArgumentException">The name is not one the tree uses; its sibling would never come.</exception>
-    /// <exception cref="InvalidOperationException">The node, or the parent it completes, is waiting already.</exception>
+    /// <exception cref="InvalidOperationException">
+    /// The node, or the parent it completes, is waiting already.
+    /// </exception>
     public (NodeId Node, T Value) Add(NodeId node, T value)
     {
         if (!tree.Contains(node))

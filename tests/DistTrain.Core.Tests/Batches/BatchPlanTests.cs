@@ -44,7 +44,8 @@ public class BatchPlanTests
         foreach (var block in new[] { 1, plan.Blocks / 3, plan.Blocks / 2, plan.Blocks - 1 })
         {
             Assert.Equal(plan.Block(block - 1).End, plan.Block(block).First);
-            Assert.InRange(plan.Block(block).Count, plan.MicroBatches / plan.Blocks, plan.MicroBatches / plan.Blocks + 1);
+            var even = plan.MicroBatches / plan.Blocks;
+            Assert.InRange(plan.Block(block).Count, even, even + 1);
         }
     }
 

@@ -17,7 +17,9 @@ public class ParameterLayoutTests
     public void Slots_follow_each_other_in_ordinal_order_with_buffers_last()
     {
         var layout = new ParameterLayout(Model);
-        Assert.Equal(["Scale", "embedding", "fc.bias", "fc.weight", "norm.running_mean"], layout.Slots.Select(s => s.Name));
+        Assert.Equal(
+            ["Scale", "embedding", "fc.bias", "fc.weight", "norm.running_mean"],
+            layout.Slots.Select(s => s.Name));
         Assert.Equal([0L, 1, 25, 35, 115], layout.Slots.Select(s => s.Offset));
         Assert.Equal([1L, 24, 10, 80, 8], layout.Slots.Select(s => s.Count));
         Assert.Equal(123, layout.Count);
@@ -75,7 +77,9 @@ public class ParameterLayoutTests
 
     [Fact]
     public void The_fingerprint_never_changes_for_one_layout() =>
-        Assert.Equal("c4f99e84064c14cf07b451606815d20e877d4cd267d277c54623b29c72cb532b", new ParameterLayout(Model).Fingerprint);
+        Assert.Equal(
+            "c4f99e84064c14cf07b451606815d20e877d4cd267d277c54623b29c72cb532b",
+            new ParameterLayout(Model).Fingerprint);
 
     [Fact]
     public void A_shape_that_its_owner_changes_later_does_not_reach_the_layout()
@@ -91,7 +95,8 @@ public class ParameterLayoutTests
     {
         var twice = Assert.Throws<ArgumentException>(() => new ParameterLayout([Model[1], Model[1]]));
         Assert.StartsWith("Two tensors have the name 'fc.weight'.", twice.Message, StringComparison.Ordinal);
-        var negative = Assert.Throws<ArgumentException>(() => new ParameterLayout([("a", [2, -1], SlotKind.Parameter)]));
+        var negative = Assert.Throws<ArgumentException>(
+            () => new ParameterLayout([("a", [2, -1], SlotKind.Parameter)]));
         Assert.StartsWith("Tensor 'a' has a negative dimension.", negative.Message, StringComparison.Ordinal);
         Assert.Throws<OverflowException>(() => new ParameterLayout([("a", [1L << 40, 1L << 40], SlotKind.Parameter)]));
     }

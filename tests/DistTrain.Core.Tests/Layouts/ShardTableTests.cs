@@ -60,7 +60,9 @@ public class ShardTableTests
             foreach (var chunks in Enumerable.Range(0, worldSize).Select(shards.Chunks))
             {
                 Assert.All(chunks, c => Assert.InRange(c.Count, 0, ShardTable.MaxChunkElements));
-                Assert.All(chunks.SkipLast(1), c => Assert.True(c.Count + tiles.Length(c.EndTile) > ShardTable.MaxChunkElements));
+                Assert.All(
+                    chunks.SkipLast(1),
+                    c => Assert.True(c.Count + tiles.Length(c.EndTile) > ShardTable.MaxChunkElements));
             }
         });
 
@@ -73,7 +75,8 @@ public class ShardTableTests
 
     [Fact]
     public void A_chunk_of_floats_fits_a_message_of_256_KiB() =>
-        Assert.InRange(ShardTable.MaxChunkElements * sizeof(float) + ShardTable.MaxChunkTiles * sizeof(double), 0, 256 * 1024);
+        Assert.InRange(
+            ShardTable.MaxChunkElements * sizeof(float) + ShardTable.MaxChunkTiles * sizeof(double), 0, 256 * 1024);
 
     [Fact]
     public void A_world_without_workers_is_refused() =>

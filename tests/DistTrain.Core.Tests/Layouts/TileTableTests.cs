@@ -22,13 +22,16 @@ public class TileTableTests
     {
         var tiles = Layouts.Of(5000, 0, 10).Tiles;
         Assert.Equal(3, tiles.Count);
-        Assert.Equal([0, 1, 1, 1, 2, 2, 3, 3], new long[] { 0, 1, 4095, 4096, 4097, 5000, 5001, 5010 }.Select(tiles.FirstAtOrAfter));
+        long[] elements = [0, 1, 4095, 4096, 4097, 5000, 5001, 5010];
+        Assert.Equal([0, 1, 1, 1, 2, 2, 3, 3], elements.Select(tiles.FirstAtOrAfter));
     }
 
     [Fact]
     public void An_empty_vector_has_no_tiles()
     {
-        Assert.Equal((0, 0L, 0), (Layouts.Of().Tiles.Count, Layouts.Of().Tiles.Elements, Layouts.Of().Tiles.FirstAtOrAfter(0)));
-        Assert.Equal((0, 0L, 0), (Layouts.Of(0, 0).Tiles.Count, Layouts.Of(0, 0).Tiles.Elements, Layouts.Of(0).Tiles.FirstAtOrAfter(0)));
+        foreach (var tiles in new[] { Layouts.Of().Tiles, Layouts.Of(0, 0).Tiles })
+        {
+            Assert.Equal((0, 0L, 0), (tiles.Count, tiles.Elements, tiles.FirstAtOrAfter(0)));
+        }
     }
 }

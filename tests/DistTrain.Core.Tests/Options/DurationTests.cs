@@ -45,9 +45,15 @@ public class DurationTests
     public void A_duration_is_written_in_the_largest_unit_that_divides_it(double milliseconds, string text) =>
         Assert.Equal(text, Duration.Format(TimeSpan.FromMilliseconds(milliseconds)));
 
+    private static readonly Gen<long> Ticks =
+        Gen.OneOf(
+            Gen.Long[0, 100_000],
+            Gen.Long[0, long.MaxValue],
+            Gen.Long[0, 10_000].Select(seconds => seconds * TimeSpan.TicksPerSecond));
+
     [Fact]
     public void What_is_written_reads_back_to_the_tick() =>
-        Gen.OneOf(Gen.Long[0, 100_000], Gen.Long[0, long.MaxValue], Gen.Long[0, 10_000].Select(s => s * TimeSpan.TicksPerSecond)).Always(
+        Ticks.Always(
             ticks =>
             {
                 Assert.True(Duration.TryParse(Duration.Format(new TimeSpan(ticks)), out var duration));

@@ -47,7 +47,7 @@ public class OptionsReaderTests
     [Fact]
     public void What_is_written_reads_back()
     {
-        var options = new ModelKeys { Name = "x", Dropout = 1.0 / 3, Pause = new TimeSpan(3), Tokens = -5, Wide = true };
+        var options = new ModelKeys { Name = "x", Dropout = 1 / 3.0, Pause = new(3), Tokens = -5, Wide = true };
         var (read, problems) = OptionsReader.Read<ModelKeys>(OptionsReader.Write(options));
         Assert.Empty(problems);
         Assert.Equal(options, read);

@@ -49,7 +49,8 @@ public class ReductionTreeTests
         for (var blocks = 1; blocks <= 33; blocks++)
         {
             var tree = new ReductionTree(blocks);
-            var nodes = AllNodes(tree).Select(n => (First: ReductionTree.FirstBlock(n), End: tree.EndBlock(n))).ToList();
+            var nodes = AllNodes(tree)
+                .Select(node => (First: ReductionTree.FirstBlock(node), End: tree.EndBlock(node))).ToList();
             for (var first = 0; first <= blocks; first++)
             {
                 // fewest[e]: the fewest nodes of the tree that together hold exactly the blocks [first, e).
@@ -81,7 +82,9 @@ public class ReductionTreeTests
                 }
             }
 
-            Assert.All(Enumerable.Range(1, blocks), end => Assert.InRange(tree.CoverCount(0, end), 1, tree.Root.Level + 1));
+            Assert.All(
+                Enumerable.Range(1, blocks),
+                end => Assert.InRange(tree.CoverCount(0, end), 1, tree.Root.Level + 1));
         }
     }
 
