@@ -1,8 +1,8 @@
 namespace DistTrain.Core.Batches;
 
 /// <summary>
-/// How a global batch is cut up. It is part of the run's identity: with the same geometry a run has the same bits on any number of
-/// workers, because no other quantity decides in which order gradients are added.
+/// How a global batch is cut up. It is part of the run's identity: with the same geometry a run has the same bits on
+/// any number of workers, because no other quantity decides in which order gradients are added.
 /// </summary>
 /// <param name="Global">Samples of one optimizer step over all workers, at least 1.</param>
 /// <param name="Micro">The largest number of samples of one forward and backward pass, at least 1.</param>
@@ -17,14 +17,16 @@ public readonly record struct IndexRange(long First, long Count)
 }
 
 /// <summary>
-/// The micro-batches and blocks of one operation: M = ceil(samples / micro) micro-batches whose sizes differ by at most one, in
-/// K = min(M, blocks) blocks whose numbers of micro-batches differ by at most one. A pure function of the numbers of samples and the
-/// geometry; nothing is stored.
+/// The micro-batches and blocks of one operation: M = ceil(samples / micro) micro-batches whose sizes differ by at most
+/// one, in K = min(M, blocks) blocks whose numbers of micro-batches differ by at most one. A pure function of the
+/// numbers of samples and the geometry; nothing is stored.
 /// </summary>
 public readonly record struct BatchPlan
 {
     /// <summary>Cuts up the samples of one operation.</summary>
-    /// <param name="samples">Samples of the operation, at least 1; the last step of an epoch may hold fewer than the global batch.</param>
+    /// <param name="samples">
+    /// Samples of the operation, at least 1; the last step of an epoch may hold fewer than the global batch.
+    /// </param>
     /// <param name="geometry">The run's geometry.</param>
     public BatchPlan(long samples, BatchGeometry geometry)
     {
@@ -53,7 +55,9 @@ public readonly record struct BatchPlan
     /// <param name="index">0..K-1.</param>
     public IndexRange Block(int index) => Cut(index, MicroBatches, Blocks);
 
-    /// <summary>Part <paramref name="index"/> of <paramref name="whole"/> things in <paramref name="parts"/> near-equal parts.</summary>
+    /// <summary>
+    /// Part <paramref name="index"/> of <paramref name="whole"/> things in <paramref name="parts"/> near-equal parts.
+    /// </summary>
     private static IndexRange Cut(long index, long whole, long parts)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(index);

@@ -26,21 +26,37 @@ public enum SlotKind
 public sealed record Slot(string Name, IReadOnlyList<long> Shape, long Offset, long Count, SlotKind Kind);
 
 /// <summary>
-/// Where every parameter of the model lies in one flat fp32 vector. Slots follow each other without gaps in ordinal order of their names,
-/// parameters before buffers, so that the layout does not depend on how a model was put together.
+/// Where every parameter of the model lies in one flat fp32 vector. Slots follow each other without gaps in ordinal
+/// order of their names, parameters before buffers, so that the layout does not depend on how a model was put together.
 /// </summary>
 public sealed class ParameterLayout
 {
     /// <summary>Lays tensors out.</summary>
-    /// <param name="tensors">Name, dimensions and kind of each, in any order; names are distinct.</param>
+    /// <param name="tensors">
+    /// Name, dimensions and kind of each, in any order. Names are distinct; no dimension is negative; a scalar has no
+    /// dimensions.
+    /// </param>
+    /// <exception cref="ArgumentException">Two tensors have one name, or a dimension is negative.</exception>
+    /// <exception cref="OverflowException">The vector would have more than 2^63 - 1 elements.</exception>
     public ParameterLayout(IEnumerable<(string Name, IReadOnlyList<long> Shape, SlotKind Kind)> tensors)
     {
         var slots = new List<Slot>();
+        var names = new HashSet<string>(StringComparer.Ordinal);
         foreach (var (name, shape, kind) in tensors
             .OrderBy(t => t.Kind == SlotKind.Buffer).ThenBy(t => t.Name, StringComparer.Ordinal))
         {
+            if (!names.Add(name))
+            {
+                throw new ArgumentException($"Two tensors have the name '{name}'.", nameof(tensors));
+            }
+
+            if (shape.Any(size => size < 0))
+            {
+                throw new ArgumentException($"Tensor '{name}' has a negative dimension.", nameof(tensors));
+            }
+
             var count = shape.Aggregate(1L, (product, size) => checked(product * size));
-            slots.Add(new Slot(name, shape, Count, count, kind));
+            slots.Add(new Slot(name, [.. shape], Count, count, kind));
             Count = checked(Count + count);
         }
 
@@ -58,7 +74,9 @@ public sealed class ParameterLayout
     /// <summary>The pieces in which norms and hashes are taken.</summary>
     public TileTable Tiles { get; }
 
-    /// <summary>SHA-256 of names, dimensions, kinds and offsets, in hexadecimal. Equal layouts have equal fingerprints.</summary>
+    /// <summary>
+    /// SHA-256 of names, dimensions, kinds and offsets, in hexadecimal. Equal layouts have equal fingerprints.
+    /// </summary>
     public string Fingerprint { get; }
 
     private static string Describe(List<Slot> slots)
@@ -67,7 +85,11 @@ public sealed class ParameterLayout
         Span<byte> number = stackalloc byte[8];
         foreach (var slot in slots)
         {
-            hash.AppendData(Encoding.UTF8.GetBytes(slot.Name));
+            // Lengths go ahead of what they count, so that no two layouts write the same bytes.
+            var name = Encoding.UTF8.GetBytes(slot.Name);
+            BinaryPrimitives.WriteInt64LittleEndian(number, name.Length);
+            hash.AppendData(number);
+            hash.AppendData(name);
             foreach (var value in slot.Shape.Prepend(slot.Shape.Count).Append(slot.Offset).Append((long)slot.Kind))
             {
                 BinaryPrimitives.WriteInt64LittleEndian(number, value);

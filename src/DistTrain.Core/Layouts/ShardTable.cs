@@ -8,8 +8,9 @@ namespace DistTrain.Core.Layouts;
 public readonly record struct Chunk(int FirstTile, int EndTile, long FirstElement, int Count);
 
 /// <summary>
-/// The flat vector in W parameter shards, one for each rank to reduce, and each shard in chunks. Cuts fall on tile boundaries; an empty
-/// shard still has one empty chunk, because a reduced step is whole only when every member has spoken.
+/// The flat vector in W parameter shards, one for each rank to reduce, and each shard in chunks. Cuts fall on tile
+/// boundaries; an empty shard still has one empty chunk, because a reduced step is whole only when every member has
+/// spoken.
 /// </summary>
 public sealed class ShardTable
 {
@@ -22,7 +23,9 @@ public sealed class ShardTable
     private readonly Chunk[][] _chunks;
 
     /// <summary>Cuts a vector for a world.</summary>
-    /// <param name="tiles">The vector's tiles; null for an operation that reduces no vector, such as an evaluation.</param>
+    /// <param name="tiles">
+    /// The vector's tiles; null for an operation that reduces no vector, such as an evaluation.
+    /// </param>
     /// <param name="worldSize">W, at least 1.</param>
     public ShardTable(TileTable? tiles, int worldSize)
     {
@@ -41,7 +44,10 @@ public sealed class ShardTable
     /// <summary>W, the number of shards.</summary>
     public int WorldSize => _chunks.Length;
 
-    /// <summary>The chunks of one shard by rising offset; at least one.</summary>
+    /// <summary>
+    /// The chunks of one shard by rising offset; at least one. A shard's size is within a tile of Elements / W.
+    /// </summary>
+    /// <param name="rank">0..W-1.</param>
     public IReadOnlyList<Chunk> Chunks(int rank) => _chunks[rank];
 
     private static IEnumerable<Chunk> Cut(TileTable tiles, int first, int end)

@@ -1,9 +1,9 @@
 namespace DistTrain.Core.Layouts;
 
 /// <summary>
-/// The flat vector in tiles of at most <see cref="TileSize"/> elements, counted from each slot's start. A tile is the unit of norms and
-/// hashes: its sum of squares is formed in one fixed order, and tiles are added in index order, so that no result depends on how the
-/// vector is cut into shards.
+/// The flat vector in tiles of at most <see cref="TileSize"/> elements, counted from each slot's start. A tile is the
+/// unit of norms and hashes: its sum of squares is formed in one fixed order, and tiles are added in index order, so
+/// that no result depends on how the vector is cut into shards.
 /// </summary>
 public sealed class TileTable
 {
@@ -43,7 +43,8 @@ public sealed class TileTable
     /// <summary>Elements of a tile, 1..<see cref="TileSize"/>.</summary>
     public int Length(int tile) => (int)(_starts[tile + 1] - _starts[tile]);
 
-    /// <summary>The first tile that starts at or after an element.</summary>
+    /// <summary>The first tile that starts at or after an element; <see cref="Count"/> where none does.</summary>
+    /// <param name="element">0..<see cref="Elements"/>.</param>
     public int FirstAtOrAfter(long element)
     {
         var found = Array.BinarySearch(_starts, element);

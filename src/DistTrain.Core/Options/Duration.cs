@@ -5,20 +5,28 @@ namespace DistTrain.Core.Options;
 /// <summary>Durations as people write them: 250ms, 2s, 5m, 1h.</summary>
 public static class Duration
 {
-    private static readonly (string Unit, double Milliseconds)[] Units =
-        [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
+    private static readonly (string Unit, long Ticks)[] Units =
+    [
+        ("ms", TimeSpan.TicksPerMillisecond),
+        ("s", TimeSpan.TicksPerSecond),
+        ("m", TimeSpan.TicksPerMinute),
+        ("h", TimeSpan.TicksPerHour),
+    ];
 
-    /// <summary>Reads a number and a unit.</summary>
+    /// <summary>Reads a number, 0 or more, and a unit: ms, s, m or h, in any case. Rounded to 100 ns.</summary>
+    /// <returns>Whether the text is a duration.</returns>
     public static bool TryParse(string text, out TimeSpan duration)
     {
         text = text.Trim();
-        foreach (var (unit, milliseconds) in Units)
+        foreach (var (unit, ticks) in Units)
         {
+            // Decimal, because 0.0003 ms is exactly three ticks and its nearest double is not.
             if (text.EndsWith(unit, StringComparison.OrdinalIgnoreCase)
-                && double.TryParse(text[..^unit.Length], NumberStyles.Float, CultureInfo.InvariantCulture, out var number)
-                && number >= 0 && number * milliseconds < TimeSpan.MaxValue.TotalMilliseconds)
+                && decimal.TryParse(
+                    text[..^unit.Length], NumberStyles.Float, CultureInfo.InvariantCulture, out var number)
+                && number >= 0 && number <= (decimal)long.MaxValue / ticks)
             {
-                duration = TimeSpan.FromMilliseconds(number * milliseconds);
+                duration = new TimeSpan((long)Math.Min(decimal.Round(number * ticks), long.MaxValue));
                 return true;
             }
         }
@@ -27,10 +35,16 @@ public static class Duration
         return false;
     }
 
-    /// <summary>Writes the shortest text that reads back as the same duration.</summary>
+    /// <summary>
+    /// Writes a duration in the largest unit of which it is a whole number, else in fractions of a millisecond.
+    /// </summary>
+    /// <param name="duration">0 or more.</param>
+    /// <returns>Text that <see cref="TryParse"/> reads back as exactly the same duration.</returns>
     public static string Format(TimeSpan duration)
     {
-        var (unit, milliseconds) = Units.Last(u => u.Milliseconds == 1 || duration.TotalMilliseconds % u.Milliseconds == 0 && duration.TotalMilliseconds >= u.Milliseconds);
-        return (duration.TotalMilliseconds / milliseconds).ToString("R", CultureInfo.InvariantCulture) + unit;
+        ArgumentOutOfRangeException.ThrowIfLessThan(duration, TimeSpan.Zero);
+        var (unit, ticks) = Units.LastOrDefault(
+            u => duration.Ticks >= u.Ticks && duration.Ticks % u.Ticks == 0, Units[0]);
+        return ((decimal)duration.Ticks / ticks).ToString("0.####", CultureInfo.InvariantCulture) + unit;
     }
 }

@@ -10,5 +10,6 @@ public sealed record OptionProblem(string Key, string? Value, string Remedy)
     public static OptionProblem Missing(string key, string remedy) => new(key, null, remedy);
 
     /// <inheritdoc/>
-    public override string ToString() => Value is null ? $"{Key} is not set: {Remedy}." : $"{Key} is '{Value}': {Remedy}.";
+    public override string ToString() =>
+        Value is null ? $"{Key} is not set: {Remedy}." : $"{Key} is '{Value}': {Remedy}.";
 }

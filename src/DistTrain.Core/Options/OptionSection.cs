@@ -1,6 +1,8 @@
 namespace DistTrain.Core.Options;
 
-/// <summary>A part of the configuration whose keys only the task knows; it reads them with <see cref="OptionsReader.Read{T}"/>.</summary>
+/// <summary>
+/// A part of the configuration whose keys only the task knows; it reads them with <see cref="OptionsReader.Read{T}"/>.
+/// </summary>
 public sealed class OptionSection(string path, IReadOnlyDictionary<string, string> values)
 {
     /// <summary>A section without keys.</summary>

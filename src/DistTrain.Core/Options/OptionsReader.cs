@@ -1,47 +1,69 @@
-using System.Collections;
 using System.ComponentModel;
 using System.ComponentModel.DataAnnotations;
 using System.Globalization;
+using System.Numerics;
 using System.Reflection;
 
 namespace DistTrain.Core.Options;
 
 /// <summary>
-/// Turns a flat table of keys (<c>batch.global</c>) into an options record, and back. Unlike a binder it does not stop at the first mistake: the
-/// user learns of all of them at once, unknown keys included.
+/// Turns a flat table of keys (<c>batch.global</c>) into an options record, and back. Unlike a binder it does not stop
+/// at the first mistake: the user learns of all of them at once, unknown keys included.
 /// </summary>
 public static class OptionsReader
 {
-    /// <summary>Reads a record whose properties are scalars, nested records, maps or <see cref="OptionSection"/>s.</summary>
+    /// <summary>
+    /// Reads a record whose properties are scalars, nested records, maps or <see cref="OptionSection"/>s.
+    /// </summary>
     /// <param name="values">Keys with dots, compared without case, and their text.</param>
-    /// <param name="path">What stands before every key in a message, such as <c>model</c>; empty for the whole configuration.</param>
+    /// <param name="path">
+    /// What stands before every key in a message, such as <c>model</c>; empty for the whole configuration.
+    /// </param>
     /// <returns>The record, with defaults where a key is missing or wrong, and every mistake.</returns>
-    public static (T Options, IReadOnlyList<OptionProblem> Problems) Read<T>(IReadOnlyDictionary<string, string> values, string path = "")
+    public static (T Options, IReadOnlyList<OptionProblem> Problems) Read<T>(
+        IReadOnlyDictionary<string, string> values, string path = "")
         where T : new()
     {
         var problems = new List<OptionProblem>();
-        var left = new Dictionary<string, string>(values, StringComparer.OrdinalIgnoreCase);
+        var left = new Dictionary<string, string>(StringComparer.OrdinalIgnoreCase);
+        foreach (var (key, value) in values)
+        {
+            if (!left.TryAdd(key, value))
+            {
+                const string Remedy = "the same key stands there in another spelling; keep one";
+                problems.Add(new OptionProblem(Join(path, key), value, Remedy));
+            }
+        }
+
         var options = (T)Fill(typeof(T), "", path, left, problems);
         var known = Keys(typeof(T)).Select(k => k.Key).ToList();
         foreach (var (key, value) in left.OrderBy(k => k.Key, StringComparer.Ordinal))
         {
-            var near = known.MinBy(k => Distance(k, key));
-            var hint = near is not null && Distance(near, key) <= 3 ? $" (the nearest is {Join(path, near)})" : "";
-            problems.Add(new OptionProblem(Join(path, key), value, "no such key; see disttrain train --help" + hint));
+            problems.Add(new OptionProblem(Join(path, key), value, Unknown(key, path, known)));
         }
 
         return (options, problems);
     }
 
     /// <summary>The configuration and every mistake in it, relations between keys included.</summary>
-    public static (RunOptions Options, IReadOnlyList<OptionProblem> Problems) ReadRun(IReadOnlyDictionary<string, string> values)
+    public static (RunOptions Options, IReadOnlyList<OptionProblem> Problems) ReadRun(
+        IReadOnlyDictionary<string, string> values)
     {
         var (options, problems) = Read<RunOptions>(values);
-        return (options, [.. problems, .. options.Validate().Where(p => problems.All(q => q.Key != p.Key))]);
+        return (options, [.. problems, .. options.Validate().Where(p => !problems.Any(q => Explains(q, p)))]);
+
+        // A value that could not be read is reported once, not once more as missing.
+        static bool Explains(OptionProblem first, OptionProblem then) =>
+            first.Key.Equals(then.Key, StringComparison.OrdinalIgnoreCase)
+            || (then.Value is null && first.Key.StartsWith(then.Key + ".", StringComparison.OrdinalIgnoreCase));
     }
 
-    /// <summary>Every key of a record: name with dots, its default as text, its description, and whether it can change the bits of a run.</summary>
-    public static IEnumerable<OptionKey> Keys(Type type) => Keys(type, "", Activator.CreateInstance(type)!, hostOnly: false);
+    /// <summary>
+    /// Every key of a record: name with dots, its default as text, its description, and whether it can change the bits
+    /// of a run.
+    /// </summary>
+    public static IEnumerable<OptionKey> Keys(Type type) =>
+        Keys(type, "", Activator.CreateInstance(type)!, hostOnly: false);
 
     /// <summary>A record as a flat table, the inverse of <see cref="Read{T}"/>.</summary>
     public static SortedDictionary<string, string> Write(object options)
@@ -58,7 +80,9 @@ public static class OptionsReader
         return values;
     }
 
-    /// <summary>The lines of a flat table that decide the bits of a run: what two runs have to share to be compared.</summary>
+    /// <summary>
+    /// The lines of a flat table that decide the bits of a run: what two runs have to share to be compared.
+    /// </summary>
     /// <remarks>Where the data lie is the host's business: their content has a fingerprint of its own.</remarks>
     public static IEnumerable<string> IdentityLines(RunOptions options) =>
         Keys(typeof(RunOptions), "", options, hostOnly: false)
@@ -68,7 +92,8 @@ public static class OptionsReader
             .Select(e => $"{e.Key}={e.Value}")
             .Order(StringComparer.Ordinal);
 
-    private static object Fill(Type type, string prefix, string path, Dictionary<string, string> left, List<OptionProblem> problems)
+    private static object Fill(
+        Type type, string prefix, string path, Dictionary<string, string> left, List<OptionProblem> problems)
     {
         var options = Activator.CreateInstance(type)!;
         foreach (var property in Properties(type))
@@ -104,7 +129,7 @@ public static class OptionsReader
             {
                 if (!TryParse(kind, text, out var value, out var expected))
                 {
-                    problems.Add(new OptionProblem(Join(path, key), text, $"must be {expected}"));
+                    problems.Add(new OptionProblem(Join(path, key), text, $"must be {expected}{Bounds(property)}"));
                 }
                 else if (Wrong(property, value) is { } remedy)
                 {
@@ -117,7 +142,7 @@ public static class OptionsReader
             }
             else if (property.GetCustomAttribute<RequiredAttribute>() is not null)
             {
-                problems.Add(OptionProblem.Missing(Join(path, key), $"set it to {property.GetCustomAttribute<DescriptionAttribute>()?.Description}"));
+                problems.Add(OptionProblem.Missing(Join(path, key), $"set it to {Description(property)}"));
             }
         }
 
@@ -131,6 +156,23 @@ public static class OptionsReader
         return below.ToDictionary(e => e.Key[(key.Length + 1)..], e => e.Value, StringComparer.OrdinalIgnoreCase);
     }
 
+    private static string Unknown(string key, string path, List<string> known)
+    {
+        if (known.Find(k => k.StartsWith(key + ".", StringComparison.OrdinalIgnoreCase)) is { } below)
+        {
+            return $"is a group of keys; set one of those below it, such as {Join(path, below)}";
+        }
+
+        if (known.Contains(key, StringComparer.OrdinalIgnoreCase))
+        {
+            return $"is a group of keys; set one of those below it, such as {Join(path, key)}.name";
+        }
+
+        var near = known.MinBy(k => Distance(k, key));
+        var hint = near is not null && Distance(near, key) <= 3 ? $" (the nearest is {Join(path, near)})" : "";
+        return "no such key; see disttrain train --help" + hint;
+    }
+
     private static string? Wrong(PropertyInfo property, object? value)
     {
         foreach (var attribute in property.GetCustomAttributes<ValidationAttribute>())
@@ -139,7 +181,7 @@ public static class OptionsReader
             {
                 return attribute switch
                 {
-                    RangeAttribute range => $"must be between {Text(range.Minimum)} and {Text(range.Maximum)}",
+                    RangeAttribute => $"must be{Bounds(property)}",
                     AllowedValuesAttribute allowed => $"must be {string.Join(" or ", allowed.Values)}",
                     RequiredAttribute => "must not be empty",
                     _ => attribute.FormatErrorMessage(Camel(property.Name)),
@@ -150,6 +192,25 @@ public static class OptionsReader
         return null;
     }
 
+    /// <summary>The range of a property, as the end of a sentence; empty where it has none.</summary>
+    private static string Bounds(PropertyInfo property)
+    {
+        if (property.GetCustomAttribute<RangeAttribute>() is not { } range)
+        {
+            return "";
+        }
+
+        // The attribute turns bounds given as text into values when it is first asked.
+        _ = range.IsValid(null);
+        return $" between {Bound(range.Minimum)} and {Bound(range.Maximum)}";
+
+        // The attribute knows no long: 2^50 arrives as a double and must not be shown as 1.12E+15.
+        static string Bound(object bound) =>
+            bound is double number && Math.Abs(number) < 1L << 53 && double.IsInteger(number)
+                ? Text((long)number)
+                : Text(bound);
+    }
+
     private static IEnumerable<OptionKey> Keys(Type type, string prefix, object options, bool hostOnly)
     {
         foreach (var property in Properties(type))
@@ -157,15 +218,14 @@ public static class OptionsReader
             var key = Join(prefix, Camel(property.Name));
             var host = hostOnly || property.GetCustomAttribute<HostOnlyAttribute>() is not null;
             var value = property.GetValue(options);
-            var description = property.GetCustomAttribute<DescriptionAttribute>()?.Description ?? "";
+            var description = Description(property);
             switch (value)
             {
                 case OptionSection section:
-                    yield return new OptionKey(key, "", description, host, section.Values.ToDictionary(e => Join(key, e.Key), e => e.Value));
+                    yield return Group(section.Values.ToDictionary(e => Join(key, e.Key), e => e.Value));
                     break;
-                case IDictionary map:
-                    var entries = map.Cast<DictionaryEntry>().ToDictionary(e => Join(key, (string)e.Key), e => Text(e.Value));
-                    yield return new OptionKey(key, "", description, host, entries);
+                case IReadOnlyDictionary<string, TimeSpan> map:
+                    yield return Group(map.ToDictionary(e => Join(key, e.Key), e => Text(e.Value)));
                     break;
                 case not null when IsRecord(property.PropertyType):
                     foreach (var nested in Keys(property.PropertyType, key, value, host))
@@ -176,29 +236,62 @@ public static class OptionsReader
                     break;
                 default:
                     var text = Text(value);
-                    yield return new OptionKey(key, text, description, host, value is null ? [] : new() { [key] = text });
+                    var line = value is null ? [] : new Dictionary<string, string> { [key] = text };
+                    yield return new OptionKey(key, text, description, host, line);
                     break;
             }
+
+            OptionKey Group(Dictionary<string, string> lines) => new(key, "", description, host, lines);
         }
     }
 
     private static bool TryParse(Type type, string text, out object? value, out string expected)
     {
-        var culture = CultureInfo.InvariantCulture;
         type = Nullable.GetUnderlyingType(type) ?? type;
-        (value, expected) = type switch
+        if (type == typeof(string))
         {
-            _ when type == typeof(string) => (text, "text"),
-            _ when type == typeof(bool) => (bool.TryParse(text, out var b) ? b : null, "true or false"),
-            _ when type == typeof(int) => (int.TryParse(text, NumberStyles.Integer, culture, out var i) ? (object)i : null, "a whole number"),
-            _ when type == typeof(long) => (long.TryParse(text, NumberStyles.Integer, culture, out var l) ? l : null, "a whole number"),
-            _ when type == typeof(ulong) => (ulong.TryParse(text, NumberStyles.None, culture, out var u) ? u : null, "a whole number, 0 or more"),
-            _ when type == typeof(double) => (double.TryParse(text, NumberStyles.Float, culture, out var d) && double.IsFinite(d) ? d : null, "a number"),
-            _ when type == typeof(TimeSpan) => (Duration.TryParse(text, out var t) ? (object)t : null, "a duration such as 500ms, 2s or 5m"),
-            _ => throw new InvalidOperationException($"Options of type {type} are not supported."),
-        };
+            (value, expected) = (text, "text");
+        }
+        else if (type == typeof(bool))
+        {
+            (value, expected) = (bool.TryParse(text, out var flag) ? flag : null, "true or false");
+        }
+        else if (type == typeof(int))
+        {
+            (value, expected) = (Parsed<int>(NumberStyles.Integer), "a whole number");
+        }
+        else if (type == typeof(long))
+        {
+            (value, expected) = (Parsed<long>(NumberStyles.Integer), "a whole number");
+        }
+        else if (type == typeof(ulong))
+        {
+            (value, expected) = (Parsed<ulong>(NumberStyles.None), "a whole number, 0 or more");
+        }
+        else if (type == typeof(double))
+        {
+            var real = Parsed<double>(NumberStyles.Float);
+            (value, expected) = (real is { } number && double.IsFinite(number) ? real : null, "a number");
+        }
+        else if (type == typeof(TimeSpan))
+        {
+            var duration = Duration.TryParse(text, out var span) ? span : default(TimeSpan?);
+            (value, expected) = (duration, "a duration such as 500ms, 2s or 5m");
+        }
+        else
+        {
+            throw new InvalidOperationException($"Options of type {type} are not supported.");
+        }
+
         return value is not null;
+
+        T? Parsed<T>(NumberStyles style)
+            where T : struct, INumberBase<T> =>
+            T.TryParse(text, style, CultureInfo.InvariantCulture, out var number) ? number : null;
     }
+
+    private static string Description(PropertyInfo property) =>
+        property.GetCustomAttribute<DescriptionAttribute>()?.Description ?? "";
 
     private static string Text(object? value) => value switch
     {
@@ -229,7 +322,8 @@ public static class OptionsReader
             row[0] = i;
             for (var j = 1; j <= b.Length; j++)
             {
-                var substituted = diagonal + (char.ToLowerInvariant(a[i - 1]) == char.ToLowerInvariant(b[j - 1]) ? 0 : 1);
+                var same = char.ToLowerInvariant(a[i - 1]) == char.ToLowerInvariant(b[j - 1]);
+                var substituted = diagonal + (same ? 0 : 1);
                 diagonal = row[j];
                 row[j] = Math.Min(substituted, Math.Min(row[j], row[j - 1]) + 1);
             }
@@ -245,4 +339,5 @@ public static class OptionsReader
 /// <param name="Description">What it means.</param>
 /// <param name="HostOnly">Whether it cannot change the bits of a run.</param>
 /// <param name="Entries">The lines it contributes to a flat table; several for a section or a map.</param>
-public sealed record OptionKey(string Key, string Default, string Description, bool HostOnly, Dictionary<string, string> Entries);
+public sealed record OptionKey(
+    string Key, string Default, string Description, bool HostOnly, Dictionary<string, string> Entries);

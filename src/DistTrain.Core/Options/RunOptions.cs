@@ -5,8 +5,9 @@ using DistTrain.Core.Batches;
 namespace DistTrain.Core.Options;
 
 /// <summary>
-/// Everything a run is configured by. One YAML file, environment variables and <c>--set</c> are layered into one flat table of keys, which
-/// <see cref="OptionsReader"/> turns into this record. A key marked <see cref="HostOnlyAttribute"/> may differ between two runs with the same bits.
+/// Everything a run is configured by. One YAML file, environment variables and <c>--set</c> are layered into one flat
+/// table of keys, which <see cref="OptionsReader"/> turns into this record. A key marked
+/// <see cref="HostOnlyAttribute"/> may differ between two runs with the same bits.
 /// </summary>
 public sealed record RunOptions
 {
@@ -46,7 +47,8 @@ public sealed record RunOptions
     [Description("when checkpoints are written; one always is at the end"), HostOnly]
     public CheckpointOptions Checkpoint { get; init; } = new();
 
-    [Description("worker processes of a local launch, and how many the coordinator waits for"), Range(1, 4096), HostOnly]
+    [Description("worker processes of a local launch, and how many the coordinator waits for"),
+        Range(1, 4096), HostOnly]
     public int Workers { get; init; } = 2;
 
     [Description("torch threads of one worker; more than one changes the bits"), Range(1, 256)]
@@ -85,22 +87,43 @@ public sealed record RunOptions
 
         if (Optimizer is { Nesterov: true, Momentum: 0 })
         {
-            yield return new OptionProblem("optimizer.nesterov", "true", "needs optimizer.momentum above 0; set one or drop nesterov");
+            yield return new OptionProblem(
+                "optimizer.nesterov", "true", "needs optimizer.momentum above 0; set one or drop nesterov");
         }
 
-        if (Schedule is { WarmupEpochs: > 0, WarmupSteps: > 0 } or { WarmupEpochs: > 0, WarmupSamples: > 0 } or { WarmupSteps: > 0, WarmupSamples: > 0 })
+        if (Several(Schedule.WarmupEpochs, Schedule.WarmupSteps, Schedule.WarmupSamples))
         {
-            yield return new OptionProblem("schedule", "several warm-ups", "keep one of warmupEpochs, warmupSteps and warmupSamples");
+            yield return new OptionProblem(
+                "schedule", "several warm-ups", "keep one of warmupEpochs, warmupSteps and warmupSamples");
+        }
+
+        if (Several(Schedule.EveryEpochs, Schedule.EverySteps, Schedule.EverySamples))
+        {
+            yield return new OptionProblem(
+                "schedule", "several decays", "keep one of everyEpochs, everySteps and everySamples");
         }
 
         if (Schedule is { Name: "step", EveryEpochs: 0, EverySteps: 0, EverySamples: 0 })
         {
-            yield return OptionProblem.Missing("schedule.everyEpochs", "a step schedule needs everyEpochs, everySteps or everySamples");
+            yield return OptionProblem.Missing(
+                "schedule.everyEpochs", "a step schedule needs everyEpochs, everySteps or everySamples");
         }
 
         foreach (var rank in Debug.DelayPerMicroBatch.Keys.Where(k => !int.TryParse(k, out var n) || n < 0))
         {
-            yield return new OptionProblem($"debug.delayPerMicroBatch.{rank}", rank, "must name a worker by its number, from 0");
+            yield return new OptionProblem(
+                $"debug.delayPerMicroBatch.{rank}", rank, "must name a worker by its number, from 0");
+        }
+
+        static bool Several(params ReadOnlySpan<double> durations)
+        {
+            var given = 0;
+            foreach (var duration in durations)
+            {
+                given += duration > 0 ? 1 : 0;
+            }
+
+            return given > 1;
         }
     }
 }
@@ -137,7 +160,9 @@ public sealed record OptimizerOptions
     public double WeightDecay { get; init; }
 }
 
-/// <summary>The learning rate over the run. Durations may be given in epochs, steps or samples; inside they are samples.</summary>
+/// <summary>
+/// The learning rate over the run. Durations may be given in epochs, steps or samples; inside they are samples.
+/// </summary>
 public sealed record ScheduleOptions
 {
     [Description("constant, step or cosine"), AllowedValues("constant", "step", "cosine")]
@@ -217,6 +242,7 @@ public sealed record DebugOptions
     [Description("worker number -> pause after every micro-batch, to make a worker slow on purpose"), HostOnly]
     public IReadOnlyDictionary<string, TimeSpan> DelayPerMicroBatch { get; init; } = new Dictionary<string, TimeSpan>();
 
-    [Description("add each worker's blocks up before they meet the others': breaks the promise of equal bits, to show that the check can fail")]
+    [Description("add each worker's blocks up before they meet the others': "
+        + "breaks the promise of equal bits, to show that the check can fail")]
     public bool FoldPerWorker { get; init; }
 }

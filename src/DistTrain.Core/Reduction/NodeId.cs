@@ -1,7 +1,8 @@
 namespace DistTrain.Core.Reduction;
 
 /// <summary>
-/// The name of a node of the reduction tree: the sum of blocks [Index * 2^Level, (Index + 1) * 2^Level), as far as they exist.
+/// The name of a node of the reduction tree: the sum of blocks [Index * 2^Level, (Index + 1) * 2^Level), as far as they
+/// exist.
 /// </summary>
 /// <param name="Level">Height above the blocks; a single block is level 0.</param>
 /// <param name="Index">Place within the level, from the left.</param>

@@ -4,14 +4,16 @@ using DistTrain.Core.Numerics;
 namespace DistTrain.Core.Sampling;
 
 /// <summary>
-/// A permutation of 0..<see cref="Count"/>-1 that is evaluated index by index: the shuffle of an epoch in constant memory,
-/// whether the data set holds ten samples or ten billion.
+/// A permutation of 0..<see cref="Count"/>-1 that is evaluated index by index: the shuffle of an epoch in constant
+/// memory, whether the data set holds ten samples or ten billion.
 /// </summary>
 /// <remarks>
-/// A balanced Feistel network (M. Luby, C. Rackoff, "How to construct pseudorandom permutations from pseudorandom functions", SIAM J.
-/// Comput. 17(2), 1988) permutes the smallest domain of 2^(2h) words that holds all indices; an image outside 0..Count-1 is permuted
-/// again until it falls inside (cycle walking; J. Black, P. Rogaway, "Ciphers with arbitrary finite domains", CT-RSA 2002). The domain is less
-/// than four times Count, hence fewer than four rounds of walking on average.
+/// A balanced Feistel network (M. Luby, C. Rackoff, "How to construct pseudorandom permutations from pseudorandom
+/// functions", SIAM J. Comput. 17(2), 1988) permutes the smallest domain of 2^(2h) words that holds all indices; an
+/// image outside 0..Count-1 is permuted again until it falls inside (cycle walking; J. Black, P. Rogaway, "Ciphers with
+/// arbitrary finite domains", CT-RSA 2002). The domain is at most four times Count, hence at most four evaluations of
+/// the network on average over the positions. Which permutation a key names is part of a run's identity and never
+/// changes: the tests hold golden values.
 /// </remarks>
 public readonly struct KeyedPermutation
 {

@@ -9,21 +9,27 @@ public enum ScheduleShape
     /// <summary>The rate is multiplied by a factor at equal distances (step decay).</summary>
     Step,
 
-    /// <summary>The rate follows half a cosine from its full value to the final one (I. Loshchilov, F. Hutter, arXiv 1608.03983).</summary>
+    /// <summary>
+    /// The rate follows half a cosine from its full value to the final one (I. Loshchilov, F. Hutter, arXiv
+    /// 1608.03983).
+    /// </summary>
     Cosine,
 }
 
 /// <summary>
-/// The learning rate as a function of the samples a run has used. Because it counts samples and not steps, changing the global batch does
-/// not move it.
+/// The learning rate as a function of the samples a run has used. Because it counts samples and not steps, changing the
+/// global batch does not move it.
 /// </summary>
 /// <param name="Shape">The shape after warm-up.</param>
 /// <param name="Rate">The full rate.</param>
 /// <param name="WarmupSamples">
-/// Samples over which the rate rises linearly to the full one, in equal increments per step (P. Goyal et al., arXiv 1706.02677); 0 for none.
+/// Samples over which the rate rises linearly to the full one, in equal increments per step (P. Goyal et al., arXiv
+/// 1706.02677); 0 for none.
 /// </param>
 /// <param name="TotalSamples">Samples of the whole run; the cosine ends there.</param>
-/// <param name="StepSamples">Samples between two decays of <see cref="ScheduleShape.Step"/>.</param>
+/// <param name="StepSamples">
+/// Samples between two decays of <see cref="ScheduleShape.Step"/>; below 1 counts as 1.
+/// </param>
 /// <param name="StepFactor">What each decay multiplies the rate by.</param>
 /// <param name="FinalRate">Where the cosine ends.</param>
 public sealed record LearningRateSchedule(
@@ -37,10 +43,10 @@ public sealed record LearningRateSchedule(
 {
     /// <summary>The rate of one step.</summary>
     /// <param name="samplesBefore">Samples used by all steps before it.</param>
-    /// <param name="samples">Samples of this step.</param>
+    /// <param name="samples">Samples of this step, at least 1.</param>
     /// <remarks>
-    /// Warm-up looks at the step's last sample, so that the first step already moves; decay looks at its first, so that the step after
-    /// warm-up has the full rate and the last step is not empty.
+    /// Warm-up looks at the step's last sample, so that the first step already moves; decay looks at its first, so that
+    /// the step after warm-up has the full rate and the last step is not empty.
     /// </remarks>
     public double RateOf(long samplesBefore, long samples)
     {
@@ -53,7 +59,7 @@ public sealed record LearningRateSchedule(
         var since = Math.Max(0, samplesBefore - WarmupSamples);
         return Shape switch
         {
-            ScheduleShape.Step => Rate * Math.Pow(StepFactor, since / StepSamples),
+            ScheduleShape.Step => Rate * Math.Pow(StepFactor, since / Math.Max(1, StepSamples)),
             ScheduleShape.Cosine => FinalRate + (Rate - FinalRate) * (1 + Math.Cos(Math.PI * Progress(since))) / 2,
             _ => Rate,
         };
