@@ -41,16 +41,17 @@ public static class CoordinatorHost
         {
             var checkpoints = new CheckpointStore(Path.Combine(settings.Folder, "checkpoints"), settings.Options.Checkpoint.Keep);
             var run = BinaryPrimitives.ReadUInt64LittleEndian(RandomNumberGenerator.GetBytes(sizeof(ulong)));
-            RunFolder? folder = null;
-            await using var server = GrpcListener.Create(settings.Listen, services => services
-                .AddSingleton(provider => new CoordinatorLoop(
-                    settings.Options, run, folder!, checkpoints, time, provider.GetRequiredService<ILogger<CoordinatorLoop>>()))
-                .AddSingleton<CoordinatorService>());
+            // The folder is begun only when the address is ours; a worker that calls in between waits for the loop.
+            var ready = new TaskCompletionSource<CoordinatorLoop>(TaskCreationOptions.RunContinuationsAsynchronously);
+            await using var server = GrpcListener.Create(
+                settings.Listen, services => services.AddSingleton(new CoordinatorService(ready.Task)));
             server.MapGrpcService<CoordinatorService>();
             var bound = await GrpcListener.StartAsync(server, settings.Listen, cancellation);
-            using (folder = new RunFolder(settings.Folder, settings.ConfigurationText, time))
+            using (var folder = new RunFolder(settings.Folder, settings.ConfigurationText, time))
             {
-                var loop = server.Services.GetRequiredService<CoordinatorLoop>();
+                var logger = server.Services.GetRequiredService<ILogger<CoordinatorLoop>>();
+                var loop = new CoordinatorLoop(settings.Options, run, folder, checkpoints, time, logger);
+                ready.SetResult(loop);
                 var reached = bound.Address.Equals(IPAddress.Any) || bound.Address.Equals(IPAddress.IPv6Any) ? Dns.GetHostName() : bound.Address.ToString();
                 settings.OnListening(new UriBuilder(Uri.UriSchemeHttp, reached, bound.Port).Uri.ToString().TrimEnd('/'));
                 var outcome = await loop.RunAsync(cancellation);

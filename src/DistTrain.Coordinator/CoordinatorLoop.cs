@@ -49,7 +49,7 @@ internal sealed partial class CoordinatorLoop
     public ulong Run { get; }
 
     /// <summary>Raised at every start of the coordinator.</summary>
-    public ulong Term => 1;
+    public ulong Term { get; } = 1;
 
     /// <summary>Where states are kept.</summary>
     public CheckpointStore Checkpoints { get; }

@@ -10,7 +10,7 @@ namespace DistTrain.Coordinator;
 /// InvalidArgument: a bug in the caller. FailedPrecondition: another run or term, or a caller that was not let in; it must join anew.
 /// NotFound: no such checkpoint.
 /// </remarks>
-internal sealed class CoordinatorService(CoordinatorLoop loop) : Protocol.V1.Coordinator.CoordinatorBase
+internal sealed class CoordinatorService(Task<CoordinatorLoop> ready) : Protocol.V1.Coordinator.CoordinatorBase
 {
     /// <inheritdoc/>
     public override async Task Attend(
@@ -21,10 +21,11 @@ internal sealed class CoordinatorService(CoordinatorLoop loop) : Protocol.V1.Coo
             throw new RpcException(new Status(StatusCode.InvalidArgument, "A worker's first message is its hello."));
         }
 
+        var loop = await ready;
         var connection = loop.Connect();
         connection.Address = hello.Address;
         loop.Post(new RunEvent.Arrived(connection.Worker, Wire.FromWire(hello)));
-        var receiving = ReceiveAsync(connection.Worker, requests, context.CancellationToken);
+        var receiving = ReceiveAsync(loop, connection.Worker, requests, context.CancellationToken);
         try
         {
             await foreach (var message in connection.Messages.ReadAllAsync(context.CancellationToken))
@@ -47,6 +48,7 @@ internal sealed class CoordinatorService(CoordinatorLoop loop) : Protocol.V1.Coo
     /// <inheritdoc/>
     public override async Task<PutCheckpointReply> PutCheckpoint(IAsyncStreamReader<CheckpointChunk> requests, ServerCallContext context)
     {
+        var loop = await ready;
         var checkpoint = await loop.Checkpoints.ReceiveAsync(
             new AdmittedChunks(requests, loop), header => loop.Manifest(header.Step), context.CancellationToken);
         loop.Post(new RunEvent.CheckpointPublished(checkpoint.Header.Step));
@@ -57,6 +59,7 @@ internal sealed class CoordinatorService(CoordinatorLoop loop) : Protocol.V1.Coo
     public override async Task GetCheckpoint(
         GetCheckpointRequest request, IServerStreamWriter<CheckpointChunk> responses, ServerCallContext context)
     {
+        var loop = await ready;
         Admit(loop, request.Run, request.Term, request.Worker);
         await loop.Checkpoints.SendAsync(request.Step, responses, context.CancellationToken);
     }
@@ -65,6 +68,7 @@ internal sealed class CoordinatorService(CoordinatorLoop loop) : Protocol.V1.Coo
     public override async Task Watch(
         WatchRequest request, IServerStreamWriter<Protocol.V1.RunEvent> responses, ServerCallContext context)
     {
+        var loop = await ready;
         await foreach (var happened in loop.Watchers.WatchAsync(context.CancellationToken))
         {
             await responses.WriteAsync(happened, context.CancellationToken);
@@ -85,7 +89,8 @@ internal sealed class CoordinatorService(CoordinatorLoop loop) : Protocol.V1.Coo
         }
     }
 
-    private async Task ReceiveAsync(int worker, IAsyncStreamReader<WorkerMessage> requests, CancellationToken cancellation)
+    private static async Task ReceiveAsync(
+        CoordinatorLoop loop, int worker, IAsyncStreamReader<WorkerMessage> requests, CancellationToken cancellation)
     {
         try
         {
