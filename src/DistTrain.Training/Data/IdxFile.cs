@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using System.IO.Compression;
+using System.IO.Hashing;
 using DistTrain.Training.Tasks;
 
 namespace DistTrain.Training.Data;
@@ -47,11 +48,17 @@ public static class IdxFile
             var packed = IsGzip(file);
             using var content = packed ? new GZipStream(file, CompressionMode.Decompress, leaveOpen: true) : (Stream)file;
             var limit = packed ? file.Length * MaxCompression : file.Length;
-            var result = Read(content, path, what, dimensions, limit);
-            if (content.ReadByte() >= 0 || file.Position < file.Length)
+            var sum = new Crc32();
+            var result = Read(content, path, what, dimensions, limit, sum);
+            if (content.ReadByte() >= 0)
             {
                 throw new DataException(
                     $"{path} goes on after the {result.Count} {what} it announces: it is damaged; fetch it again.");
+            }
+
+            if (packed)
+            {
+                CheckTrailer(file, sum.GetCurrentHashAsUInt32());
             }
 
             return result;
@@ -66,7 +73,7 @@ public static class IdxFile
         }
         catch (InvalidDataException e)
         {
-            throw new DataException($"{path} cannot be unpacked, its gzip data are damaged or cut off: fetch it again.", e);
+            throw new DataException($"{path} cannot be unpacked, its gzip data are damaged, cut off or followed by something else: fetch it again.", e);
         }
         catch (IOException e)
         {
@@ -82,7 +89,22 @@ public static class IdxFile
         return gzip;
     }
 
-    private static IdxContent Read(Stream content, string path, string what, int dimensions, long limit)
+    /// <summary>
+    /// Holds the content against the sum at the very end of the file (RFC 1952). GZipStream checks it where it finds it, but takes a file
+    /// without it, and one that goes on behind it, for whole.
+    /// </summary>
+    private static void CheckTrailer(FileStream file, uint sum)
+    {
+        Span<byte> trailer = stackalloc byte[8];
+        file.Position = Math.Max(0, file.Length - trailer.Length);
+        if (file.ReadAtLeast(trailer, trailer.Length, throwOnEndOfStream: false) < trailer.Length
+            || BinaryPrimitives.ReadUInt32LittleEndian(trailer) != sum)
+        {
+            throw new InvalidDataException("The sum at the end of the file is not that of its content.");
+        }
+    }
+
+    private static IdxContent Read(Stream content, string path, string what, int dimensions, long limit, Crc32 sum)
     {
         Span<byte> head = stackalloc byte[4 + 4 * dimensions];
         var got = content.ReadAtLeast(head, head.Length, throwOnEndOfStream: false);
@@ -120,12 +142,15 @@ public static class IdxFile
             throw new DataException($"{path} announces {total} bytes and at most {Array.MaxLength} can be read: split it.");
         }
 
-        if (total > limit)
+        if (head.Length + total > limit)
         {
             throw Truncated(path, $"it announces {total} bytes of {what}, more than the file can hold");
         }
 
-        return new IdxContent(path, sizes, ReadBytes(content, path, what, (int)total));
+        var bytes = ReadBytes(content, path, what, (int)total);
+        sum.Append(head);
+        sum.Append(bytes);
+        return new IdxContent(path, sizes, bytes);
     }
 
     private static byte[] ReadBytes(Stream content, string path, string what, int total)
