@@ -27,7 +27,7 @@ public sealed record ImageDataOptions
     [Description("digits, fashion-mnist or idx"), AllowedValues("digits", "fashion-mnist", "idx")]
     public string Name { get; init; } = "digits";
 
-    [Description("folder with the four files of fashion-mnist or idx; fashion-mnist is searched for, else downloaded, when not set")]
+    [Description("folder with the four files of fashion-mnist or idx; when not set, fashion-mnist is found or downloaded")]
     public string? Path { get; init; }
 }
 
@@ -45,8 +45,8 @@ internal sealed class ImageClassification : ITrainingTask
         if (_model.Name == "cnn" && Math.Min(_training.Height, _training.Width) < Cnn.SmallestSide)
         {
             throw new DataException(
-                $"The images of {context.Data.Path} have {_training.Height} x {_training.Width} pixels and the model cnn needs "
-                + $"{Cnn.SmallestSide} x {Cnn.SmallestSide}: set model.name to mlp.");
+                $"The images of {context.Data.Path} have {_training.Height} x {_training.Width} pixels and the model cnn "
+                + $"needs {Cnn.SmallestSide} x {Cnn.SmallestSide}: set model.name to mlp.");
         }
     }
 

@@ -3,7 +3,9 @@ namespace DistTrain.Training.Data;
 /// <summary>Where downloads are kept, after the XDG Base Directory Specification.</summary>
 public static class CacheFolder
 {
-    /// <summary>The folder of one data set: <c>$XDG_CACHE_HOME/disttrain/NAME</c>, else <c>~/.cache/disttrain/NAME</c>.</summary>
+    /// <summary>
+    /// The folder of one data set: <c>$XDG_CACHE_HOME/disttrain/NAME</c>, else <c>~/.cache/disttrain/NAME</c>.
+    /// </summary>
     /// <returns>The path, whether it exists or not; null where the user has no home.</returns>
     public static string? Find(string name)
     {

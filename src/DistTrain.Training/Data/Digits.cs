@@ -3,18 +3,20 @@ using System.IO.Compression;
 namespace DistTrain.Training.Data;
 
 /// <summary>
-/// 1,797 handwritten digits of 8 x 8 pixels with values 0..16, embedded in this library: real data that needs no download.
+/// 1,797 handwritten digits of 8 x 8 pixels with values 0..16, embedded in this library: real data that needs no
+/// download.
 /// </summary>
 /// <remarks>
 /// <para>
-/// Source: E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", 1998, UCI Machine Learning Repository, CC BY 4.0,
-/// https://archive.ics.uci.edu/dataset/80. The file is the repository's test part, a line for each image: 64 pixels, then the digit.
+/// Source: E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", 1998, UCI Machine Learning Repository,
+/// CC BY 4.0, https://archive.ics.uci.edu/dataset/80. The file is the repository's test part, a line for each image: 64
+/// pixels, then the digit.
 /// </para>
 /// <para>
-/// The split is a fixed rule. Images ordered by digit, and within a digit by their line, are numbered from 0; every fifth (0, 5, 10, ...) is for
-/// validation. This gives 1,437 training and 360 validation images in which each digit has its share to within one image. (Every
-/// fifth line would not: the file repeats the digits in cycles of ten.) Both parts hold images by the same writers, so the validation
-/// accuracy is that of new images, not of new writers.
+/// The split is a fixed rule. Images ordered by digit, and within a digit by their line, are numbered from 0; every
+/// fifth (0, 5, 10, ...) is for validation. This gives 1,437 training and 360 validation images in which each digit has
+/// its share to within one image. (Every fifth line would not: the file repeats the digits in cycles of ten.) Both
+/// parts hold images by the same writers, so the validation accuracy is that of new images, not of new writers.
 /// </para>
 /// </remarks>
 public static class Digits
@@ -24,7 +26,7 @@ public static class Digits
     private const int ValidationEvery = 5;
 
     /// <summary>Mean and standard deviation of the training pixels, rounded.</summary>
-    private static readonly PixelScale Scale = new(4.88, 6.02);
+    private static readonly PixelScale Scale = new(4.89, 6.02);
 
     /// <summary>Unpacks the data.</summary>
     public static ImageData Load()

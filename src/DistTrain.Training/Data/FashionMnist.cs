@@ -3,7 +3,10 @@ using DistTrain.Training.Tasks;
 namespace DistTrain.Training.Data;
 
 /// <summary>70,000 images of clothes, 28 x 28 pixels, ten classes; 60,000 to train on and 10,000 to evaluate.</summary>
-/// <remarks>H. Xiao, K. Rasul, R. Vollgraf, "Fashion-MNIST", arXiv 1708.07747; MIT licence; https://github.com/zalandoresearch/fashion-mnist.</remarks>
+/// <remarks>
+/// H. Xiao, K. Rasul, R. Vollgraf, "Fashion-MNIST", arXiv 1708.07747; MIT licence;
+/// https://github.com/zalandoresearch/fashion-mnist.
+/// </remarks>
 public sealed record FashionMnist
 {
     private const int Side = 28;
@@ -20,8 +23,8 @@ public sealed record FashionMnist
 
     /// <summary>What is downloaded into the cache.</summary>
     /// <remarks>
-    /// The authors publish MD5 sums; the SHA-256 sums are those of the files with these MD5 sums (8d4fb7e6..., 25c81989..., bef4ecab...,
-    /// bb300cfd...).
+    /// The authors publish MD5 sums; the SHA-256 sums are those of the files with these MD5 sums (8d4fb7e6...,
+    /// 25c81989..., bef4ecab..., bb300cfd...).
     /// </remarks>
     public IReadOnlyList<PinnedFile> Files { get; init; } =
     [
@@ -35,7 +38,9 @@ public sealed record FashionMnist
     public PinnedDownload Download { get; init; } =
         new(new Uri("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"), TimeProvider.System);
 
-    /// <summary>Reads the data from the user's folder; without one from the first place that has them, at last from the network.</summary>
+    /// <summary>
+    /// Reads the data from the user's folder; without one from the first place that has them, at last from the network.
+    /// </summary>
     /// <param name="path">The only folder to look in; null or empty for the usual places.</param>
     /// <exception cref="DataException">The data are nowhere, or damaged.</exception>
     public ImageData Load(string? path) =>
@@ -51,19 +56,20 @@ public sealed record FashionMnist
             }
         }
 
-        const string Remedy = "install the package dataset-fashion-mnist (apt install dataset-fashion-mnist on Debian and Ubuntu), "
-            + "or set data.path to a folder with its four files";
+        const string Remedy = "install the package dataset-fashion-mnist "
+            + "(apt install dataset-fashion-mnist on Debian and Ubuntu), or set data.path to a folder with its four files";
         if (Cache is null)
         {
             throw new DataException(
-                $"Fashion-MNIST is not in {string.Join(" nor ", Folders)}, and there is no home folder to download it to: {Remedy}.");
+                $"Fashion-MNIST is not in {string.Join(" nor ", Folders)}, and there is no home folder to download it to: "
+                + $"{Remedy}.");
         }
 
         try
         {
             foreach (var file in Files.Where(f => IdxFolder.Find(Cache, Path.GetFileNameWithoutExtension(f.Name)) is null))
             {
-                // A task's constructor is synchronous, and these are programs without a synchronisation context that could deadlock.
+                // A task's constructor is synchronous; without a synchronisation context nothing can deadlock here.
                 Download.FetchAsync(file, Cache, CancellationToken.None).GetAwaiter().GetResult();
             }
         }

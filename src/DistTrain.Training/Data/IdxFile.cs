@@ -16,12 +16,14 @@ public sealed record IdxContent(string Path, IReadOnlyList<int> Dimensions, byte
 }
 
 /// <summary>
-/// Reads IDX files, the format of MNIST and its relatives (Y. LeCun, C. Cortes, C. Burges, "The MNIST database of handwritten digits"): two
-/// zero bytes, the type of an element (8: unsigned byte), the number of dimensions, the dimensions as 32-bit big-endian words, the elements.
+/// Reads IDX files, the format of MNIST and its relatives (Y. LeCun, C. Cortes, C. Burges, "The MNIST database of
+/// handwritten digits"): two zero bytes, the type of an element (8: unsigned byte), the number of dimensions, the
+/// dimensions as 32-bit big-endian words, the elements.
 /// </summary>
 /// <remarks>
-/// Plain and gzipped files are told apart by their first bytes, whatever their names. Nothing in a file is believed: memory grows with
-/// what has been read, not with what the header announces. Everything wrong is a <see cref="DataException"/>.
+/// Plain and gzipped files are told apart by their first bytes, whatever their names. Nothing in a file is believed:
+/// memory grows with what has been read, not with what the header announces. Everything wrong is a
+/// <see cref="DataException"/>.
 /// </remarks>
 public static class IdxFile
 {
@@ -33,11 +35,15 @@ public static class IdxFile
     private const long MaxCompression = 1032;
 
     /// <summary>Reads images, [n, height, width].</summary>
-    /// <exception cref="DataException">The file is missing, damaged or something else; the message says which and what to do.</exception>
+    /// <exception cref="DataException">
+    /// The file is missing, damaged or something else; the message says which and what to do.
+    /// </exception>
     public static IdxContent ReadImages(string path) => Read(path, "images", dimensions: 3);
 
     /// <summary>Reads labels, [n].</summary>
-    /// <exception cref="DataException">The file is missing, damaged or something else; the message says which and what to do.</exception>
+    /// <exception cref="DataException">
+    /// The file is missing, damaged or something else; the message says which and what to do.
+    /// </exception>
     public static IdxContent ReadLabels(string path) => Read(path, "labels", dimensions: 1);
 
     private static IdxContent Read(string path, string what, int dimensions)
@@ -73,25 +79,29 @@ public static class IdxFile
         }
         catch (InvalidDataException e)
         {
-            throw new DataException($"{path} cannot be unpacked, its gzip data are damaged, cut off or followed by something else: fetch it again.", e);
+            throw new DataException(
+                $"{path} cannot be unpacked, its gzip data are damaged, cut off or followed by something else: "
+                + "fetch it again.",
+                e);
         }
         catch (IOException e)
         {
-            throw new DataException($"{path} cannot be read ({e.Message}): check the disk it lies on, or fetch it again.", e);
+            throw new DataException(
+                $"{path} cannot be read ({e.Message}): check the disk it lies on, or fetch it again.", e);
         }
     }
 
     private static bool IsGzip(FileStream file)
     {
         Span<byte> magic = stackalloc byte[2];
-        var gzip = file.ReadAtLeast(magic, magic.Length, throwOnEndOfStream: false) == magic.Length && magic is [0x1F, 0x8B];
+        var got = file.ReadAtLeast(magic, magic.Length, throwOnEndOfStream: false);
         file.Position = 0;
-        return gzip;
+        return got == magic.Length && magic is [0x1F, 0x8B];
     }
 
     /// <summary>
-    /// Holds the content against the sum at the very end of the file (RFC 1952). GZipStream checks it where it finds it, but takes a file
-    /// without it, and one that goes on behind it, for whole.
+    /// Holds the content against the sum at the very end of the file (RFC 1952). GZipStream checks it where it finds
+    /// it, but takes a file without it, and one that goes on behind it, for whole.
     /// </summary>
     private static void CheckTrailer(FileStream file, uint sum)
     {
@@ -128,8 +138,9 @@ public static class IdxFile
             if (size == 0 || size > (d == 0 ? int.MaxValue : MaxSide))
             {
                 throw new DataException(d == 0
-                    ? $"{path} announces {size} {what} and needs at least 1 and at most {int.MaxValue}: put a file with {what} there."
-                    : $"{path} announces images with a side of {size} pixels and 1 to {MaxSide} can be read: put smaller images there.");
+                    ? $"{path} announces {size} {what} and 1 to {int.MaxValue} can be read: put a file with {what} there."
+                    : $"{path} announces images with a side of {size} pixels and 1 to {MaxSide} can be read: "
+                        + "put other images there.");
             }
 
             // No overflow: 2^31 * 2^14 * 2^14 < 2^63.

@@ -3,7 +3,8 @@ using DistTrain.Training.Tasks;
 namespace DistTrain.Training.Data;
 
 /// <summary>
-/// A folder with the four files of MNIST and its relatives, each plain or gzipped under its name with or without <c>.gz</c>.
+/// A folder with the four files of MNIST and its relatives, each plain or gzipped under its name with or without
+/// <c>.gz</c>.
 /// </summary>
 public static class IdxFolder
 {
@@ -21,8 +22,8 @@ public static class IdxFolder
         new[] { name, name + ".gz" }.Select(n => Path.Combine(folder, n)).FirstOrDefault(File.Exists);
 
     /// <summary>
-    /// Reads any data set of this form. Its classes are 0 to the largest training label; its pixels are scaled by the mean and the deviation
-    /// of the training images.
+    /// Reads any data set of this form. Its classes are 0 to the largest training label; its pixels are scaled by the
+    /// mean and the deviation of the training images.
     /// </summary>
     /// <exception cref="DataException">A file is missing, damaged or does not fit the others.</exception>
     public static ImageData Load(string folder)
@@ -56,7 +57,8 @@ public static class IdxFolder
         // All four are looked for before the first is read, which may take a second.
         var paths = Names.Select(name => Find(folder, name)
             ?? throw new DataException(
-                $"{folder} holds no {name} (nor {name}.gz): put the four files {string.Join(", ", Names)} there, or change data.path.")).ToList();
+                $"{folder} holds no {name} (nor {name}.gz): put the four files {string.Join(", ", Names)} there, "
+                + "or change data.path.")).ToList();
         return (ReadPair(paths[0], paths[1], classes), ReadPair(paths[2], paths[3], classes));
     }
 
@@ -72,7 +74,8 @@ public static class IdxFolder
         return images.Count == labels.Count
             ? new Pair(images, labels)
             : throw new DataException(
-                $"{imagesPath} holds {images.Count} images and {labelsPath} holds {labels.Count} labels: put two files there that belong together.");
+                $"{imagesPath} holds {images.Count} images and {labelsPath} holds {labels.Count} labels: "
+                + "put two files there that belong together.");
     }
 
     private static ImageData Combine(Pair training, Pair validation, int classes, PixelScale scale)

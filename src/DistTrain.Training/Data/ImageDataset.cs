@@ -13,11 +13,12 @@ namespace DistTrain.Training.Data;
 public sealed record ImageData(ImageDataset Training, ImageDataset Validation);
 
 /// <summary>
-/// Grey images and their classes, held as bytes in managed memory. <see cref="Load"/> is the only member that touches torch.
+/// Grey images and their classes, held as bytes in managed memory. <see cref="Load"/> is the only member that touches
+/// torch.
 /// </summary>
 /// <remarks>
-/// Pixels are normalised by a table of 256 floats that is computed in float64 and rounded once, so that the same bytes give the same bits on
-/// every machine, whatever the width of its vector registers.
+/// Pixels are normalised by a table of 256 floats that is computed in float64 and rounded once, so that the same bytes
+/// give the same bits on every machine, whatever the width of its vector registers.
 /// </remarks>
 public sealed class ImageDataset : IDataset
 {
@@ -71,7 +72,9 @@ public sealed class ImageDataset : IDataset
     /// <summary>The bytes of one image, [height, width].</summary>
     public ReadOnlySpan<byte> Pixels(int image) => _pixels.AsSpan(image * Height * Width, Height * Width);
 
-    /// <summary>SHA-256 over count, height, width and classes (each 8 bytes, little endian), pixels and labels.</summary>
+    /// <summary>
+    /// SHA-256 over count, height, width and classes (each 8 bytes, little endian), pixels and labels.
+    /// </summary>
     public string Fingerprint => _fingerprint.Value;
 
     /// <inheritdoc/>

@@ -8,16 +8,19 @@ namespace DistTrain.Training.Data;
 /// <param name="Sha256">SHA-256 of its content, lower-case hexadecimal.</param>
 public sealed record PinnedFile(string Name, long Length, string Sha256);
 
-/// <summary>A file could not be downloaded. The message is the second half of a sentence: what failed and why.</summary>
+/// <summary>
+/// A file could not be downloaded. The message is the second half of a sentence: what failed and why.
+/// </summary>
 public sealed class DownloadException(string message, Exception? inner = null) : Exception(message, inner);
 
 /// <summary>
-/// Downloads files so that under a file's name there is either nothing or the whole, verified file, whatever is killed and however many
-/// processes do the same at once.
+/// Downloads files so that under a file's name there is either nothing or the whole, verified file, whatever is killed
+/// and however many processes do the same at once.
 /// </summary>
 /// <remarks>
-/// Correctness rests on the rename alone: everyone writes a temporary file of his own, verifies it and renames it, and whoever comes second
-/// replaces equal bytes. The lock only spares the network: the processes of one host queue, and all but the first find the file there.
+/// Correctness rests on the rename alone: everyone writes a temporary file of his own, verifies it and renames it, and
+/// whoever comes second replaces equal bytes. The lock only spares the network: the processes of one host queue, and
+/// all but the first find the file there.
 /// </remarks>
 /// <param name="address">The folder on the server; ends with a slash.</param>
 /// <param name="time">The clock of the deadline.</param>
@@ -26,17 +29,23 @@ public sealed class PinnedDownload(Uri address, TimeProvider time)
     private const int BufferBytes = 1 << 16;
     private static readonly TimeSpan LockPoll = TimeSpan.FromMilliseconds(100);
 
-    /// <summary>How long one file may take, waiting for other processes included. 26 MB in 10 minutes are 0.35 Mbit/s.</summary>
+    /// <summary>
+    /// How long one file may take, waiting for other processes included. 26 MB in 10 minutes are 0.35 Mbit/s.
+    /// </summary>
     public TimeSpan Deadline { get; init; } = TimeSpan.FromMinutes(10);
 
-    /// <summary>How long a connection may take: a host without network should not make its user wait for minutes.</summary>
+    /// <summary>
+    /// How long a connection may take: a host without network should not make its user wait for minutes.
+    /// </summary>
     public TimeSpan ConnectDeadline { get; init; } = TimeSpan.FromSeconds(10);
 
     /// <summary>Returns once the file is in the folder.</summary>
     /// <param name="file">The file.</param>
     /// <param name="folder">The folder; created where it does not exist.</param>
     /// <param name="cancellation">The caller's own reason to give up.</param>
-    /// <exception cref="DownloadException">It could not be downloaded or written, or is not the pinned file.</exception>
+    /// <exception cref="DownloadException">
+    /// It could not be downloaded or written, or is not the pinned file.
+    /// </exception>
     public async Task FetchAsync(PinnedFile file, string folder, CancellationToken cancellation)
     {
         var source = new Uri(address, file.Name);
@@ -120,7 +129,10 @@ public sealed class PinnedDownload(Uri address, TimeProvider time)
         }
     }
 
-    /// <summary>Waits until no other process of this host downloads the same file. The system frees the lock of a process that dies.</summary>
+    /// <summary>
+    /// Waits until no other process of this host downloads the same file. The system frees the lock of a process that
+    /// dies.
+    /// </summary>
     private async Task<FileStream> LockAsync(string path, CancellationToken cancellation)
     {
         while (true)

@@ -5,7 +5,9 @@ namespace DistTrain.Training.Data;
 /// <param name="Deviation">The standard deviation of the training images' pixels, above 0.</param>
 public readonly record struct PixelScale(double Mean, double Deviation)
 {
-    /// <summary>Measures images. Counts are whole numbers, so the result does not depend on any order of addition.</summary>
+    /// <summary>
+    /// Measures images. Counts are whole numbers, so the result does not depend on any order of addition.
+    /// </summary>
     /// <param name="pixels">At least one pixel.</param>
     /// <returns>Mean and deviation; deviation 1 where all pixels are equal.</returns>
     public static PixelScale Of(ReadOnlySpan<byte> pixels)

@@ -5,10 +5,13 @@ using static TorchSharp.torch;
 namespace DistTrain.Training.Models;
 
 /// <summary>
-/// A small convolutional network for grey images: two times (convolution 3 x 3, ReLU, maximum over 2 x 2), one hidden layer with ReLU and
-/// dropout, then the classes.
+/// A small convolutional network for grey images: two times (convolution 3 x 3, ReLU, maximum over 2 x 2), one hidden
+/// layer with ReLU and dropout, then the classes.
 /// </summary>
-/// <remarks>Input [n, 1, height, width]; output [n, classes], the logits. The same form as LeNet-5 (Y. LeCun et al., Proc. IEEE 86(11), 1998).</remarks>
+/// <remarks>
+/// Input [n, 1, height, width]; output [n, classes], the logits. The same form as LeNet-5 (Y. LeCun et al., Proc. IEEE
+/// 86(11), 1998).
+/// </remarks>
 public sealed class Cnn : nn.Module<Tensor, Tensor>
 {
     /// <summary>The smallest height and width: each of two poolings halves them.</summary>

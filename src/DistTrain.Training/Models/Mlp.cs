@@ -4,7 +4,9 @@ using static TorchSharp.torch;
 
 namespace DistTrain.Training.Models;
 
-/// <summary>A multilayer perceptron: two hidden layers of equal width, each with ReLU and dropout, then the classes.</summary>
+/// <summary>
+/// A multilayer perceptron: two hidden layers of equal width, each with ReLU and dropout, then the classes.
+/// </summary>
 /// <remarks>Input [n, ...] with <c>inputs</c> values a sample, flattened; output [n, classes], the logits.</remarks>
 public sealed class Mlp : nn.Module<Tensor, Tensor>
 {

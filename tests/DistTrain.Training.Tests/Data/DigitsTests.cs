@@ -34,7 +34,9 @@ public sealed class DigitsTests
 
         Assert.All(Enumerable.Range(0, 10), d => Assert.InRange(validation[d] - (training[d] + validation[d]) / 5.0, -1, 1));
         // Of the source's documentation.
-        Assert.Equal([178, 182, 177, 183, 181, 182, 181, 179, 174, 180], Enumerable.Range(0, 10).Select(d => training[d] + validation[d]));
+        Assert.Equal(
+            [178, 182, 177, 183, 181, 182, 181, 179, 174, 180],
+            Enumerable.Range(0, 10).Select(d => training[d] + validation[d]));
     }
 
     [Fact]

@@ -4,7 +4,9 @@ using DistTrain.Training.Tasks;
 
 namespace DistTrain.Training.Tests.Data;
 
-/// <summary>Where Fashion-MNIST is looked for, in order: the user's folder alone; else the system's, the cache, the network.</summary>
+/// <summary>
+/// Where Fashion-MNIST is looked for, in order: the user's folder alone; else the system's, the cache, the network.
+/// </summary>
 public sealed class FashionMnistTests : IDisposable
 {
     private readonly TemporaryFolder _folder = new();
@@ -113,7 +115,8 @@ public sealed class FashionMnistTests : IDisposable
     {
         Folders = [Installed],
         Cache = Cache,
-        Files = [.. _server.Select(f => new PinnedFile(f.Key, f.Value.Length, Convert.ToHexStringLower(SHA256.HashData(f.Value))))],
+        Files = [.. _server.Select(
+            f => new PinnedFile(f.Key, f.Value.Length, Convert.ToHexStringLower(SHA256.HashData(f.Value))))],
         Download = new PinnedDownload(address, TimeProvider.System) { Deadline = TimeSpan.FromSeconds(30) },
     };
 

@@ -33,7 +33,9 @@ internal static class IdxBytes
         return packed.ToArray();
     }
 
-    /// <summary>The four files of a data set of 2 x 3 pixels: 6 images to train on, 3 to evaluate, classes 0, 1 and 2.</summary>
+    /// <summary>
+    /// The four files of a data set of 2 x 3 pixels: 6 images to train on, 3 to evaluate, classes 0, 1 and 2.
+    /// </summary>
     public static Dictionary<string, byte[]> Folder() => new()
     {
         ["train-images-idx3-ubyte"] = Images(6, 2, 3),

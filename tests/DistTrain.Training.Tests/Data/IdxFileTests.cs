@@ -3,7 +3,9 @@ using DistTrain.Training.Tasks;
 
 namespace DistTrain.Training.Tests.Data;
 
-/// <summary>Whatever is wrong with an IDX file, the user reads one sentence with its path, what is wrong and the remedy.</summary>
+/// <summary>
+/// Whatever is wrong with an IDX file, the user reads one sentence with its path, what is wrong and the remedy.
+/// </summary>
 public sealed class IdxFileTests : IDisposable
 {
     private readonly TemporaryFolder _folder = new();
@@ -22,15 +24,19 @@ public sealed class IdxFileTests : IDisposable
         ["huge images"] = (IdxBytes.Header(0x803, 2, 20_000, 2), "a side of 20000 pixels"),
         ["a negative count"] = (IdxBytes.Header(0x803, -1, 2, 2), "announces 4294967295 images"),
         ["more bytes than an array holds"] = (IdxBytes.Header(0x803, int.MaxValue, 2, 2), "announces 8589934588 bytes"),
-        ["more bytes than the file holds"] = (IdxBytes.Header(0x803, 500_000_000, 2, 2), "announces 2000000000 bytes of images, more than the file can hold"),
-        ["a cut image"] = (IdxBytes.Images(3, 2, 2)[..^1], "is cut off, it announces 12 bytes of images, more than the file can hold"),
+        ["more bytes than the file holds"] = (
+            IdxBytes.Header(0x803, 500_000_000, 2, 2), "announces 2000000000 bytes of images, more than the file can hold"),
+        ["a cut image"] = (
+            IdxBytes.Images(3, 2, 2)[..^1], "is cut off, it announces 12 bytes of images, more than the file can hold"),
         ["trailing garbage"] = ([.. IdxBytes.Images(3, 2, 2), 7], "goes on after the 3 images it announces"),
         ["a packed cut image"] = (IdxBytes.Gzip(IdxBytes.Images(3, 2, 2)[..^1]), "is cut off, it holds 11 of 12 bytes of images"),
         ["packed trailing garbage"] = (IdxBytes.Gzip([.. IdxBytes.Images(3, 2, 2), 7]), "goes on after the 3 images it announces"),
         ["garbage after the packed data"] = ([.. IdxBytes.Gzip(IdxBytes.Images(3, 2, 2)), 7, 7, 7], "or followed by something else"),
-        ["packed data cut off"] = (IdxBytes.Gzip(IdxBytes.Images(300, 2, 2, i => (byte)(i * i * 7)))[..^40], "is cut off, it holds "),
+        ["packed data cut off"] = (
+            IdxBytes.Gzip(IdxBytes.Images(300, 2, 2, i => (byte)(i * i * 7)))[..^40], "is cut off, it holds "),
         ["packed data without their sum"] = (IdxBytes.Gzip(IdxBytes.Images(3, 2, 2))[..^6], "its gzip data are damaged"),
-        ["packed data that do not match their sum"] = (WithFlippedByte(IdxBytes.Gzip(IdxBytes.Images(3, 2, 2)), fromEnd: 6), "its gzip data are damaged"),
+        ["packed data that do not match their sum"] = (
+            WithFlippedByte(IdxBytes.Gzip(IdxBytes.Images(3, 2, 2)), fromEnd: 6), "its gzip data are damaged"),
         ["nothing but a gzip magic"] = ([0x1F, 0x8B], "is cut off"),
     };
 

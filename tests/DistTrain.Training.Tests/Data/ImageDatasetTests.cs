@@ -5,7 +5,9 @@ using TorchSharp;
 
 namespace DistTrain.Training.Tests.Data;
 
-/// <summary>Reading samples by number: the right ones, in order, with the same bits every time, and nothing left behind.</summary>
+/// <summary>
+/// Reading samples by number: the right ones, in order, with the same bits every time, and nothing left behind.
+/// </summary>
 [Collection(AloneInProcess.Name)]
 public sealed class ImageDatasetTests
 {
@@ -32,7 +34,7 @@ public sealed class ImageDatasetTests
                 var targets = batch.Targets.data<long>().ToArray();
                 for (var i = 0; i < samples.Length; i++)
                 {
-                    var expected = Digits.Pixels((int)samples[i]).ToArray().Select(p => (float)((p - 4.88) / 6.02));
+                    var expected = Digits.Pixels((int)samples[i]).ToArray().Select(p => (float)((p - 4.89) / 6.02));
                     Assert.Equal(expected, inputs[(64 * i)..(64 * (i + 1))]);
                     Assert.Equal(Digits.Labels[(int)samples[i]], targets[i]);
                 }

@@ -4,7 +4,9 @@ using Microsoft.AspNetCore.Http;
 
 namespace DistTrain.Training.Tests.Data;
 
-/// <summary>Under a file's name there is nothing or the whole, verified file, at any moment and whatever the server does.</summary>
+/// <summary>
+/// Under a file's name there is nothing or the whole, verified file, at any moment and whatever the server does.
+/// </summary>
 public sealed class PinnedDownloadTests : IDisposable
 {
     private static readonly byte[] Content = [.. Enumerable.Range(0, 300_000).Select(i => (byte)(i * i >> 3))];
