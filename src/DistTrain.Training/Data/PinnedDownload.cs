@@ -131,7 +131,7 @@ public sealed class PinnedDownload(Uri address, TimeProvider time)
 
     /// <summary>
     /// Waits until no other process of this host downloads the same file. The system frees the lock of a process that
-    /// dies.
+    /// dies; the empty lock file stays, since removing it would let two processes hold two locks of one name.
     /// </summary>
     private async Task<FileStream> LockAsync(string path, CancellationToken cancellation)
     {
