@@ -1,0 +1,97 @@
+using System.ComponentModel;
+using System.ComponentModel.DataAnnotations;
+using DistTrain.Training.Data;
+using DistTrain.Training.Models;
+using DistTrain.Training.Tasks;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace DistTrain.Cli.Tasks;
+
+/// <summary>The keys of <c>model</c>.</summary>
+public sealed record ImageModelOptions
+{
+    [Description("mlp or cnn"), AllowedValues("mlp", "cnn")]
+    public string Name { get; init; } = "mlp";
+
+    [Description("width of the hidden layers; when not set, 256 for mlp and 128 for cnn"), Range(1, 65_536)]
+    public int? Hidden { get; init; }
+
+    [Description("probability that a hidden value is dropped"), Range(0.0, 0.95)]
+    public double Dropout { get; init; }
+}
+
+/// <summary>The keys of <c>data</c>.</summary>
+public sealed record ImageDataOptions
+{
+    [Description("digits, fashion-mnist or idx"), AllowedValues("digits", "fashion-mnist", "idx")]
+    public string Name { get; init; } = "digits";
+
+    [Description("folder with the four files of fashion-mnist or idx; when not set, fashion-mnist is found or downloaded")]
+    public string? Path { get; init; }
+}
+
+/// <summary>Images are told apart by class. Cross entropy; metric <c>accuracy</c>.</summary>
+internal sealed class ImageClassification : ITrainingTask
+{
+    private readonly ImageModelOptions _model;
+    private readonly ImageDataset _training;
+    private readonly ImageDataset _validation;
+
+    public ImageClassification(TaskContext<ImageModelOptions, ImageDataOptions> context)
+    {
+        _model = context.Model;
+        (_training, _validation) = Open(context.Data);
+        if (_model.Name == "cnn" && Math.Min(_training.Height, _training.Width) < Cnn.SmallestSide)
+        {
+            throw new DataException(
+                $"The images of {context.Data.Path} have {_training.Height} x {_training.Width} pixels and the model cnn "
+                + $"needs {Cnn.SmallestSide} x {Cnn.SmallestSide}: set model.name to mlp.");
+        }
+    }
+
+    public IDataset Training => _training;
+
+    public IDataset Validation => _validation;
+
+    public IReadOnlyList<string> Metrics { get; } = ["accuracy"];
+
+    public nn.Module BuildModel() => _model.Name == "cnn"
+        ? new Cnn(_training.Height, _training.Width, _training.Classes, _model.Hidden ?? 128, _model.Dropout)
+        : new Mlp((long)_training.Height * _training.Width, _training.Classes, _model.Hidden ?? 256, _model.Dropout);
+
+    public LossSum Loss(nn.Module model, TensorBatch batch)
+    {
+        using var scope = NewDisposeScope();
+        var logits = ((nn.Module<Tensor, Tensor>)model).call(batch.Inputs);
+        return SumOf(logits, batch);
+    }
+
+    public LossSum Evaluate(nn.Module model, TensorBatch batch, Span<double> metrics)
+    {
+        using var scope = NewDisposeScope();
+        using var noGradient = no_grad();
+        var logits = ((nn.Module<Tensor, Tensor>)model).call(batch.Inputs);
+        metrics[0] += logits.argmax(1).eq(batch.Targets).sum().ToInt64();
+        return SumOf(logits, batch);
+    }
+
+    public void Dispose()
+    {
+    }
+
+    private static LossSum SumOf(Tensor logits, TensorBatch batch)
+    {
+        var loss = nn.functional.cross_entropy(logits, batch.Targets, reduction: nn.Reduction.Sum);
+        return new LossSum(loss.MoveToOuterDisposeScope(), batch.Targets.shape[0]);
+    }
+
+    private static ImageData Open(ImageDataOptions data) => data.Name switch
+    {
+        "fashion-mnist" => new FashionMnist().Load(data.Path),
+        "idx" => IdxFolder.Load(!string.IsNullOrEmpty(data.Path)
+            ? data.Path
+            : throw new DataException($"data.path is not set: set it to the folder with {string.Join(", ", IdxFolder.Names)}.")),
+        _ => Digits.Load(),
+    };
+}

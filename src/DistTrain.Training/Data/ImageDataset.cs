@@ -1,0 +1,130 @@
+using System.Buffers.Binary;
+using System.Runtime.InteropServices;
+using System.Security.Cryptography;
+using DistTrain.Training.Tasks;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace DistTrain.Training.Data;
+
+/// <summary>Training and validation images of one origin: the same size, the same classes, no image in both.</summary>
+/// <param name="Training">The images that are trained on.</param>
+/// <param name="Validation">The images that are evaluated.</param>
+public sealed record ImageData(ImageDataset Training, ImageDataset Validation);
+
+/// <summary>
+/// Grey images and their classes, held as bytes in managed memory. <see cref="Load"/> is the only member that touches
+/// torch.
+/// </summary>
+/// <remarks>
+/// Pixels are normalised by a table of 256 floats that is computed in float64 and rounded once, so that the same bytes
+/// give the same bits on every machine, whatever the width of its vector registers.
+/// </remarks>
+public sealed class ImageDataset : IDataset
+{
+    private readonly byte[] _pixels;
+    private readonly byte[] _labels;
+    private readonly float[] _normalised = new float[256];
+    private readonly Lazy<string> _fingerprint;
+
+    /// <summary>Takes over the arrays; they must not be changed afterwards.</summary>
+    /// <param name="pixels">[n, 1, height, width], row by row.</param>
+    /// <param name="labels">[n], each 0..classes - 1.</param>
+    /// <param name="height">Rows of an image, at least 1.</param>
+    /// <param name="width">Columns of an image, at least 1.</param>
+    /// <param name="classes">How many classes there are, 1..256.</param>
+    /// <param name="scale">How bytes become inputs.</param>
+    public ImageDataset(byte[] pixels, byte[] labels, int height, int width, int classes, PixelScale scale)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(height, 1);
+        ArgumentOutOfRangeException.ThrowIfLessThan(width, 1);
+        ArgumentOutOfRangeException.ThrowIfLessThan(classes, 1);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(classes, 256);
+        ArgumentOutOfRangeException.ThrowIfNotEqual(pixels.LongLength, (long)labels.Length * height * width);
+        _pixels = pixels;
+        _labels = labels;
+        Height = height;
+        Width = width;
+        Classes = classes;
+        for (var value = 0; value < _normalised.Length; value++)
+        {
+            _normalised[value] = (float)((value - scale.Mean) / scale.Deviation);
+        }
+
+        _fingerprint = new Lazy<string>(Hash);
+    }
+
+    /// <inheritdoc/>
+    public long Count => _labels.Length;
+
+    /// <summary>Rows of an image.</summary>
+    public int Height { get; }
+
+    /// <summary>Columns of an image.</summary>
+    public int Width { get; }
+
+    /// <summary>How many classes there are; labels are 0..Classes - 1.</summary>
+    public int Classes { get; }
+
+    /// <summary>The class of every image, [n].</summary>
+    public ReadOnlySpan<byte> Labels => _labels;
+
+    /// <summary>The bytes of one image, [height, width].</summary>
+    public ReadOnlySpan<byte> Pixels(int image) => _pixels.AsSpan(image * Height * Width, Height * Width);
+
+    /// <summary>
+    /// SHA-256 over count, height, width and classes (each 8 bytes, little endian), pixels and labels.
+    /// </summary>
+    public string Fingerprint => _fingerprint.Value;
+
+    /// <inheritdoc/>
+    /// <returns>Inputs: fp32 [n, 1, height, width]; targets: int64 [n].</returns>
+    public TensorBatch Load(ReadOnlySpan<long> samples)
+    {
+        foreach (var sample in samples)
+        {
+            if ((ulong)sample >= (ulong)Count)
+            {
+                throw new ArgumentOutOfRangeException(nameof(samples), sample, $"Samples are numbered 0 to {Count - 1}.");
+            }
+        }
+
+        var inputs = empty([samples.Length, 1, Height, Width], ScalarType.Float32);
+        var targets = empty([samples.Length], ScalarType.Int64);
+        var values = MemoryMarshal.Cast<byte, float>(inputs.bytes);
+        var classes = MemoryMarshal.Cast<byte, long>(targets.bytes);
+        var size = Height * Width;
+        for (var i = 0; i < samples.Length; i++)
+        {
+            var sample = (int)samples[i];
+            Normalise(Pixels(sample), values.Slice(i * size, size));
+            classes[i] = _labels[sample];
+        }
+
+        return new TensorBatch(inputs, targets);
+    }
+
+    private void Normalise(ReadOnlySpan<byte> pixels, Span<float> values)
+    {
+        ReadOnlySpan<float> table = _normalised;
+        for (var i = 0; i < values.Length; i++)
+        {
+            values[i] = table[pixels[i]];
+        }
+    }
+
+    private string Hash()
+    {
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        Span<byte> word = stackalloc byte[sizeof(long)];
+        foreach (var dimension in (ReadOnlySpan<long>)[Count, Height, Width, Classes])
+        {
+            BinaryPrimitives.WriteInt64LittleEndian(word, dimension);
+            hash.AppendData(word);
+        }
+
+        hash.AppendData(_pixels);
+        hash.AppendData(_labels);
+        return Convert.ToHexStringLower(hash.GetHashAndReset());
+    }
+}

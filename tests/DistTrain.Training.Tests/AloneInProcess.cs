@@ -1,0 +1,10 @@
+namespace DistTrain.Training.Tests;
+
+/// <summary>
+/// Tests that look at what a whole process shares, such as torch's generator or the number of live tensors.
+/// </summary>
+[CollectionDefinition(Name, DisableParallelization = true)]
+public sealed class AloneInProcess
+{
+    public const string Name = "alone in the process";
+}
