@@ -1,4 +1,3 @@
-using System.Collections;
 using System.ComponentModel;
 using System.ComponentModel.DataAnnotations;
 using System.Globalization;
@@ -163,8 +162,8 @@ public static class OptionsReader
                 case OptionSection section:
                     yield return new OptionKey(key, "", description, host, section.Values.ToDictionary(e => Join(key, e.Key), e => e.Value));
                     break;
-                case IDictionary map:
-                    var entries = map.Cast<DictionaryEntry>().ToDictionary(e => Join(key, (string)e.Key), e => Text(e.Value));
+                case IReadOnlyDictionary<string, TimeSpan> map:
+                    var entries = map.ToDictionary(e => Join(key, e.Key), e => Text(e.Value));
                     yield return new OptionKey(key, "", description, host, entries);
                     break;
                 case not null when IsRecord(property.PropertyType):

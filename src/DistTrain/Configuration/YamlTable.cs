@@ -39,14 +39,19 @@ internal sealed class YamlTable
             return table;
         }
 
+        var parser = new Parser(new StringReader(text));
         try
         {
-            table.ReadStream(new Parser(new StringReader(text)));
+            table.ReadStream(parser);
         }
         catch (YamlException wrong)
         {
-            var reason = wrong.Message.TrimEnd('.');
-            table.Report(wrong.Start, $"this is not YAML ({reason}); check the indentation, colons and quotes here and on the line above");
+            table.ReportSyntax(wrong.Start, wrong.Message);
+        }
+        catch (InvalidOperationException)
+        {
+            // The scanner gives up in this manner on a flow map that is not closed.
+            table.ReportSyntax(parser.Current?.End ?? Mark.Empty, "something is not closed");
         }
 
         return table;
@@ -65,9 +70,9 @@ internal sealed class YamlTable
         {
             ReadMap(parser, "", 0);
         }
-        else if (!(parser.TryConsume<Scalar>(out var scalar) && IsNull(scalar)))
+        else if (!parser.TryConsume<Scalar>(out var scalar) || !IsNull(scalar))
         {
-            Report(parser.Current?.Start ?? scalar!.Start, "a configuration is a map; write keys and values such as 'task: image-classification'");
+            Report(scalar?.Start ?? parser.Current!.Start, "a configuration is a map; write keys and values such as 'task: image-classification'");
             return;
         }
 
@@ -139,6 +144,9 @@ internal sealed class YamlTable
             Report(node.Start, $"the anchor &{node.Anchor.Value} is not supported; remove it and write values where they are used");
         }
     }
+
+    private void ReportSyntax(Mark at, string reason) =>
+        Report(at, $"this is not YAML ({reason.TrimEnd('.')}); check the indentation, colons, brackets and quotes here and on the line above");
 
     private void Report(Mark at, string remedy) => _problems.Add($"{_file}, line {at.Line}, column {at.Column}: {remedy}.");
 

@@ -3,15 +3,15 @@ namespace DistTrain.Launching;
 /// <summary>Finds and takes the folder of a new run. A folder that holds anything is never written to.</summary>
 internal static class RunFolder
 {
-    private const string Default = "runs";
     private const int MostRuns = 10_000;
 
     /// <summary>Takes a folder by putting the run's configuration into it.</summary>
     /// <param name="explicitFolder">The folder a user asked for; null for <c>runs/NAME</c>, or the next free <c>runs/NAME-2</c>, ...</param>
     /// <param name="name">The run's name.</param>
     /// <param name="configuration">The text of <c>config.yaml</c>.</param>
+    /// <param name="parent">The folder of all runs.</param>
     /// <returns>The folder, or why there is none.</returns>
-    public static (string? Folder, string? Problem) Claim(string? explicitFolder, string name, string configuration)
+    public static (string? Folder, string? Problem) Claim(string? explicitFolder, string name, string configuration, string parent = "runs")
     {
         try
         {
@@ -19,7 +19,7 @@ internal static class RunFolder
             {
                 return TryClaim(explicitFolder, configuration)
                     ? (explicitFolder, null)
-                    : (null, $"--out '{explicitFolder}' exists and is not empty: name a new folder, or leave --out away for {Default}/{name}.");
+                    : (null, $"--out '{explicitFolder}' exists and is not empty: name a new folder, or leave --out away for {parent}/{name}.");
             }
 
             if (name is "." or ".." || name.AsSpan().ContainsAny("/\\\0"))
@@ -29,18 +29,18 @@ internal static class RunFolder
 
             for (var number = 1; number <= MostRuns; number++)
             {
-                var folder = Path.Combine(Default, number == 1 ? name : $"{name}-{number}");
+                var folder = Path.Combine(parent, number == 1 ? name : $"{name}-{number}");
                 if (!Path.Exists(folder) && TryClaim(folder, configuration))
                 {
                     return (folder, null);
                 }
             }
 
-            return (null, $"{Default} holds {MostRuns} runs of the name {name}: give --out DIR.");
+            return (null, $"{parent} holds {MostRuns} runs of the name {name}: give --out DIR.");
         }
         catch (Exception refused) when (refused is IOException or UnauthorizedAccessException or ArgumentException)
         {
-            return (null, $"The run's folder {explicitFolder ?? Path.Combine(Default, name)} cannot be made: {refused.Message}");
+            return (null, $"The run's folder {explicitFolder ?? Path.Combine(parent, name)} cannot be made: {refused.Message}");
         }
     }
 

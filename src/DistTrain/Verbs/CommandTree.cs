@@ -28,9 +28,15 @@ internal static class CommandTree
         var help = root.Options.OfType<HelpOption>().Single();
         help.Action = new TeachingHelp((HelpAction)help.Action!);
 
+        var surroundings = app.Surroundings;
+        if (args.Length == 0)
+        {
+            root.Parse(["--help"]).Invoke(new InvocationConfiguration { Output = surroundings.Error });
+            return ExitCode.Usage;
+        }
+
         // A file name that starts with @ is a file name.
         var parsed = root.Parse(args, new ParserConfiguration { ResponseFileTokenReplacer = null });
-        var surroundings = app.Surroundings;
         if (parsed.Action is ParseErrorAction || (parsed.Action is null && parsed.Errors.Count > 0))
         {
             foreach (var error in parsed.Errors)

@@ -10,11 +10,7 @@ internal sealed class ConfigurationArguments
     /// <summary>The name of the option that sets a key.</summary>
     public const string SetName = "--set";
 
-    private readonly Argument<string?> _source = new("RECIPE|FILE")
-    {
-        Description = "A recipe's name (see 'recipes') or the path of a YAML file; the default recipe where left away.",
-        Arity = ArgumentArity.ZeroOrOne,
-    };
+    private readonly Argument<string?> _source;
 
     private readonly Option<string[]> _sets = new(SetName)
     {
@@ -29,8 +25,14 @@ internal sealed class ConfigurationArguments
     /// <summary>Adds the arguments to a verb.</summary>
     /// <param name="command">The verb.</param>
     /// <param name="workers">What <c>--workers</c> means to it; null for a verb without.</param>
-    public ConfigurationArguments(Command command, string? workers)
+    /// <param name="otherwise">What counts where no recipe or file is named.</param>
+    public ConfigurationArguments(Command command, string? workers, string otherwise = "the default recipe")
     {
+        _source = new Argument<string?>("RECIPE|FILE")
+        {
+            Description = $"A recipe's name (see 'recipes') or the path of a YAML file; {otherwise} where left away.",
+            Arity = ArgumentArity.ZeroOrOne,
+        };
         command.Add(_source);
         command.Add(_sets);
         if (workers is not null)

@@ -17,10 +17,10 @@ internal static class CoordinatorVerb
     /// <summary>The verb.</summary>
     public static Command Create(Application app)
     {
-        var command = new Command(
+        var command = new VerbCommand(
             "coordinator",
-            "Own a run: wait for the workers, hand out the work, keep the run's folder. Start workers with the verb 'worker'.\n\n"
-            + "Examples:\n"
+            "Own a run: wait for the workers, hand out the work, keep the run's folder. Start workers with the verb 'worker'.",
+            "Examples:\n"
             + "  coordinator my-run.yaml --workers 3                        for workers on this machine\n"
             + "  coordinator my-run.yaml --listen 0.0.0.0:5400              for workers on other machines\n"
             + "  coordinator digits --listen 127.0.0.1:0 --json             for programs: the first line says where it listens");

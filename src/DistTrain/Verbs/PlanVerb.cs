@@ -11,10 +11,10 @@ internal static class PlanVerb
     /// <summary>The verb.</summary>
     public static Command Create(Application app)
     {
-        var command = new Command(
+        var command = new VerbCommand(
             "plan",
-            "Show how a run would be cut up, without running it: steps, micro-batches, blocks, each worker's part, the learning rate.\n\n"
-            + "Examples:\n"
+            "Show how a run would be cut up, without running it: steps, micro-batches, blocks, each worker's part, the learning rate.",
+            "Examples:\n"
             + "  plan --workers 3\n"
             + "  plan my-run.yaml --set batch.global=1000 --set batch.micro=48");
         var configuration = new ConfigurationArguments(command, "Workers to plan for; no number has to divide another.");

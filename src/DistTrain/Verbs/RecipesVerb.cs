@@ -10,10 +10,10 @@ internal static class RecipesVerb
     /// <summary>The verb.</summary>
     public static Command Create(Application app)
     {
-        var command = new Command(
+        var command = new VerbCommand(
             "recipes",
-            "List the recipes, or print one: a recipe is a YAML file, and a good start for your own.\n\n"
-            + "Examples:\n"
+            "List the recipes, or print one: a recipe is a YAML file, and a good start for your own.",
+            "Examples:\n"
             + "  recipes\n"
             + "  recipes digits > my-run.yaml");
         var name = new Argument<string?>("NAME") { Description = "The recipe to print.", Arity = ArgumentArity.ZeroOrOne };

@@ -6,7 +6,7 @@ using DistTrain.Views;
 
 namespace DistTrain.Verbs;
 
-/// <summary>The library's help, followed by every key of the configuration where a verb takes one: what <c>--set</c> can be given.</summary>
+/// <summary>The library's help, followed by the verb's examples and, where it takes a configuration, by every key that <c>--set</c> can be given.</summary>
 internal sealed class TeachingHelp(HelpAction inner) : SynchronousCommandLineAction
 {
     /// <inheritdoc/>
@@ -16,9 +16,16 @@ internal sealed class TeachingHelp(HelpAction inner) : SynchronousCommandLineAct
     public override int Invoke(ParseResult parseResult)
     {
         var code = inner.Invoke(parseResult);
+        var output = parseResult.InvocationConfiguration.Output;
+        if (parseResult.CommandResult.Command is VerbCommand verb)
+        {
+            output.WriteLine(verb.Lesson);
+            output.WriteLine();
+        }
+
         if (parseResult.CommandResult.Command.Options.Any(o => o.Name == ConfigurationArguments.SetName))
         {
-            WriteKeys(parseResult.InvocationConfiguration.Output);
+            WriteKeys(output);
         }
 
         return code;

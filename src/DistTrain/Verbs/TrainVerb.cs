@@ -11,10 +11,10 @@ internal static class TrainVerb
     /// <summary>The verb.</summary>
     public static Command Create(Application app)
     {
-        var command = new Command(
+        var command = new VerbCommand(
             "train",
-            "Train on this machine: one coordinator process and N worker processes, which end with this command.\n\n"
-            + "Examples:\n"
+            "Train on this machine: one coordinator process and N worker processes, which end with this command.",
+            "Examples:\n"
             + "  train                                          the default recipe, 2 workers\n"
             + "  train fashion-mnist-cnn --workers 4            another recipe, 4 workers: same bits, sooner\n"
             + "  train my-run.yaml --set batch.global=4096      a file, one key changed\n"
@@ -25,7 +25,7 @@ internal static class TrainVerb
         var port = new Option<int>("--port") { Description = "The coordinator's port on 127.0.0.1; 0 lets the system choose.", HelpName = "PORT" };
         port.Validators.Add(result =>
         {
-            if (result.Errors.Any() || result.GetValueOrDefault<int>() is < 0 or > ushort.MaxValue)
+            if (int.TryParse(Common.Given(result), out var given) && (given is < 0 or > ushort.MaxValue))
             {
                 result.AddError($"--port is '{Common.Given(result)}': must be between 0 and {ushort.MaxValue}.");
             }

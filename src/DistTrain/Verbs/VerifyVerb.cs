@@ -10,11 +10,11 @@ internal static class VerifyVerb
     /// <summary>The verb.</summary>
     public static Command Create(Application app)
     {
-        var command = new Command(
+        var command = new VerbCommand(
             "verify",
             "Compare two runs step by step: the hash of the weights, the loss, and whatever else decides a step. Exit code 0 where they are the "
-            + "same bit for bit, 1 where they differ or one is shorter.\n\n"
-            + "Examples:\n"
+            + "same bit for bit, 1 where they differ or one is shorter.",
+            "Examples:\n"
             + "  train --workers 1 --out runs/one\n"
             + "  train --workers 3 --out runs/three\n"
             + "  verify runs/one runs/three");

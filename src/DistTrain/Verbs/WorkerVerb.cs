@@ -13,15 +13,14 @@ internal static class WorkerVerb
     /// <summary>The verb.</summary>
     public static Command Create(Application app)
     {
-        var command = new Command(
+        var command = new VerbCommand(
             "worker",
-            "Compute for a run: join its coordinator, take blocks of every step, leave when the run is finished.\n\n"
-            + "Examples:\n"
+            "Compute for a run: join its coordinator, take blocks of every step, leave when the run is finished.",
+            "Examples:\n"
             + "  worker --coordinator http://127.0.0.1:5400\n"
             + "  worker --coordinator http://10.0.0.5:5400 --listen 0.0.0.0:0 --data /data/images\n"
-            + "  worker --coordinator http://10.0.0.5:5400 my-run.yaml      refuse to join any other run\n\n"
-            + "Without RECIPE|FILE the worker takes the coordinator's configuration.");
-        var configuration = new ConfigurationArguments(command, workers: null);
+            + "  worker --coordinator http://10.0.0.5:5400 my-run.yaml      refuse to join any other run");
+        var configuration = new ConfigurationArguments(command, workers: null, "the coordinator's configuration");
         var coordinator = new Option<string>("--coordinator", "-c") { Description = "The coordinator's address.", HelpName = "URL", Required = true };
         coordinator.Validators.Add(result =>
         {

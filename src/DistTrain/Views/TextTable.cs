@@ -12,14 +12,14 @@ internal sealed class TextTable(params string[] header)
         return this;
     }
 
-    /// <summary>Writes the table; a column in which every cell starts with a digit stands to the right.</summary>
+    /// <summary>Writes the table; a column in which every cell is a number stands to the right.</summary>
     public void Write(TextWriter output, string indent = "")
     {
         string[][] lines = header.Length == 0 ? [.. _rows] : [header, .. _rows];
         var columns = lines.Max(l => l.Length);
         var widths = Enumerable.Range(0, columns).Select(c => lines.Max(l => c < l.Length ? l[c].Length : 0)).ToArray();
         var right = Enumerable.Range(0, columns)
-            .Select(c => header.Length > 0 && _rows.Count > 0 && _rows.All(r => c < r.Length && r[c].Length > 0 && (char.IsAsciiDigit(r[c][0]) || r[c] == "-")))
+            .Select(c => header.Length > 0 && _rows.Count > 0 && _rows.All(r => c < r.Length && r[c].Length > 0 && (double.TryParse(r[c], out _) || r[c] == "-")))
             .ToArray();
         foreach (var line in lines)
         {
