@@ -1,1 +1,6 @@
-return 0;
+using DistTrain;
+
+return await new DistTrainApp(args)
+    .AddRecipes(typeof(Program).Assembly)
+    .WithDefaultRecipe("digits")
+    .RunAsync();

@@ -6,11 +6,12 @@ namespace DistTrain.Training.Native;
 /// <summary>Loads libtorch once per process and says in one sentence what is missing where it cannot.</summary>
 public static class TorchRuntime
 {
-    /// <summary>Loads libtorch.</summary>
+    /// <summary>Sets the <see cref="CpuProfile"/> and loads libtorch.</summary>
     /// <param name="threads">Intra-op threads of this process. Part of a run's identity: another number adds in another order.</param>
     /// <exception cref="PlatformNotSupportedException">libtorch is not there or does not load.</exception>
     public static void Load(int threads)
     {
+        CpuProfile.Apply(threads);
         try
         {
             torch.InitializeDeviceType(DeviceType.CPU);

@@ -1,0 +1,156 @@
+using DistTrain.Core.Options;
+using DistTrain.Training.Tasks;
+
+namespace DistTrain.Configuration;
+
+/// <summary>Where a configuration comes from, lowest layer first.</summary>
+internal sealed record ConfigurationRequest
+{
+    /// <summary>A recipe's name or a file's path; null for the program's default recipe.</summary>
+    public string? Source { get; init; }
+
+    /// <summary>Environment variables; those that start with <see cref="RunConfiguration.Prefix"/> count.</summary>
+    public IReadOnlyDictionary<string, string> Environment { get; init; } = new Dictionary<string, string>();
+
+    /// <summary>The values of <c>--set</c>, each KEY=VALUE.</summary>
+    public IReadOnlyList<string> Sets { get; init; } = [];
+
+    /// <summary>Options of the command line that stand for a key: (option, key, value).</summary>
+    public IReadOnlyList<(string Option, string Key, string Value)> Flags { get; init; } = [];
+}
+
+/// <summary>A configuration read from all its layers: the options, or everything that is wrong with them.</summary>
+/// <param name="Options">The options; usable only where there are no problems.</param>
+/// <param name="Problems">Every mistake of every layer, each a sentence with key, value, layer and remedy.</param>
+internal sealed record RunConfiguration(RunOptions Options, IReadOnlyList<string> Problems)
+{
+    /// <summary>What a variable that sets a key starts with: <c>DISTTRAIN__BATCH__GLOBAL</c> is <c>batch.global</c>.</summary>
+    public const string Prefix = "DISTTRAIN__";
+
+    /// <summary>Reads file or recipe, environment, and command line, and checks the result against the catalog.</summary>
+    public static RunConfiguration Read(ConfigurationRequest request, RecipeShelf recipes, TaskCatalog tasks)
+    {
+        var table = new LayeredTable();
+        var problems = new List<string>();
+        var whole = PourFile(request.Source, recipes, table, problems);
+        PourEnvironment(request.Environment, table);
+        PourCommandLine(request, table, problems);
+        RefuseValuesForSections(table, problems);
+
+        var (options, found) = OptionsReader.ReadRun(table.Values);
+        var all = found.Any(p => p.Key == "task") ? found : [.. found, .. tasks.Check(options)];
+
+        // Of a file that could not be read to its end nobody knows what it leaves out.
+        foreach (var problem in all.Where(p => whole || table.LayerOf(p.Key) is not null))
+        {
+            var layer = table.LayerOf(problem.Key);
+            problems.Add(layer is null || problem.Value is null ? problem.ToString() : $"{problem.Key} is '{problem.Value}' ({layer}): {problem.Remedy}.");
+        }
+
+        return new RunConfiguration(options, problems);
+    }
+
+    /// <summary>The text of <c>config.yaml</c>: every key as resolved.</summary>
+    public static string Write(RunOptions options) =>
+        YamlWriter.Write(OptionsReader.Write(options), "the configuration of this run, every key as resolved");
+
+    private static bool PourFile(string? source, RecipeShelf recipes, LayeredTable table, List<string> problems)
+    {
+        source ??= recipes.Default;
+        if (source is null)
+        {
+            problems.Add($"No recipe or file is named: give one ({recipes.List()}).");
+            return false;
+        }
+
+        var text = recipes.Find(source);
+        var layer = text is null ? source : $"recipe {source}";
+        if (text is null)
+        {
+            if (!File.Exists(source))
+            {
+                var what = Directory.Exists(source) ? "is a folder: name the YAML file in it" : "is neither a recipe nor a file: give the path of a YAML file";
+                problems.Add($"'{source}' {what}, or a recipe ({recipes.List()}).");
+                return false;
+            }
+
+            try
+            {
+                using var reader = new StreamReader(source);
+                var buffer = new char[YamlTable.MaxLength + 1];
+                text = new string(buffer, 0, reader.ReadBlock(buffer));
+            }
+            catch (Exception refused) when (refused is IOException or UnauthorizedAccessException)
+            {
+                problems.Add($"{source} cannot be read: {refused.Message}");
+                return false;
+            }
+        }
+
+        var yaml = YamlTable.Read(text, layer);
+        foreach (var entry in yaml.Entries)
+        {
+            table.Set(entry.Key, entry.Value, $"{layer}, line {entry.Line}");
+        }
+
+        problems.AddRange(yaml.Problems);
+        return yaml.Problems.Count == 0;
+    }
+
+    private static void PourEnvironment(IReadOnlyDictionary<string, string> environment, LayeredTable table)
+    {
+        foreach (var (name, value) in environment.OrderBy(e => e.Key, StringComparer.Ordinal))
+        {
+            if (name.StartsWith(Prefix, StringComparison.Ordinal))
+            {
+                var key = name[Prefix.Length..].Replace("__", ".", StringComparison.Ordinal);
+                key = key.Any(char.IsAsciiLetterLower) ? key : key.ToLowerInvariant();
+                table.Set(key, value.Length == 0 ? null : value, $"environment variable {name}");
+            }
+        }
+    }
+
+    private static void PourCommandLine(ConfigurationRequest request, LayeredTable table, List<string> problems)
+    {
+        foreach (var set in request.Sets)
+        {
+            if (set.Split('=', 2) is [{ Length: > 0 } key, var value])
+            {
+                table.Set(key.Trim(), value.Length == 0 ? null : value, "--set");
+            }
+            else
+            {
+                problems.Add($"--set '{set}': must be KEY=VALUE, such as --set batch.global=4096.");
+            }
+        }
+
+        foreach (var (option, key, value) in request.Flags)
+        {
+            table.Set(key, value, option);
+        }
+    }
+
+    /// <summary>A section that is given a value would be reported as an unknown key, with a misleading neighbour.</summary>
+    private static void RefuseValuesForSections(LayeredTable table, List<string> problems)
+    {
+        foreach (var (section, example) in Sections())
+        {
+            if (table.LayerOf(section) is { } layer)
+            {
+                problems.Add($"{section} is '{table.Values[section]}' ({layer}): it holds keys of its own, such as {example}; set those.");
+                table.Remove(section);
+            }
+        }
+    }
+
+    private static IEnumerable<(string Section, string Example)> Sections() =>
+    [
+        ("model", "model.name"),
+        ("data", "data.name"),
+        ("debug.delayPerMicroBatch", "debug.delayPerMicroBatch.1"),
+        .. OptionsReader.Keys(typeof(RunOptions))
+            .Where(k => k.Key.Contains('.', StringComparison.Ordinal))
+            .GroupBy(k => k.Key[..k.Key.LastIndexOf('.')])
+            .Select(g => (g.Key, g.First().Key)),
+    ];
+}

@@ -1,0 +1,68 @@
+namespace DistTrain.Launching;
+
+/// <summary>Finds and takes the folder of a new run. A folder that holds anything is never written to.</summary>
+internal static class RunFolder
+{
+    private const int MostRuns = 10_000;
+
+    /// <summary>Takes a folder by putting the run's configuration into it.</summary>
+    /// <param name="explicitFolder">The folder a user asked for; null for <c>runs/NAME</c>, or the next free <c>runs/NAME-2</c>, ...</param>
+    /// <param name="name">The run's name.</param>
+    /// <param name="configuration">The text of <c>config.yaml</c>.</param>
+    /// <param name="parent">The folder of all runs.</param>
+    /// <returns>The folder, or why there is none.</returns>
+    public static (string? Folder, string? Problem) Claim(string? explicitFolder, string name, string configuration, string parent = "runs")
+    {
+        try
+        {
+            if (explicitFolder is not null)
+            {
+                return TryClaim(explicitFolder, configuration)
+                    ? (explicitFolder, null)
+                    : (null, $"--out '{explicitFolder}' exists and is not empty: name a new folder, or leave --out away for {parent}/{name}.");
+            }
+
+            if (name is "." or ".." || name.AsSpan().ContainsAny("/\\\0"))
+            {
+                return (null, $"name is '{name}': must be usable as a folder's name; change it or give --out DIR.");
+            }
+
+            for (var number = 1; number <= MostRuns; number++)
+            {
+                var folder = Path.Combine(parent, number == 1 ? name : $"{name}-{number}");
+                if (!Path.Exists(folder) && TryClaim(folder, configuration))
+                {
+                    return (folder, null);
+                }
+            }
+
+            return (null, $"{parent} holds {MostRuns} runs of the name {name}: give --out DIR.");
+        }
+        catch (Exception refused) when (refused is IOException or UnauthorizedAccessException or ArgumentException)
+        {
+            return (null, $"The run's folder {explicitFolder ?? Path.Combine(parent, name)} cannot be made: {refused.Message}");
+        }
+    }
+
+    private static bool TryClaim(string folder, string configuration)
+    {
+        if (File.Exists(folder) || (Directory.Exists(folder) && Directory.EnumerateFileSystemEntries(folder).Any()))
+        {
+            return false;
+        }
+
+        // Of two launches at one moment only one can make this file, and only then does anything else appear in the folder.
+        Directory.CreateDirectory(folder);
+        try
+        {
+            using var file = new FileStream(Path.Combine(folder, "config.yaml"), FileMode.CreateNew, FileAccess.Write);
+            using var writer = new StreamWriter(file);
+            writer.Write(configuration);
+            return true;
+        }
+        catch (IOException) when (File.Exists(Path.Combine(folder, "config.yaml")))
+        {
+            return false;
+        }
+    }
+}

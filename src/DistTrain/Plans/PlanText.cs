@@ -1,0 +1,105 @@
+using System.Text.Json.Nodes;
+using DistTrain.Views;
+
+namespace DistTrain.Plans;
+
+/// <summary>A plan for people and for programs.</summary>
+internal static class PlanText
+{
+    private const int MostNodesShown = 6;
+
+    /// <summary>The tables.</summary>
+    public static void Write(TextWriter output, RunPlan plan)
+    {
+        var batch = plan.Full.Batch;
+        output.WriteLine($"{plan.Name}: a global batch of {Words.Count(plan.GlobalBatch, "sample")} on {Words.Count(plan.Workers, "worker")}");
+        output.WriteLine();
+        new TextTable()
+            .Add("training samples", $"{plan.Length.DataSize:N0}", "an epoch")
+            .Add("validation samples", $"{plan.ValidationSamples:N0}", "")
+            .Add("steps per epoch", $"{plan.Length.StepsPerEpoch:N0}", LastStep(plan))
+            .Add("steps", $"{plan.Steps:N0}", $"{plan.Samples:N0} samples in all")
+            .Add("micro-batches M", $"{batch.MicroBatches:N0}", $"= ceil({batch.Samples:N0} / {plan.MicroBatch:N0}), {Sizes(Largest(batch.Samples, batch.MicroBatches), Smallest(batch.Samples, batch.MicroBatches), "sample")} each")
+            .Add("blocks K", $"{batch.Blocks:N0}", $"of {Sizes(Largest(batch.MicroBatches, batch.Blocks), Smallest(batch.MicroBatches, batch.Blocks), "micro-batch", "es")} each")
+            .Write(output, "  ");
+        WriteStep(output, "A step", plan.Full);
+        if (plan.Last is { } last)
+        {
+            WriteStep(output, "The last step of an epoch", last);
+        }
+
+        output.WriteLine();
+        output.WriteLine("Learning rate");
+        var rates = new TextTable("step", "rate");
+        foreach (var (step, rate) in plan.Rates)
+        {
+            rates.Add($"{step:N0}", Words.Number(rate));
+        }
+
+        rates.Write(output, "  ");
+    }
+
+    /// <summary>One object.</summary>
+    public static JsonObject Json(RunPlan plan) => new()
+    {
+        ["name"] = plan.Name,
+        ["globalBatch"] = plan.GlobalBatch,
+        ["microBatch"] = plan.MicroBatch,
+        ["workers"] = plan.Workers,
+        ["trainingSamples"] = plan.Length.DataSize,
+        ["validationSamples"] = plan.ValidationSamples,
+        ["stepsPerEpoch"] = plan.Length.StepsPerEpoch,
+        ["steps"] = plan.Steps,
+        ["samples"] = plan.Samples,
+        ["step"] = Json(plan.Full),
+        ["lastStep"] = plan.Last is null ? null : Json(plan.Last),
+        ["learningRates"] = new JsonArray([.. plan.Rates.Select(r => new JsonObject { ["step"] = r.Step, ["rate"] = r.Rate })]),
+        ["warnings"] = new JsonArray([.. plan.Warnings.Select(w => JsonValue.Create(w))]),
+    };
+
+    private static JsonObject Json(StepPlan step) => new()
+    {
+        ["samples"] = step.Batch.Samples,
+        ["microBatches"] = step.Batch.MicroBatches,
+        ["blocks"] = step.Batch.Blocks,
+        ["ranks"] = new JsonArray([.. step.Ranks.Select(r => new JsonObject
+        {
+            ["rank"] = r.Rank,
+            ["firstBlock"] = r.Blocks.First,
+            ["blocks"] = r.Blocks.Count,
+            ["microBatches"] = r.MicroBatches,
+            ["samples"] = r.Samples,
+            ["cover"] = new JsonArray([.. r.Cover.Select(n => new JsonArray(n.Level, n.Index))]),
+        })]),
+    };
+
+    private static void WriteStep(TextWriter output, string title, StepPlan step)
+    {
+        output.WriteLine();
+        output.WriteLine($"{title}: {Words.Count(step.Batch.Samples, "sample")}, {step.Batch.MicroBatches:N0} micro-batch{(step.Batch.MicroBatches == 1 ? "" : "es")}, {Words.Count(step.Batch.Blocks, "block")}");
+        var table = new TextTable("rank", "blocks", "which", "micro-batches", "samples", "sends nodes (level, index)");
+        foreach (var rank in step.Ranks)
+        {
+            var nodes = string.Join(" ", rank.Cover.Take(MostNodesShown)) + (rank.Cover.Count > MostNodesShown ? $" and {rank.Cover.Count - MostNodesShown} more" : "");
+            table.Add(
+                $"{rank.Rank}",
+                $"{rank.Blocks.Count}",
+                rank.Blocks.Count == 0 ? "none" : $"{rank.Blocks.First}..{rank.Blocks.End - 1}",
+                $"{rank.MicroBatches:N0}",
+                $"{rank.Samples:N0}",
+                nodes);
+        }
+
+        table.Write(output, "  ");
+    }
+
+    private static string LastStep(RunPlan plan) =>
+        plan.Last is null ? "all of one size" : $"the last holds {Words.Count(plan.Length.LastStepSamples, "sample")}";
+
+    private static long Smallest(long whole, long parts) => whole / parts;
+
+    private static long Largest(long whole, long parts) => (whole + parts - 1) / parts;
+
+    private static string Sizes(long largest, long smallest, string noun, string plural = "s") =>
+        (smallest == largest ? $"{largest:N0}" : $"{smallest:N0} or {largest:N0}") + $" {noun}{(largest == 1 ? "" : plural)}";
+}

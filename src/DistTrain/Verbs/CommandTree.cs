@@ -1,0 +1,62 @@
+using System.CommandLine;
+using System.CommandLine.Help;
+using System.CommandLine.Invocation;
+
+namespace DistTrain.Verbs;
+
+/// <summary>All verbs under one root, and the manners they share: usage errors end with 2, <c>--help</c> teaches.</summary>
+internal static class CommandTree
+{
+    /// <summary>Parses the arguments and runs the verb they name.</summary>
+    public static async Task<int> RunAsync(string[] args, Application app, CancellationToken cancellation)
+    {
+        var root = new RootCommand(
+            "Elastic distributed data-parallel training. State the global batch; any number of workers trains the same bits.\n\n"
+            + "Start here:\n"
+            + "  train                          train the default recipe with 2 workers on this machine\n"
+            + "  recipes                        list what can be trained\n"
+            + "  train --help                   how to change a run, and every configuration key\n\n"
+            + "Exit codes: 0 success; 1 failure, or a comparison that differs; 2 bad usage or configuration.")
+        {
+            TrainVerb.Create(app),
+            PlanVerb.Create(app),
+            VerifyVerb.Create(app),
+            RecipesVerb.Create(app),
+            CoordinatorVerb.Create(app),
+            WorkerVerb.Create(app),
+        };
+        var help = root.Options.OfType<HelpOption>().Single();
+        help.Action = new TeachingHelp((HelpAction)help.Action!);
+
+        var surroundings = app.Surroundings;
+        if (args.Length == 0)
+        {
+            root.Parse(["--help"]).Invoke(new InvocationConfiguration { Output = surroundings.Error });
+            return ExitCode.Usage;
+        }
+
+        // A file name that starts with @ is a file name.
+        var parsed = root.Parse(args, new ParserConfiguration { ResponseFileTokenReplacer = null });
+        if (parsed.Action is ParseErrorAction || (parsed.Action is null && parsed.Errors.Count > 0))
+        {
+            foreach (var error in parsed.Errors)
+            {
+                surroundings.Fail(error.Message);
+            }
+
+            var verb = parsed.CommandResult.Command == root ? "" : $" {parsed.CommandResult.Command.Name}";
+            surroundings.Error.WriteLine($"See '{RootCommand.ExecutableName}{verb} --help'.");
+            return ExitCode.Usage;
+        }
+
+        // Signals are Supervision's: the library would give a run two seconds to end.
+        var invocation = new InvocationConfiguration
+        {
+            Output = surroundings.Out,
+            Error = surroundings.Error,
+            EnableDefaultExceptionHandler = false,
+            ProcessTerminationTimeout = null,
+        };
+        return await parsed.InvokeAsync(invocation, cancellation);
+    }
+}

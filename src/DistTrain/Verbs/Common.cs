@@ -1,0 +1,73 @@
+using System.CommandLine;
+using System.CommandLine.Parsing;
+using DistTrain.Core;
+using DistTrain.Training.Tasks;
+
+namespace DistTrain.Verbs;
+
+/// <summary>What several verbs share.</summary>
+internal static class Common
+{
+    /// <summary>The option that talks to programs.</summary>
+    public static Option<bool> Json(string description) => new("--json") { Description = description };
+
+    /// <summary>Runs a coordinator or worker to its end and turns that into an exit code and, on failure, one sentence.</summary>
+    public static async Task<int> EndAsync(Func<Task<RunOutcome>> run, Surroundings surroundings, CancellationToken stop)
+    {
+        try
+        {
+            var outcome = await run();
+            if (!outcome.Success)
+            {
+                surroundings.Fail(outcome.Sentence);
+            }
+
+            return outcome.Success ? ExitCode.Success : ExitCode.Failure;
+        }
+        catch (OperationCanceledException) when (stop.IsCancellationRequested)
+        {
+            surroundings.Fail("Stopped before the run was finished.");
+        }
+        catch (Exception expected) when (expected is DataException or IOException or UnauthorizedAccessException)
+        {
+            surroundings.Fail(expected.Message);
+        }
+        catch (Exception bug)
+        {
+            surroundings.Fail($"This should not have happened: {bug.Message} ({bug.GetType().Name})");
+
+            // A log file has room for what a person on a terminal does not want to read.
+            if (surroundings.IsSupervised)
+            {
+                surroundings.Error.WriteLine(bug.StackTrace);
+            }
+        }
+
+        return ExitCode.Failure;
+    }
+
+    /// <summary>What the command line gives an option, for a message.</summary>
+    public static string Given(OptionResult result) => result.Tokens is [var token, ..] ? token.Value : "";
+
+    /// <summary>Whether a text is HOST:PORT with a port from 0 to 65535.</summary>
+    public static bool IsEndpoint(string text)
+    {
+        var colon = text.LastIndexOf(':');
+        return colon > 0 && ushort.TryParse(text.AsSpan(colon + 1), out _)
+            && Uri.CheckHostName(text[..colon].Trim('[', ']')) != UriHostNameType.Unknown;
+    }
+
+    /// <summary>An option that names an address to listen on.</summary>
+    public static Option<string> Listen(string standard, string description)
+    {
+        var listen = new Option<string>("--listen") { Description = description, HelpName = "HOST:PORT", DefaultValueFactory = _ => standard };
+        listen.Validators.Add(result =>
+        {
+            if (result.GetValueOrDefault<string>() is not { } text || !IsEndpoint(text))
+            {
+                result.AddError($"--listen is '{Common.Given(result)}': must be HOST:PORT, such as {standard}; port 0 lets the system choose.");
+            }
+        });
+        return listen;
+    }
+}

@@ -1,0 +1,70 @@
+using System.CommandLine;
+using DistTrain.Configuration;
+using DistTrain.Core.Options;
+
+namespace DistTrain.Verbs;
+
+/// <summary>The arguments by which a verb is given a configuration: a recipe or file, <c>--set</c>, and where wanted <c>--workers</c>.</summary>
+internal sealed class ConfigurationArguments
+{
+    /// <summary>The name of the option that sets a key.</summary>
+    public const string SetName = "--set";
+
+    private readonly Argument<string?> _source;
+
+    private readonly Option<string[]> _sets = new(SetName)
+    {
+        Description = "Change one key of the configuration, such as --set batch.global=4096. May be repeated; the last wins.",
+        HelpName = "KEY=VALUE",
+        Arity = ArgumentArity.OneOrMore,
+        DefaultValueFactory = _ => [],
+    };
+
+    private readonly Option<string?>? _workers;
+
+    /// <summary>Adds the arguments to a verb.</summary>
+    /// <param name="command">The verb.</param>
+    /// <param name="workers">What <c>--workers</c> means to it; null for a verb without.</param>
+    /// <param name="otherwise">What counts where no recipe or file is named.</param>
+    public ConfigurationArguments(Command command, string? workers, string otherwise = "the default recipe")
+    {
+        _source = new Argument<string?>("RECIPE|FILE")
+        {
+            Description = $"A recipe's name (see 'recipes') or the path of a YAML file; {otherwise} where left away.",
+            Arity = ArgumentArity.ZeroOrOne,
+        };
+        command.Add(_source);
+        command.Add(_sets);
+        if (workers is not null)
+        {
+            _workers = new Option<string?>("--workers", "-w") { Description = workers, HelpName = "N" };
+            command.Add(_workers);
+        }
+    }
+
+    /// <summary>What the command line names, or null.</summary>
+    public string? Source(ParseResult parsed) => parsed.GetValue(_source);
+
+    /// <summary>Whether the command line changes a key.</summary>
+    public bool HasSets(ParseResult parsed) => parsed.GetValue(_sets) is { Length: > 0 };
+
+    /// <summary>Reads the configuration; on any mistake all of them are printed and there are no options.</summary>
+    public RunOptions? Read(ParseResult parsed, Application app)
+    {
+        var workers = _workers is null ? null : parsed.GetValue(_workers);
+        var request = new ConfigurationRequest
+        {
+            Source = Source(parsed),
+            Environment = app.Surroundings.Environment,
+            Sets = parsed.GetValue(_sets) ?? [],
+            Flags = workers is null ? [] : [("--workers", "workers", workers)],
+        };
+        var (options, problems) = RunConfiguration.Read(request, app.Recipes, app.Tasks);
+        foreach (var problem in problems)
+        {
+            app.Surroundings.Fail(problem);
+        }
+
+        return problems.Count == 0 ? options : null;
+    }
+}

@@ -1,0 +1,63 @@
+using System.CommandLine;
+using DistTrain.Core.Options;
+using DistTrain.Plans;
+using DistTrain.Training.Tasks;
+
+namespace DistTrain.Verbs;
+
+/// <summary><c>plan</c>: what a run would do, without doing it.</summary>
+internal static class PlanVerb
+{
+    /// <summary>The verb.</summary>
+    public static Command Create(Application app)
+    {
+        var command = new VerbCommand(
+            "plan",
+            "Show how a run would be cut up, without running it: steps, micro-batches, blocks, each worker's part, the learning rate.",
+            "Examples:\n"
+            + "  plan --workers 3\n"
+            + "  plan my-run.yaml --set batch.global=1000 --set batch.micro=48");
+        var configuration = new ConfigurationArguments(command, "Workers to plan for; no number has to divide another.");
+        var json = Common.Json("One JSON object instead of tables.");
+        command.Add(json);
+        command.SetAction(parsed => configuration.Read(parsed, app) is { } options ? Run(app, options, parsed.GetValue(json)) : ExitCode.Usage);
+        return command;
+    }
+
+    private static int Run(Application app, RunOptions options, bool json)
+    {
+        var surroundings = app.Surroundings;
+        RunPlan plan;
+        try
+        {
+            using var task = app.Tasks.Create(options);
+            if (task.Training.Count < 1)
+            {
+                throw new DataException($"{options.Data.Name} holds no training samples; check data.path.");
+            }
+
+            plan = RunPlan.Of(options, task.Training.Count, task.Validation.Count);
+        }
+        catch (Exception missing) when (missing is DataException or IOException or UnauthorizedAccessException)
+        {
+            surroundings.Fail(missing.Message);
+            return ExitCode.Failure;
+        }
+
+        if (json)
+        {
+            surroundings.Out.WriteLine(PlanText.Json(plan).ToJsonString());
+        }
+        else
+        {
+            PlanText.Write(surroundings.Out, plan);
+        }
+
+        foreach (var warning in plan.Warnings)
+        {
+            surroundings.Error.WriteLine($"warning: {warning}");
+        }
+
+        return ExitCode.Success;
+    }
+}

@@ -1,0 +1,55 @@
+using System.CommandLine;
+using System.Text.Json.Nodes;
+using DistTrain.Comparing;
+
+namespace DistTrain.Verbs;
+
+/// <summary><c>verify</c>: whether two runs went through the same bits.</summary>
+internal static class VerifyVerb
+{
+    /// <summary>The verb.</summary>
+    public static Command Create(Application app)
+    {
+        var command = new VerbCommand(
+            "verify",
+            "Compare two runs step by step: the hash of the weights, the loss, and whatever else decides a step. Exit code 0 where they are the "
+            + "same bit for bit, 1 where they differ or one is shorter.",
+            "Examples:\n"
+            + "  train --workers 1 --out runs/one\n"
+            + "  train --workers 3 --out runs/three\n"
+            + "  verify runs/one runs/three");
+        var a = new Argument<string>("A") { Description = "A run's folder." };
+        var b = new Argument<string>("B") { Description = "Another run's folder." };
+        var json = Common.Json("One JSON object instead of a sentence.");
+        command.Add(a);
+        command.Add(b);
+        command.Add(json);
+        command.SetAction(parsed => Run(app.Surroundings, parsed.GetValue(a)!, parsed.GetValue(b)!, parsed.GetValue(json)));
+        return command;
+    }
+
+    private static int Run(Surroundings surroundings, string a, string b, bool json)
+    {
+        var (left, leftProblem) = Trajectory.Read(a);
+        var (right, rightProblem) = Trajectory.Read(b);
+        if (left is null || right is null)
+        {
+            string[] problems = [.. new[] { leftProblem, rightProblem }.OfType<string>().Distinct()];
+            foreach (var problem in problems)
+            {
+                surroundings.Fail(problem);
+            }
+
+            if (json)
+            {
+                surroundings.Out.WriteLine(new JsonObject { ["equal"] = null, ["sentence"] = string.Join(" ", problems) }.ToJsonString());
+            }
+
+            return ExitCode.Failure;
+        }
+
+        var comparison = Comparison.Of(left, right);
+        surroundings.Out.WriteLine(json ? comparison.Json().ToJsonString() : comparison.Sentence);
+        return comparison.First is null ? ExitCode.Success : ExitCode.Failure;
+    }
+}

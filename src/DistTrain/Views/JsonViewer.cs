@@ -1,0 +1,84 @@
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using V1 = DistTrain.Protocol.V1;
+
+namespace DistTrain.Views;
+
+/// <summary>One JSON object per event and line, for programs. The end of the run is not an event: it is the summary, which comes last.</summary>
+internal sealed class JsonViewer(TextWriter output) : IRunViewer
+{
+    private static readonly JsonSerializerOptions Compact = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+    private readonly Lock _gate = new();
+
+    /// <inheritdoc/>
+    public void Show(V1.RunEvent happened)
+    {
+        if (Translate(happened) is { } json)
+        {
+            lock (_gate)
+            {
+                output.WriteLine(json.ToJsonString(Compact));
+                output.Flush();
+            }
+        }
+    }
+
+    /// <inheritdoc/>
+    public ValueTask DisposeAsync() => ValueTask.CompletedTask;
+
+    /// <summary>An event as an object; null for one that is not shown.</summary>
+    public static JsonObject? Translate(V1.RunEvent happened) => happened.BodyCase switch
+    {
+        V1.RunEvent.BodyOneofCase.Started => new JsonObject
+        {
+            ["event"] = "started",
+            ["name"] = happened.Started.Name,
+            ["folder"] = happened.Started.Folder,
+            ["trainingSamples"] = happened.Started.TrainingSamples,
+            ["totalSteps"] = happened.Started.TotalSteps,
+            ["totalSamples"] = happened.Started.TotalSamples,
+            ["globalBatch"] = happened.Started.GlobalBatch,
+            ["microBatch"] = happened.Started.MicroBatch,
+            ["worldSize"] = happened.Started.WorldSize,
+            ["parameters"] = happened.Started.Parameters,
+        },
+        V1.RunEvent.BodyOneofCase.Step => new JsonObject
+        {
+            ["event"] = "step",
+            ["step"] = happened.Step.Step,
+            ["epoch"] = happened.Step.Epoch,
+            ["samples"] = happened.Step.Samples,
+            ["loss"] = Number(happened.Step.Loss),
+            ["lr"] = Number(happened.Step.LearningRate),
+            ["gradNorm"] = Number(happened.Step.GradientNorm),
+            ["skipped"] = happened.Step.Skipped,
+            ["worldSize"] = happened.Step.WorldSize,
+            ["generation"] = happened.Step.Generation,
+            ["stepMs"] = Number(happened.Step.StepMilliseconds),
+            ["samplesPerSecond"] = Number(happened.Step.SamplesPerSecond),
+            ["weightsHash"] = happened.Step.WeightsHash,
+        },
+        V1.RunEvent.BodyOneofCase.Evaluation => new JsonObject
+        {
+            ["event"] = "evaluation",
+            ["step"] = happened.Evaluation.Step,
+            ["epoch"] = happened.Evaluation.Epoch,
+            ["samples"] = happened.Evaluation.Samples,
+            ["loss"] = Number(happened.Evaluation.Loss),
+            ["metrics"] = new JsonObject(happened.Evaluation.Metrics.OrderBy(m => m.Key, StringComparer.Ordinal)
+                .Select(m => KeyValuePair.Create(m.Key, (JsonNode?)Number(m.Value)))),
+        },
+        V1.RunEvent.BodyOneofCase.Happening => new JsonObject
+        {
+            ["event"] = "happening",
+            ["name"] = happened.Happening.Name,
+            ["sentence"] = happened.Happening.Sentence,
+        },
+        _ => null,
+    };
+
+    /// <summary>JSON has no word for a number that is not finite; a text says which it is.</summary>
+    private static JsonValue Number(double value) =>
+        double.IsFinite(value) ? JsonValue.Create(value) : JsonValue.Create(value.ToString());
+}

@@ -1,0 +1,34 @@
+namespace DistTrain.Views;
+
+/// <summary>The numbers of a run in words: one wording for every view.</summary>
+internal static class Words
+{
+    /// <summary>What a run is going to do, once.</summary>
+    public static string Frame(RunView view) =>
+        $"{view.Name}: {view.Parameters:N0} parameters, {view.TrainingSamples:N0} samples, {Count(view.TotalSteps, "step")} of {view.GlobalBatch:N0} samples "
+        + $"in micro-batches of {view.MicroBatch}, {Count(view.Workers, "worker")}";
+
+    /// <summary>Where it stands.</summary>
+    public static string Step(RunView view) =>
+        $"step {view.Step}/{view.TotalSteps} ({view.Progress:P0}), epoch {view.Epoch}, loss {Number(view.Loss)}, rate {Number(view.LearningRate)}, "
+        + $"{view.SamplesPerSecond:N0} samples/s, {Count(view.Workers, "worker")}, {(view.TimeLeft is { } left ? Span(left) : "?")} left";
+
+    /// <summary>How good it is.</summary>
+    public static string Validation(RunView view) =>
+        string.Join(", ", [$"validation loss {Number(view.ValidationLoss)}", .. view.Metrics.Select(m => $"{m.Key} {Number(m.Value)}")]);
+
+    /// <summary>Four digits, which is what people compare.</summary>
+    public static string Number(double value) => double.IsNaN(value) ? "-" : value.ToString("G4");
+
+    /// <summary>A duration in the two units that matter.</summary>
+    public static string Span(TimeSpan span) => span switch
+    {
+        { TotalHours: >= 1 } => $"{Math.Floor(span.TotalHours):0} h {span.Minutes} min",
+        { TotalMinutes: >= 1 } => $"{span.Minutes} min {span.Seconds} s",
+        { TotalSeconds: >= 10 } => $"{span.TotalSeconds:0} s",
+        _ => $"{span.TotalSeconds:0.0} s",
+    };
+
+    /// <summary>A number and its noun.</summary>
+    public static string Count(long count, string noun) => $"{count:N0} {noun}{(count == 1 ? "" : "s")}";
+}

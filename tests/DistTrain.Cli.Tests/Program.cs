@@ -1,0 +1,16 @@
+namespace DistTrain.Cli.Tests;
+
+/// <summary>
+/// The test executable. Started as <c>stand-in SCENARIO VERB ...</c> it is a coordinator, a worker or a launcher of a run that trains nothing, so that
+/// the launcher is tested with real processes; otherwise it runs the tests.
+/// </summary>
+internal static class Program
+{
+    private static async Task<int> Main(string[] args) => args switch
+    {
+        ["stand-in", var scenario, .. var rest] => await StandIn.RunAsync(Enum.Parse<Scenario>(scenario), rest),
+        _ when args.Contains("--server") || args.Contains("--internal-msbuild-node") =>
+            await Xunit.MicrosoftTestingPlatform.TestPlatformTestFramework.RunAsync(args, SelfRegisteredExtensions.AddSelfRegisteredExtensions),
+        _ => await Xunit.Runner.InProc.SystemConsole.ConsoleRunner.Run(args),
+    };
+}

@@ -1,0 +1,77 @@
+using DistTrain.Core.Options;
+
+namespace DistTrain.Cli.Tests.Verbs;
+
+/// <summary>Help teaches: every verb with examples, every option, every key.</summary>
+public sealed class HelpTests
+{
+    public static TheoryData<string, string> Options() => new()
+    {
+        { "train", "--set --workers --out --port --json" },
+        { "coordinator", "--set --workers --out --listen --json" },
+        { "worker", "--set --coordinator --listen --advertise --number --data" },
+        { "plan", "--set --workers --json" },
+        { "verify", "--json" },
+        { "recipes", "--json" },
+    };
+
+    [Theory]
+    [MemberData(nameof(Options))]
+    public async Task Help_shows_every_option_and_an_example(string verb, string options)
+    {
+        var (code, text, error) = await Cli.RunAsync(verb, "--help");
+        Assert.Equal((0, ""), (code, error));
+        Assert.All(options.Split(' '), option => Assert.Contains($"{option} ", text.Replace('\n', ' '), StringComparison.Ordinal));
+        Assert.Contains("Examples:", text, StringComparison.Ordinal);
+
+        // No option may appear that this list does not know: whoever adds one says what it is for here.
+        var shown = text.Split('\n').Select(l => l.TrimStart()).Where(l => l.StartsWith('-')).SelectMany(l => l.Split(' ', ',')).Where(w => w.StartsWith("--", StringComparison.Ordinal));
+        Assert.Equal(options.Split(' ').Append("--help").Order(), shown.Distinct().Order());
+    }
+
+    [Fact]
+    public async Task Help_of_train_shows_every_key_of_the_configuration()
+    {
+        var (_, text, _) = await Cli.RunAsync("train", "--help");
+        Assert.All(OptionsReader.Keys(typeof(RunOptions)), key => Assert.Contains($"\n  {key.Key} ", text, StringComparison.Ordinal));
+    }
+
+    [Theory]
+    [InlineData("", "Required command was not provided.")]
+    [InlineData("trian", "'trian'")]
+    [InlineData("train --nonsense", "'--nonsense'")]
+    [InlineData("train a b", "'b'")]
+    [InlineData("train --port 70000", "--port is '70000': must be between 0 and 65535.")]
+    [InlineData("train --port x", "'x'")]
+    [InlineData("worker", "'--coordinator' is required")]
+    [InlineData("worker --coordinator here", "--coordinator is 'here': must be an address such as http://127.0.0.1:5400.")]
+    [InlineData("worker --coordinator ftp://here", "--coordinator is 'ftp://here': must be an address such as http://127.0.0.1:5400.")]
+    [InlineData("worker --coordinator http://x:1 --listen 5400", "--listen is '5400': must be HOST:PORT, such as 127.0.0.1:0; port 0 lets the system choose.")]
+    [InlineData("worker --coordinator http://x:1 --set seed=1", "--set needs a RECIPE or FILE")]
+    [InlineData("coordinator --listen host:99999", "--listen is 'host:99999': must be HOST:PORT, such as 127.0.0.1:5400; port 0 lets the system choose.")]
+    [InlineData("verify one", "'verify'")]
+    [InlineData("recipes nonsense", "'nonsense' is no recipe (the recipes are toy).")]
+    [InlineData("train tyo", "'tyo' is neither a recipe nor a file")]
+    [InlineData("coordinator --workers none", "workers is 'none' (--workers): must be a whole number.")]
+    public async Task Bad_usage_is_a_sentence_and_exit_code_2(string line, string sentence)
+    {
+        var (code, text, error) = await Cli.RunAsync(line.Split(' ', StringSplitOptions.RemoveEmptyEntries));
+        Assert.Equal((2, ""), (code, text));
+        if (line.Length > 0)
+        {
+            Assert.Contains(sentence, error, StringComparison.Ordinal);
+        }
+        else
+        {
+            Assert.Contains("Start here:", error, StringComparison.Ordinal);
+        }
+    }
+
+    [Fact]
+    public async Task Recipes_are_listed_with_their_first_comment_and_printed_by_name()
+    {
+        Assert.Equal((0, "toy  a toy that trains nothing (the default)\n", ""), await Cli.RunAsync("recipes"));
+        Assert.StartsWith("# a toy that trains nothing\nname: toy\n", (await Cli.RunAsync("recipes", "toy")).Out, StringComparison.Ordinal);
+        Assert.Equal("""[{"name":"toy","description":"a toy that trains nothing","default":true}]""" + "\n", (await Cli.RunAsync("recipes", "--json")).Out);
+    }
+}

@@ -1,0 +1,131 @@
+using System.Text.Json.Nodes;
+using CsCheck;
+using DistTrain.Core.Batches;
+using DistTrain.Core.Options;
+using DistTrain.Core.Sampling;
+using DistTrain.Plans;
+
+namespace DistTrain.Cli.Tests.Verbs;
+
+/// <summary>A plan for numbers of which none divides another.</summary>
+public sealed class PlanTests
+{
+    [Fact]
+    public async Task Odd_numbers_are_planned_exactly()
+    {
+        var (code, text, error) = await Cli.RunAsync(
+            "plan", "--workers", "3", "--set", "data.count=1000", "--set", "batch.global=77", "--set", "batch.micro=10", "--set", "stop.epochs=2",
+            "--set", "schedule.name=cosine", "--set", "schedule.warmupSteps=2");
+        Assert.Equal((0, ""), (code, error));
+        Assert.Equal(
+            """
+            toy: a global batch of 77 samples on 3 workers
+
+              training samples    1,000  an epoch
+              validation samples  250
+              steps per epoch     13     the last holds 76 samples
+              steps               26     2,000 samples in all
+              micro-batches M     8      = ceil(77 / 10), 9 or 10 samples each
+              blocks K            8      of 1 micro-batch each
+
+            A step: 77 samples, 8 micro-batches, 8 blocks
+              rank  blocks  which  micro-batches  samples  sends nodes (level, index)
+                 0       2  0..1               2       19  (1,0)
+                 1       3  2..4               3       29  (1,1) (0,4)
+                 2       3  5..7               3       29  (0,5) (1,3)
+
+            The last step of an epoch: 76 samples, 8 micro-batches, 8 blocks
+              rank  blocks  which  micro-batches  samples  sends nodes (level, index)
+                 0       2  0..1               2       19  (1,0)
+                 1       3  2..4               3       28  (1,1) (0,4)
+                 2       3  5..7               3       29  (0,5) (1,3)
+
+            Learning rate
+              step     rate
+                 1    0.025
+                 3     0.05
+                 6  0.04809
+                13    0.031
+                20  0.00845
+                26  0.00018
+
+            """,
+            text,
+            ignoreLineEndingDifferences: true);
+    }
+
+    [Fact]
+    public async Task A_global_batch_above_the_data_is_warned_of()
+    {
+        var (code, text, error) = await Cli.RunAsync("plan", "--set", "batch.global=100", "--set", "batch.micro=7");
+        Assert.Equal(0, code);
+        Assert.Equal("warning: batch.global is 100 and the data hold 40 samples: every epoch is one step of 40.\n", error);
+        Assert.Contains("= ceil(40 / 7), 6 or 7 samples each", text, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Workers_without_blocks_are_warned_of()
+    {
+        var (_, text, error) = await Cli.RunAsync("plan", "--workers", "5");
+        Assert.Equal("warning: 5 workers share 3 blocks: 2 of them have nothing to compute; lower batch.micro, or raise batch.global or batch.blocks.\n", error);
+        Assert.Contains("none", text, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Json_says_the_same()
+    {
+        var (code, text, _) = await Cli.RunAsync("plan", "--workers", "2", "--json", "--set", "data.count=25");
+        var plan = JsonNode.Parse(text)!;
+        Assert.Equal((0, 3, 5), (code, (int)plan["stepsPerEpoch"]!, (int)plan["lastStep"]!["samples"]!));
+        Assert.Equal(10, plan["step"]!["ranks"]!.AsArray().Sum(r => (int)r!["samples"]!));
+    }
+
+    [Fact]
+    public async Task Missing_data_is_a_sentence_and_exit_code_1()
+    {
+        Assert.Equal((1, "", "error: data.path holds no numbers: put some there.\n"), await Cli.RunAsync("plan", "--set", "data.count=-1"));
+        Assert.Equal((1, "", "error: numbers holds no training samples; check data.path.\n"), await Cli.RunAsync("plan", "--set", "data.count=0"));
+    }
+
+    /// <summary>The closed forms of the plan against the cursor that a run walks step by step.</summary>
+    [Fact]
+    public void Length_in_closed_form_is_the_length_of_the_walk()
+    {
+        Gen.Select(Gen.Long[1, 60], Gen.Long[1, 80], Gen.Long[0, 3], Gen.Long[0, 40], Gen.Long[0, 200]).Sample(
+            (data, batch, epochs, steps, samples) =>
+            {
+                var stop = new StopOptions { Epochs = epochs, Steps = steps, Samples = samples };
+                if (stop is { Epochs: 0, Steps: 0, Samples: 0 })
+                {
+                    return;
+                }
+
+                var (cursor, walked, used) = (new EpochCursor(0, 0), 0L, 0L);
+                while (!((epochs > 0 && cursor.Epoch >= epochs) || (steps > 0 && walked >= steps) || (samples > 0 && used >= samples)))
+                {
+                    (var taken, cursor) = cursor.Take(data, batch);
+                    used += taken.Count;
+                    walked++;
+                    Assert.Equal(taken.Count, new RunLength(data, batch).SamplesOfStep(walked));
+                }
+
+                var length = new RunLength(data, batch);
+                Assert.Equal((walked, used), (length.Steps(stop), length.SamplesOf(walked)));
+            },
+            iter: 2_000);
+    }
+
+    [Fact]
+    public void The_ranks_of_a_plan_share_the_step_exactly()
+    {
+        Gen.Select(Gen.Long[1, 5000], Gen.Int[1, 70], Gen.Int[1, 70], Gen.Int[1, 12]).Sample(
+            (samples, micro, blocks, workers) =>
+            {
+                var plan = StepPlan.Of(samples, new BatchGeometry(samples, micro, blocks), workers);
+                Assert.Equal(
+                    (samples, plan.Batch.MicroBatches, plan.Batch.Blocks),
+                    (plan.Ranks.Sum(r => r.Samples), plan.Ranks.Sum(r => r.MicroBatches), plan.Ranks.Sum(r => r.Blocks.Count)));
+            },
+            iter: 500);
+    }
+}
