@@ -1,6 +1,7 @@
 using DistTrain;
+using DistTrain.Cli.Tasks;
 
-return await new DistTrainApp(args)
+return await new DistTrainApp(args, BuiltInTasks.Catalog())
     .AddRecipes(typeof(Program).Assembly)
     .WithDefaultRecipe("digits")
     .RunAsync();
