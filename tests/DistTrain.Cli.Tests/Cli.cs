@@ -15,6 +15,7 @@ internal static class Cli
         {
             Out = output,
             Error = error,
+            IsTerminal = ReferenceEquals(output, Console.Out) && !Console.IsOutputRedirected,
             Environment = environment ?? new Dictionary<string, string>(),
             Program = program with { Prefix = [.. program.Prefix, "stand-in", $"{scenario}"] },
         };

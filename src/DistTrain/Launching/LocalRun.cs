@@ -119,7 +119,7 @@ internal sealed class LocalRun(LocalRunSettings settings, IRunViewer viewer, Tim
 
     private async Task<LocalRunResult> FollowAsync(ChildProcess coordinator, Uri address, CancellationToken over)
     {
-        var watching = WatchAsync(address, over);
+        var watching = WatchAsync(coordinator, address, over);
         var stopping = Task.Delay(Timeout.InfiniteTimeSpan, time, over);
         var first = await Task.WhenAny(watching, coordinator.Exit, _hopeless.Task, stopping);
         over.ThrowIfCancellationRequested();
@@ -158,7 +158,7 @@ internal sealed class LocalRun(LocalRunSettings settings, IRunViewer viewer, Tim
     }
 
     /// <summary>Passes events on until the last one; null where the stream is lost for good.</summary>
-    private async Task<V1.RunFinished?> WatchAsync(Uri address, CancellationToken over)
+    private async Task<V1.RunFinished?> WatchAsync(ChildProcess coordinator, Uri address, CancellationToken over)
     {
         for (var attempt = 0; attempt < MostReconnects; attempt++)
         {
@@ -177,6 +177,11 @@ internal sealed class LocalRun(LocalRunSettings settings, IRunViewer viewer, Tim
             catch (Exception broken) when (broken is RpcException or HttpRequestException or IOException && !over.IsCancellationRequested)
             {
                 // Asked again below.
+            }
+
+            if (coordinator.Exit.IsCompleted)
+            {
+                return null;
             }
 
             await Task.Delay(ReconnectPause, time, over);

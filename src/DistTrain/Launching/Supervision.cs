@@ -17,7 +17,6 @@ internal sealed class Supervision : IDisposable
 
     private readonly CancellationTokenSource _stop = new();
     private readonly List<PosixSignalRegistration> _signals = [];
-    private readonly ManualResetEventSlim _stopped = new();
 
     /// <summary>Starts watching.</summary>
     /// <param name="supervised">Whether a launcher holds standard input.</param>
@@ -40,11 +39,7 @@ internal sealed class Supervision : IDisposable
     public CancellationToken Stop => _stop.Token;
 
     /// <inheritdoc/>
-    public void Dispose()
-    {
-        _stopped.Set();
-        _signals.ForEach(s => s.Dispose());
-    }
+    public void Dispose() => _signals.ForEach(s => s.Dispose());
 
     private void On(PosixSignal signal, bool ignore) => _signals.Add(PosixSignalRegistration.Create(signal, context =>
     {
@@ -74,10 +69,11 @@ internal sealed class Supervision : IDisposable
         }
 
         Request();
-        if (!_stopped.Wait(grace))
-        {
-            // Exit handlers could wait for the very thing that hangs.
-            Process.GetCurrentProcess().Kill();
-        }
+
+        // This is a background thread: a process that ends in order never sees the end of the wait. Whatever hangs instead could also hang an exit
+        // handler, so none is run.
+        using var never = new ManualResetEventSlim();
+        never.Wait(grace);
+        Process.GetCurrentProcess().Kill();
     }
 }

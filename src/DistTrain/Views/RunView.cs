@@ -109,11 +109,13 @@ internal sealed record RunView
 
         // A reconnected watch repeats the newest step.
         Skipped = Skipped + (step.Skipped && step.Step != Step ? 1 : 0),
-        SamplesPerSecond = (step.SamplesPerSecond, SamplesPerSecond) switch
-        {
-            (<= 0 or double.NaN, _) => SamplesPerSecond,
-            (_, 0) => step.SamplesPerSecond,
-            _ => (1 - Newest) * SamplesPerSecond + Newest * step.SamplesPerSecond,
-        },
+        SamplesPerSecond = Smooth(SamplesPerSecond, step.SamplesPerSecond),
+    };
+
+    private static double Smooth(double before, double now) => now switch
+    {
+        double.NaN or <= 0 => before,
+        _ when before == 0 => now,
+        _ => (1 - Newest) * before + Newest * now,
     };
 }

@@ -4,7 +4,7 @@ using V1 = DistTrain.Protocol.V1;
 
 namespace DistTrain.Views;
 
-/// <summary>A live picture on a terminal. Evaluations and happenings scroll by above it.</summary>
+/// <summary>A live picture on a terminal. The last one stays.</summary>
 internal sealed class TerminalViewer : IRunViewer
 {
     private const int MostHappenings = 5;
@@ -82,7 +82,7 @@ internal sealed class TerminalViewer : IRunViewer
     }
 
     private async Task DrawAsync(IAnsiConsole console, TimeProvider time) =>
-        await console.Live(new Text("")).AutoClear(true).StartAsync(async live =>
+        await console.Live(new Text("")).AutoClear(false).StartAsync(async live =>
         {
             using var timer = new PeriodicTimer(Frame, time);
             try
