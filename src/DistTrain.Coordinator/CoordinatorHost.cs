@@ -16,10 +16,7 @@ public sealed record CoordinatorSettings
     /// <summary>The run's configuration, valid.</summary>
     public required RunOptions Options { get; init; }
 
-    /// <summary>The configuration as text, for <c>config.yaml</c>.</summary>
-    public string ConfigurationText { get; init; } = "";
-
-    /// <summary>The run's folder: new, or empty.</summary>
+    /// <summary>The run's folder, of no other run; created where it is not there.</summary>
     public required string Folder { get; init; }
 
     /// <summary>Address and port to listen on; port 0 lets the system choose.</summary>
@@ -47,7 +44,7 @@ public static class CoordinatorHost
                 settings.Listen, services => services.AddSingleton(new CoordinatorService(ready.Task)));
             server.MapGrpcService<CoordinatorService>();
             var bound = await GrpcListener.StartAsync(server, settings.Listen, cancellation);
-            using (var folder = new RunFolder(settings.Folder, settings.ConfigurationText, time))
+            using (var folder = new RunFolder(settings.Folder, time))
             {
                 var logger = server.Services.GetRequiredService<ILogger<CoordinatorLoop>>();
                 var loop = new CoordinatorLoop(settings.Options, run, folder, checkpoints, time, logger);

@@ -21,12 +21,11 @@ internal sealed class RunFolder : IDisposable
 
     /// <summary>Begins a folder.</summary>
     /// <exception cref="IOException">The folder cannot be written.</exception>
-    public RunFolder(string path, string configuration, TimeProvider time)
+    public RunFolder(string path, TimeProvider time)
     {
         Path = path;
         _time = time;
         Directory.CreateDirectory(path);
-        WriteWhole("config.yaml", configuration);
         _metrics = Open("metrics");
         _workers = Open("workers");
         _plans = Open("plans");

@@ -36,25 +36,17 @@ public sealed class RunCourse
     public RunCourse(RunOptions options, long trainingSamples, long validationSamples)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(trainingSamples, 1);
+        var length = new RunLength(trainingSamples, options.Batch.Global);
         _options = options;
         _validationSamples = validationSamples;
+        _schedule = length.Schedule(options);
         TrainingSamples = trainingSamples;
-        StepsPerEpoch = (trainingSamples - 1) / options.Batch.Global + 1;
-        TotalSteps = new[]
-        {
-            options.Stop.Epochs == 0 ? long.MaxValue : checked(options.Stop.Epochs * StepsPerEpoch),
-            options.Stop.Steps == 0 ? long.MaxValue : options.Stop.Steps,
-            options.Stop.Samples == 0 ? long.MaxValue : StepsToReach(options.Stop.Samples),
-        }.Min();
-        TotalSamples = SamplesAfter(TotalSteps);
-        _schedule = Schedule(options);
+        TotalSteps = length.Steps(options.Stop);
+        TotalSamples = length.SamplesOf(TotalSteps);
     }
 
     /// <summary>Samples of one epoch.</summary>
     public long TrainingSamples { get; }
-
-    /// <summary>Steps of one epoch; the last may hold fewer samples.</summary>
-    public long StepsPerEpoch { get; }
 
     /// <summary>Steps of the whole run.</summary>
     public long TotalSteps { get; }
@@ -86,9 +78,6 @@ public sealed class RunCourse
         return (operation with { IsLast = Peek(next) is null }, next);
     }
 
-    /// <summary>The learning rate of a step that follows <paramref name="samplesBefore"/> samples.</summary>
-    public double RateOf(long samplesBefore, long samples) => _schedule.RateOf(samplesBefore, samples);
-
     private (Operation Operation, CoursePosition Next)? Peek(CoursePosition at)
     {
         if (EvaluationIsDue(at))
@@ -107,7 +96,7 @@ public sealed class RunCourse
         var step = at.Steps + 1;
         var every = _options.Checkpoint.EverySteps;
         var operation = new Operation(
-            at.NextOperation, OperationKind.Train, step, taken, _options.Geometry, RateOf(at.Samples, taken.Count),
+            at.NextOperation, OperationKind.Train, step, taken, _options.Geometry, _schedule.RateOf(at.Samples, taken.Count),
             WritesCheckpoint: step == TotalSteps || (every > 0 && step % every == 0), IsLast: false);
         return (operation, new CoursePosition(at.NextOperation + 1, step, at.Samples + taken.Count, taken.Count, cursor, at.EvaluatedStep));
     }
@@ -125,29 +114,4 @@ public sealed class RunCourse
             || (steps > 0 && at.Steps % steps == 0)
             || (samples > 0 && at.Samples / samples > (at.Samples - at.LastStepSamples) / samples);
     }
-
-    private LearningRateSchedule Schedule(RunOptions options)
-    {
-        var (schedule, batch) = (options.Schedule, options.Batch.Global);
-        return new LearningRateSchedule(
-            Enum.Parse<ScheduleShape>(schedule.Name, ignoreCase: true),
-            options.Optimizer.LearningRate,
-            WarmupSamples: Samples(schedule.WarmupEpochs, schedule.WarmupSteps, schedule.WarmupSamples),
-            TotalSamples,
-            StepSamples: Samples(schedule.EveryEpochs, schedule.EverySteps, schedule.EverySamples),
-            schedule.Factor,
-            schedule.FinalRate);
-
-        long Samples(double epochs, long steps, long samples) =>
-            epochs > 0 ? (long)Math.Round(epochs * TrainingSamples)
-            : steps > 0 ? SamplesAfter(steps)
-            : samples;
-    }
-
-    private long SamplesAfter(long steps) => steps == long.MaxValue
-        ? long.MaxValue
-        : checked((steps / StepsPerEpoch * TrainingSamples) + Math.Min(steps % StepsPerEpoch * _options.Batch.Global, TrainingSamples));
-
-    private long StepsToReach(long samples) =>
-        (samples / TrainingSamples * StepsPerEpoch) + ((samples % TrainingSamples) + _options.Batch.Global - 1) / _options.Batch.Global;
 }

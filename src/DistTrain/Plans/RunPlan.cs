@@ -1,4 +1,5 @@
 using DistTrain.Core.Options;
+using DistTrain.Core.Runs;
 
 namespace DistTrain.Plans;
 

@@ -2,6 +2,7 @@ using System.Text.Json.Nodes;
 using CsCheck;
 using DistTrain.Core.Batches;
 using DistTrain.Core.Options;
+using DistTrain.Core.Runs;
 using DistTrain.Core.Sampling;
 using DistTrain.Plans;
 

@@ -1,12 +1,12 @@
 using DistTrain.Core.Options;
 using DistTrain.Core.Schedules;
 
-namespace DistTrain.Plans;
+namespace DistTrain.Core.Runs;
 
 /// <summary>How long a run is, and durations in samples: everything that follows from the size of the data and the options.</summary>
 /// <param name="DataSize">Samples in the training data, at least 1.</param>
 /// <param name="GlobalBatch">Samples of a full step, at least 1.</param>
-internal readonly record struct RunLength(long DataSize, long GlobalBatch)
+public readonly record struct RunLength(long DataSize, long GlobalBatch)
 {
     /// <summary>Steps of one epoch; the last may be short.</summary>
     public long StepsPerEpoch => (DataSize - 1) / GlobalBatch + 1;
