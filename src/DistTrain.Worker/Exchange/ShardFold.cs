@@ -18,6 +18,8 @@ internal sealed class ShardFold
     private readonly TreeFold<NodeHeader> _headers;
     private readonly NodeId _root;
     private readonly Action<int, ChunkPayload, NodeHeader?> _onRoot;
+    private ChunkPayload? _firstChunk;
+    private NodeHeader? _rootHeader;
 
     /// <summary>A fold that has received nothing.</summary>
     /// <param name="spec">Which nodes will come, and from whom.</param>
@@ -96,7 +98,7 @@ internal sealed class ShardFold
 
         if (index == 0)
         {
-            Complete0(root, rootHeader);
+            CompleteFirstChunk(root, rootHeader);
         }
         else if (root is not null)
         {
@@ -106,23 +108,20 @@ internal sealed class ShardFold
         return null;
     }
 
-    private ChunkPayload? _root0;
-    private NodeHeader? _rootHeader;
-
     /// <summary>Chunk 0 needs both: whichever thread brings the second one goes on.</summary>
-    private void Complete0(ChunkPayload? root, NodeHeader? header)
+    private void CompleteFirstChunk(ChunkPayload? root, NodeHeader? header)
     {
         lock (_headers)
         {
-            _root0 = root ?? _root0;
+            _firstChunk = root ?? _firstChunk;
             _rootHeader = header ?? _rootHeader;
-            if ((root is null && header is null) || _root0 is null || _rootHeader is null)
+            if ((root is null && header is null) || _firstChunk is null || _rootHeader is null)
             {
                 return;
             }
         }
 
-        _onRoot(0, _root0, _rootHeader);
+        _onRoot(0, _firstChunk, _rootHeader);
     }
 
     private static ChunkPayload Add(ChunkPayload left, ChunkPayload right)
