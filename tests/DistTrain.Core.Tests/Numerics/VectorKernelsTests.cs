@@ -14,7 +14,8 @@ public class VectorKernelsTests
     public void Add_has_the_bits_of_a_scalar_loop_wherever_the_sum_goes(int length)
     {
         // One element in front moves the operands off any alignment.
-        var (left, right) = (Numbers(length + 1, 1).AsSpan(1), Numbers(length + 1, 2).AsSpan(1));
+        var left = Numbers(length + 1, 1).AsSpan(1);
+        var right = Numbers(length + 1, 2).AsSpan(1);
         var expected = new float[length];
         for (var i = 0; i < length; i++)
         {

@@ -16,14 +16,16 @@ public sealed partial class CpuProfileTests
         Assert.Equal([("MKL_CBWR", "AUTO"), ("OMP_NUM_THREADS", "1"), ("OMP_WAIT_POLICY", "passive")], CpuProfile.Variables(1, avx2: false));
     }
 
-    [Fact]
-    public void Native_libraries_see_what_the_user_has_not_set()
+    [Theory]
+    [InlineData(null)]
+    [InlineData("")]
+    public void Native_libraries_see_what_the_user_has_not_set(string? empty)
     {
         var before = Environment.GetEnvironmentVariable("OMP_NUM_THREADS");
         try
         {
             Environment.SetEnvironmentVariable("OMP_NUM_THREADS", "5");
-            Environment.SetEnvironmentVariable("OMP_WAIT_POLICY", null);
+            Environment.SetEnvironmentVariable("OMP_WAIT_POLICY", empty);
             CpuProfile.Apply(2);
 
             Assert.Equal("5", Environment.GetEnvironmentVariable("OMP_NUM_THREADS"));
