@@ -31,13 +31,14 @@ public static partial class CpuProfile
     {
         foreach (var (name, value) in Variables(threads, Avx2.IsSupported))
         {
-            if (Environment.GetEnvironmentVariable(name) is not null)
+            // An empty value is what shells and container files leave of "unset"; MKL would take it for its default, which follows addresses.
+            if (!string.IsNullOrEmpty(Environment.GetEnvironmentVariable(name)))
             {
                 continue;
             }
 
             Environment.SetEnvironmentVariable(name, value);
-            if (!OperatingSystem.IsWindows() && SetNative(name, value, 0) != 0)
+            if (!OperatingSystem.IsWindows() && SetNative(name, value, overwrite: 1) != 0)
             {
                 throw new InvalidOperationException($"{name} cannot be set: {Marshal.GetLastPInvokeErrorMessage()}");
             }
