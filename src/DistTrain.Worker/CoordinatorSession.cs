@@ -106,6 +106,11 @@ internal sealed class CoordinatorSession : IAsyncDisposable
                 throw new WorkerException(
                     $"The coordinator at {address} was not reached within {patience.TotalSeconds:0} s: see that it runs and that the address is right.", e);
             }
+            catch (RpcException e) when (!cancellation.IsCancellationRequested)
+            {
+                call.Dispose();
+                throw new WorkerException($"{address} does not answer as a coordinator does: see that the address is right. ({e.Status.Detail})", e);
+            }
         }
     }
 

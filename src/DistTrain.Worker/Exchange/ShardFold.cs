@@ -17,16 +17,19 @@ internal sealed class ShardFold
     private readonly TreeFold<ChunkPayload>[] _folds;
     private readonly TreeFold<NodeHeader> _headers;
     private readonly NodeId _root;
+    private readonly int _metrics;
     private readonly Action<int, ChunkPayload, NodeHeader?> _onRoot;
 
     /// <summary>A fold that has received nothing.</summary>
     /// <param name="spec">Which nodes will come, and from whom.</param>
     /// <param name="chunks">The shard's chunks.</param>
+    /// <param name="metrics">How many metric sums every header has.</param>
     /// <param name="onRoot">Called once per chunk with its sum, and with the root's header for chunk 0; it may keep neither.</param>
-    public ShardFold(ReductionSpec spec, IReadOnlyList<Chunk> chunks, Action<int, ChunkPayload, NodeHeader?> onRoot)
+    public ShardFold(ReductionSpec spec, IReadOnlyList<Chunk> chunks, int metrics, Action<int, ChunkPayload, NodeHeader?> onRoot)
     {
         _chunks = chunks;
         _onRoot = onRoot;
+        _metrics = metrics;
         _root = spec.Tree.Root;
         _headers = new TreeFold<NodeHeader>(spec.Tree, NodeHeader.Add);
         _folds = [.. chunks.Select(_ => new TreeFold<ChunkPayload>(spec.Tree, Add))];
@@ -68,6 +71,11 @@ internal sealed class ShardFold
             return $"chunk {index} of node {node} comes {(header is null ? "without its" : "with a")} header";
         }
 
+        if (header is not null && Refuse(header, _metrics) is { } refusal)
+        {
+            return $"node {node} {refusal}";
+        }
+
         lock (expected.Received)
         {
             if (expected.Received[index])
@@ -105,6 +113,12 @@ internal sealed class ShardFold
 
         return null;
     }
+
+    /// <summary>Why a header cannot be added to others; null where it can.</summary>
+    internal static string? Refuse(NodeHeader header, int metrics) =>
+        header.MetricSums.Count != metrics ? $"comes with {header.MetricSums.Count} metric sums instead of {metrics}"
+        : header.Weight is < 0 or > long.MaxValue >> ReductionTree.MaxLevel ? $"comes with weight {header.Weight}"
+        : null;
 
     private ChunkPayload? _root0;
     private NodeHeader? _rootHeader;
