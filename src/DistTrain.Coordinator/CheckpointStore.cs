@@ -28,7 +28,7 @@ internal sealed class CheckpointStore(string folder, int keep)
     /// <summary>A quarter of a terabyte of weights: what is larger is a damaged header.</summary>
     private const long MostElements = 1L << 36;
 
-    private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true };
+    private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true, PropertyNamingPolicy = JsonNamingPolicy.CamelCase };
     private readonly Dictionary<long, PublishedCheckpoint> _published = [];
     private int _attempts;
 

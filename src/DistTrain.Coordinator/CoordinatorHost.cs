@@ -33,8 +33,6 @@ public sealed record CoordinatorSettings
 /// <summary>Runs a coordinator from start to end.</summary>
 public static class CoordinatorHost
 {
-    private static readonly TimeSpan LastWords = TimeSpan.FromSeconds(2);
-
     /// <summary>Returns when the run is finished, has failed, or is cancelled.</summary>
     public static async Task<RunOutcome> RunAsync(CoordinatorSettings settings, TimeProvider time, CancellationToken cancellation)
     {
@@ -62,7 +60,7 @@ public static class CoordinatorHost
                 finally
                 {
                     // Dismissals and the end of the watchers' streams are on their way; the server waits for them, not for ever.
-                    using var deadline = new CancellationTokenSource(LastWords, time);
+                    using var deadline = new CancellationTokenSource(2 * settings.Options.FailureDetection, time);
                     await server.StopAsync(deadline.Token);
                 }
             }

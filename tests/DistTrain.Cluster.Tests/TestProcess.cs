@@ -7,5 +7,11 @@ namespace DistTrain.Cluster.Tests;
 internal static class TestProcess
 {
     [ModuleInitializer]
-    internal static void Begin() => CpuProfile.Apply(threads: 1);
+    internal static void Begin()
+    {
+        CpuProfile.Apply(threads: 1);
+
+        // Many hosts share this process; each would have a thread pool of its own.
+        ThreadPool.SetMinThreads(32, 32);
+    }
 }

@@ -4,6 +4,19 @@ using System.Net.Sockets;
 
 namespace DistTrain.TestKit;
 
+/// <summary>The two sides of a <see cref="Relay"/>.</summary>
+public enum Side
+{
+    /// <summary>None of them.</summary>
+    Neither,
+
+    /// <summary>Who dialled the relay.</summary>
+    Dialer,
+
+    /// <summary>Whom the relay dials.</summary>
+    Target,
+}
+
 /// <summary>
 /// Stands between two programs that speak TCP and can be cut, as when a host loses its power, or silenced, as when a network drops every packet
 /// without a word.
@@ -15,7 +28,7 @@ public sealed class Relay : IAsyncDisposable
     private readonly ConcurrentBag<Socket> _sockets = [];
     private readonly CancellationTokenSource _ended = new();
     private readonly Task _accepting;
-    private volatile bool _silent;
+    private volatile Side _silent = Side.Neither;
 
     /// <summary>Opens a relay.</summary>
     /// <param name="target">The other side of it, an address on loopback.</param>
@@ -34,15 +47,15 @@ public sealed class Relay : IAsyncDisposable
     public void Cut()
     {
         _listener.Stop();
-        foreach (var socket in _sockets)
+        while (_sockets.TryTake(out var socket))
         {
-            socket.LingerState = new LingerOption(true, 0);
-            socket.Close();
+            // Closing with a timeout of 0 resets the connection.
+            socket.Close(0);
         }
     }
 
-    /// <summary>Swallows everything from now on; the connections stay open.</summary>
-    public void Silence() => _silent = true;
+    /// <summary>Swallows what one side says from now on; the connections stay open.</summary>
+    public void Silence(Side side) => _silent = side;
 
     public async ValueTask DisposeAsync()
     {
@@ -65,8 +78,8 @@ public sealed class Relay : IAsyncDisposable
                 _sockets.Add(far);
                 await far.ConnectAsync(_target, _ended.Token);
                 (near.NoDelay, far.NoDelay) = (true, true);
-                pumps.Add(PumpAsync(near, far));
-                pumps.Add(PumpAsync(far, near));
+                pumps.Add(PumpAsync(near, far, Side.Dialer));
+                pumps.Add(PumpAsync(far, near, Side.Target));
             }
         }
         catch (Exception e) when (e is SocketException or OperationCanceledException or ObjectDisposedException or InvalidOperationException)
@@ -77,14 +90,14 @@ public sealed class Relay : IAsyncDisposable
         await Task.WhenAll(pumps);
     }
 
-    private async Task PumpAsync(Socket from, Socket to)
+    private async Task PumpAsync(Socket from, Socket to, Side speaker)
     {
         var buffer = new byte[1 << 16];
         try
         {
             while (await from.ReceiveAsync(buffer, _ended.Token) is > 0 and var count)
             {
-                for (var sent = 0; sent < count && !_silent;)
+                for (var sent = 0; sent < count && _silent != speaker;)
                 {
                     sent += await to.SendAsync(buffer.AsMemory(sent, count - sent), _ended.Token);
                 }

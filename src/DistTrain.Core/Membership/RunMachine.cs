@@ -304,8 +304,8 @@ public sealed class RunMachine
     private void TakeReport(Member member, OperationReport report)
     {
         var rank = _ranks.IndexOf(member.Id);
-        var open = _open.FirstOrDefault(o => o.Operation.Number == report.Operation);
-        if (rank < 0 || open is null || report.Generation != Generation || open.Reports[rank] is not null)
+        var open = rank < 0 ? null : _open.FirstOrDefault(o => o.Reports[rank] is null);
+        if (open is null || report.Generation != Generation || report.Operation != open.Operation.Number)
         {
             Finish(new RunOutcome(false, $"{member.Name} reported operation {report.Operation} of generation {report.Generation}, which it was not given."));
             return;
