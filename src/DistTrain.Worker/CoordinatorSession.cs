@@ -106,6 +106,11 @@ internal sealed class CoordinatorSession : IAsyncDisposable
                 throw new WorkerException(
                     $"The coordinator at {address} was not reached within {patience.TotalSeconds:0} s: see that it runs and that the address is right.", e);
             }
+            catch (RpcException e) when (!cancellation.IsCancellationRequested)
+            {
+                call.Dispose();
+                throw new WorkerException($"{address} does not answer as a coordinator does: see that the address is right. ({e.Status.Detail})", e);
+            }
         }
     }
 
@@ -116,12 +121,14 @@ internal sealed class CoordinatorSession : IAsyncDisposable
         _outbox.Writer.TryWrite(message);
     }
 
-    /// <summary>Sends what is queued, then ends the call.</summary>
+    /// <summary>Sends what is queued, hears the coordinator out, then ends the call; one that says nothing is not waited for longer than silence counts.</summary>
     public async ValueTask DisposeAsync()
     {
         _outbox.Writer.TryComplete();
-        using var deadline = new CancellationTokenSource(TimeSpan.FromSeconds(2), _time);
-        await Task.WhenAny(_tasks[0], Task.Delay(Timeout.InfiniteTimeSpan, _time, deadline.Token));
+        using var deadline = new CancellationTokenSource(TimeSpan.FromMilliseconds(Welcome.SilenceMilliseconds), _time);
+
+        // Ending the call at once would make the coordinator forget what it has not read yet, such as why this worker cannot go on.
+        await Task.WhenAny(Task.WhenAll(_tasks[0], _tasks[1]), Task.Delay(Timeout.InfiniteTimeSpan, _time, deadline.Token));
         End(new RunOutcome(false, "The worker ended."));
         await Task.WhenAll(_tasks);
         _call.Dispose();

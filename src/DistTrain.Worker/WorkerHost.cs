@@ -7,6 +7,7 @@ using DistTrain.Protocol;
 using DistTrain.Protocol.Hosting;
 using DistTrain.Training.Tasks;
 using DistTrain.Worker.Exchange;
+using Grpc.Core;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
@@ -39,6 +40,9 @@ public sealed record WorkerSettings
 
     /// <summary>The tasks this program knows.</summary>
     public required TaskCatalog Tasks { get; init; }
+
+    /// <summary>Where the log goes; null for the console.</summary>
+    public ILoggerProvider? Log { get; init; }
 }
 
 /// <summary>Runs a worker from start to end.</summary>
@@ -50,7 +54,7 @@ public static class WorkerHost
         try
         {
             var groups = new PeerGroupDirectory(time, settings.Patience);
-            await using var server = GrpcListener.Create(settings.Listen, services => services.AddSingleton(new PeerService(groups)));
+            await using var server = GrpcListener.Create(settings.Listen, settings.Log, services => services.AddSingleton(new PeerService(groups)));
             server.MapGrpcService<PeerService>();
             var bound = await GrpcListener.StartAsync(server, settings.Listen, cancellation);
             using var channel = GrpcDialer.Open(settings.Coordinator, settings.Patience);
@@ -69,7 +73,7 @@ public static class WorkerHost
         {
             return new RunOutcome(false, e.Message);
         }
-        catch (OperationCanceledException) when (cancellation.IsCancellationRequested)
+        catch (Exception e) when (e is OperationCanceledException or RpcException && cancellation.IsCancellationRequested)
         {
             return new RunOutcome(false, "The worker was asked to end.");
         }
@@ -93,7 +97,7 @@ public static class WorkerHost
                 throw new WorkerException($"This worker cannot carry out the run's configuration: {string.Join(" ", problems)}");
             }
 
-            using var task = settings.Tasks.Create(options);
+            using var task = Create(settings.Tasks, options);
             await using var loop = new WorkerLoop(session, task, options, settings.Number, groups, time, logger);
             return await loop.RunAsync();
         }
@@ -101,6 +105,18 @@ public static class WorkerHost
         {
             session.Send(new Protocol.V1.WorkerMessage { Fault = new Protocol.V1.Fault { Sentence = e.Message } });
             throw;
+        }
+    }
+
+    private static ITrainingTask Create(TaskCatalog tasks, RunOptions options)
+    {
+        try
+        {
+            return tasks.Create(options);
+        }
+        catch (Exception e) when (e is not (DataException or OutOfMemoryException))
+        {
+            throw new WorkerException($"The task {options.Task} cannot be created: {e.Message}", e);
         }
     }
 

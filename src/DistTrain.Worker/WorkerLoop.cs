@@ -58,9 +58,9 @@ internal sealed partial class WorkerLoop(
                 waiting = time.GetTimestamp();
             }
         }
-        catch (OperationCanceledException) when (session.Ended.IsCancellationRequested)
+        catch (Exception) when (session.Ended.IsCancellationRequested)
         {
-            // The outcome says why.
+            // The outcome says why: whatever was under way broke off because of it.
         }
         catch (Exception e) when (e is not OutOfMemoryException)
         {

@@ -20,14 +20,23 @@ public static class GrpcListener
 
     /// <summary>Prepares a server; services are mapped by the caller before it is started.</summary>
     /// <param name="listen">Address and port, such as 127.0.0.1:5400 or [::]:0.</param>
+    /// <param name="log">Where the log goes; null for the console.</param>
     /// <param name="services">Adds what the services need.</param>
     /// <exception cref="AddressException">The text is no address.</exception>
-    public static WebApplication Create(string listen, Action<IServiceCollection> services)
+    public static WebApplication Create(string listen, ILoggerProvider? log, Action<IServiceCollection> services)
     {
         var endpoint = Parse(listen);
         var builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders();
-        builder.Logging.AddSimpleConsole(o => (o.SingleLine, o.TimestampFormat) = (true, "yyyy-MM-ddTHH:mm:ss.fffZ "));
+        if (log is null)
+        {
+            builder.Logging.AddSimpleConsole(o => (o.SingleLine, o.TimestampFormat) = (true, "yyyy-MM-ddTHH:mm:ss.fffZ "));
+        }
+        else
+        {
+            builder.Logging.AddProvider(log);
+        }
+
         builder.Logging.SetMinimumLevel(LogLevel.Information);
         builder.Logging.AddFilter("Microsoft", LogLevel.Warning);
         builder.Logging.AddFilter("Grpc", LogLevel.None);

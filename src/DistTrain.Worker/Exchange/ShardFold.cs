@@ -17,6 +17,7 @@ internal sealed class ShardFold
     private readonly TreeFold<ChunkPayload>[] _folds;
     private readonly TreeFold<NodeHeader> _headers;
     private readonly NodeId _root;
+    private readonly int _metrics;
     private readonly Action<int, ChunkPayload, NodeHeader?> _onRoot;
     private ChunkPayload? _firstChunk;
     private NodeHeader? _rootHeader;
@@ -24,11 +25,13 @@ internal sealed class ShardFold
     /// <summary>A fold that has received nothing.</summary>
     /// <param name="spec">Which nodes will come, and from whom.</param>
     /// <param name="chunks">The shard's chunks.</param>
+    /// <param name="metrics">How many metric sums every header has.</param>
     /// <param name="onRoot">Called once per chunk with its sum, and with the root's header for chunk 0; it may keep neither.</param>
-    public ShardFold(ReductionSpec spec, IReadOnlyList<Chunk> chunks, Action<int, ChunkPayload, NodeHeader?> onRoot)
+    public ShardFold(ReductionSpec spec, IReadOnlyList<Chunk> chunks, int metrics, Action<int, ChunkPayload, NodeHeader?> onRoot)
     {
         _chunks = chunks;
         _onRoot = onRoot;
+        _metrics = metrics;
         _root = spec.Tree.Root;
         _headers = new TreeFold<NodeHeader>(spec.Tree, NodeHeader.Add);
         _folds = [.. chunks.Select(_ => new TreeFold<ChunkPayload>(spec.Tree, Add))];
@@ -70,6 +73,11 @@ internal sealed class ShardFold
             return $"chunk {index} of node {node} comes {(header is null ? "without its" : "with a")} header";
         }
 
+        if (header is not null && Refuse(header, _metrics) is { } refusal)
+        {
+            return $"node {node} {refusal}";
+        }
+
         lock (expected.Received)
         {
             if (expected.Received[index])
@@ -107,6 +115,12 @@ internal sealed class ShardFold
 
         return null;
     }
+
+    /// <summary>Why a header cannot be added to others; null where it can.</summary>
+    internal static string? Refuse(NodeHeader header, int metrics) =>
+        header.MetricSums.Count != metrics ? $"comes with {header.MetricSums.Count} metric sums instead of {metrics}"
+        : header.Weight is < 0 or > long.MaxValue >> ReductionTree.MaxLevel ? $"comes with weight {header.Weight}"
+        : null;
 
     /// <summary>Chunk 0 needs both: whichever thread brings the second one goes on.</summary>
     private void CompleteFirstChunk(ChunkPayload? root, NodeHeader? header)
