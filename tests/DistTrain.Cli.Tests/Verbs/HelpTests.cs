@@ -52,7 +52,7 @@ public sealed class HelpTests
     [InlineData("verify one", "'verify'")]
     [InlineData("recipes nonsense", "'nonsense' is no recipe (the recipes are toy).")]
     [InlineData("train tyo", "'tyo' is neither a recipe nor a file")]
-    [InlineData("coordinator --workers none", "workers is 'none' (--workers): must be a whole number.")]
+    [InlineData("coordinator --workers none", "workers is 'none' (--workers): must be a whole number between 1 and 4096.")]
     public async Task Bad_usage_is_a_sentence_and_exit_code_2(string line, string sentence)
     {
         var (code, text, error) = await Cli.RunAsync(line.Split(' ', StringSplitOptions.RemoveEmptyEntries));
