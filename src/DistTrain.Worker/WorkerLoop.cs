@@ -58,9 +58,9 @@ internal sealed partial class WorkerLoop(
                 waiting = time.GetTimestamp();
             }
         }
-        catch (OperationCanceledException) when (session.Ended.IsCancellationRequested)
+        catch (Exception e) when (session.Ended.IsCancellationRequested && e is OperationCanceledException or RpcException or IOException)
         {
-            // The outcome says why.
+            // The outcome says why; everything else follows from it.
         }
         catch (Exception e) when (e is not OutOfMemoryException)
         {
