@@ -23,6 +23,9 @@ public sealed record CoordinatorSettings
     /// <summary>Address and port to listen on; port 0 lets the system choose.</summary>
     public required string Listen { get; init; }
 
+    /// <summary>The least that is logged. Whoever watches the run is told what happens anyway.</summary>
+    public LogLevel MinimumLog { get; init; } = LogLevel.Information;
+
     /// <summary>Called once with the address workers reach, such as <c>http://127.0.0.1:5400</c>.</summary>
     public Action<string> OnListening { get; init; } = _ => { };
 
@@ -43,7 +46,7 @@ public static class CoordinatorHost
             // The folder is begun only when the address is ours; a worker that calls in between waits for the loop.
             var ready = new TaskCompletionSource<CoordinatorLoop>(TaskCreationOptions.RunContinuationsAsynchronously);
             await using var server = GrpcListener.Create(
-                settings.Listen, settings.Log, services => services.AddSingleton(new CoordinatorService(ready.Task)));
+                settings.Listen, services => services.AddSingleton(new CoordinatorService(ready.Task)), settings.MinimumLog, settings.Log);
             server.MapGrpcService<CoordinatorService>();
             var bound = await GrpcListener.StartAsync(server, settings.Listen, cancellation);
             using (var folder = Begin(settings.Folder, time, ready))

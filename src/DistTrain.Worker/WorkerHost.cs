@@ -46,7 +46,7 @@ public sealed record WorkerSettings
 }
 
 /// <summary>Runs a worker from start to end.</summary>
-public static class WorkerHost
+public static partial class WorkerHost
 {
     /// <summary>Returns when the coordinator dismisses the worker, when it has failed, or when it is cancelled.</summary>
     public static async Task<RunOutcome> RunAsync(WorkerSettings settings, TimeProvider time, CancellationToken cancellation)
@@ -54,20 +54,22 @@ public static class WorkerHost
         try
         {
             var groups = new PeerGroupDirectory(time, settings.Patience);
-            await using var server = GrpcListener.Create(settings.Listen, settings.Log, services => services.AddSingleton(new PeerService(groups)));
+            await using var server = GrpcListener.Create(
+                settings.Listen, services => services.AddSingleton(new PeerService(groups)), log: settings.Log);
             server.MapGrpcService<PeerService>();
             var bound = await GrpcListener.StartAsync(server, settings.Listen, cancellation);
             using var channel = GrpcDialer.Open(settings.Coordinator, settings.Patience);
             var hello = new WorkerHello(
                 RunMachine.Protocol, ProgramIdentity.Version, settings.Number, Dns.GetHostName(), Environment.ProcessId,
                 Advertised(settings, bound), Arithmetic.Describe(), settings.Options is null ? "" : ProgramIdentity.Fingerprint(settings.Options));
+            var logger = server.Services.GetRequiredService<ILogger<WorkerLoop>>();
             await using var session = await CoordinatorSession.JoinAsync(
-                settings.Coordinator, channel, hello, settings.Patience, time, cancellation);
+                settings.Coordinator, channel, hello, settings.Patience, time, sentence => Log.Waiting(logger, sentence), cancellation);
             await using var leave = cancellation.Register(() => session.Send(new Protocol.V1.WorkerMessage
             {
                 Leave = new Protocol.V1.Leave { Sentence = "it was asked to end" },
             }));
-            return await TakePartAsync(session, settings, groups, time, server.Services.GetRequiredService<ILogger<WorkerLoop>>());
+            return await TakePartAsync(session, settings, groups, time, logger);
         }
         catch (Exception e) when (e is WorkerException or AddressException or DataException or PlatformNotSupportedException)
         {
@@ -153,5 +155,11 @@ public static class WorkerHost
         {
             throw new WorkerException($"There is no route to {host.Host}: see that the coordinator's address is right. ({e.Message})", e);
         }
+    }
+
+    private static partial class Log
+    {
+        [LoggerMessage(5, LogLevel.Information, "{Sentence}", EventName = "waiting")]
+        public static partial void Waiting(ILogger logger, string sentence);
     }
 }

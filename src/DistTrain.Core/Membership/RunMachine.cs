@@ -22,6 +22,12 @@ public sealed class RunMachine
     /// <summary>A run whose gradients are not finite this many times in a row has diverged.</summary>
     public const int MaxSkippedSteps = 20;
 
+    /// <summary>
+    /// How many times longer a silence is allowed before the first operation: many processes that load torch at once on few cores get no time to
+    /// speak.
+    /// </summary>
+    public const int StartUpPatience = 10;
+
     private const int OperationsAhead = 2;
 
     private readonly RunOptions _options;
@@ -360,9 +366,10 @@ public sealed class RunMachine
 
     private void LoseTheSilent(TimeSpan now)
     {
-        if (_workers.Values.FirstOrDefault(m => now - m.LastHeard > _options.FailureDetection) is { } silent)
+        var allowed = _open.Count == 0 && !_allIssued ? StartUpPatience * _options.FailureDetection : _options.FailureDetection;
+        if (_workers.Values.FirstOrDefault(m => now - m.LastHeard > allowed) is { } silent)
         {
-            Lose(silent, $"it was silent for {Duration.Format(_options.FailureDetection)}");
+            Lose(silent, $"it was silent for {Duration.Format(allowed)}");
         }
     }
 

@@ -35,7 +35,7 @@ public sealed class PeerGroupTests : IAsyncLifetime
         _own.Span(0, 10_000).Fill(1.5f);
         var shards = new ShardTable(_layout.Tiles, 2);
         _theirs = shards.Chunks(1)[0];
-        _server = GrpcListener.Create("127.0.0.1:0", new LogBook(), services => services.AddSingleton(_peer));
+        _server = GrpcListener.Create("127.0.0.1:0", services => services.AddSingleton(_peer), log: new LogBook());
         _server.MapGrpcService<GeneratedPeer>();
         var bound = await GrpcListener.StartAsync(_server, "127.0.0.1:0", CancellationToken.None);
         var address = new Uri($"http://{bound}");

@@ -43,7 +43,7 @@ public sealed class PeerProtocolTests : IAsyncLifetime
         _own.Span(0, 10_000).Fill(1.5f);
         _shards = new ShardTable(_layout.Tiles, 2);
         var directory = new PeerGroupDirectory(TimeProvider.System, Patience);
-        _server = GrpcListener.Create("127.0.0.1:0", _log, services => services.AddSingleton(new PeerService(directory)));
+        _server = GrpcListener.Create("127.0.0.1:0", services => services.AddSingleton(new PeerService(directory)), log: _log);
         _server.MapGrpcService<PeerService>();
         var bound = await GrpcListener.StartAsync(_server, "127.0.0.1:0", CancellationToken.None);
         var address = new Uri($"http://{bound}");
