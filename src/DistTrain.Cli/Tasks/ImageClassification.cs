@@ -38,6 +38,15 @@ public sealed record ImageDataOptions
 
     [Description("folder with the four files of fashion-mnist or idx; when not set, fashion-mnist is found or downloaded")]
     public string? Path { get; init; }
+
+    [Description("most pixels a training image is moved at random"), Range(0, 64)]
+    public int Shift { get; init; }
+
+    [Description("exchange left and right of every second training image")]
+    public bool Flip { get; init; }
+
+    [Description("standard deviation of noise added to normalised training images"), Range(0.0, 100.0)]
+    public double Noise { get; init; }
 }
 
 /// <summary>Images are told apart by class. Cross entropy; metric <c>accuracy</c>.</summary>
@@ -51,6 +60,7 @@ internal sealed class ImageClassification : ITrainingTask
     {
         _model = context.Model;
         (_training, _validation) = Open(context.Data);
+        _training = _training.With(new ImageAugmentation(context.Data.Shift, context.Data.Flip, context.Data.Noise));
         if (_model.Name == "cnn" && Math.Min(_training.Height, _training.Width) < Cnn.SmallestSide)
         {
             throw new DataException(

@@ -277,12 +277,14 @@ public sealed class Replica : IDisposable
             return _task.Validation.Load(numbers);
         }
 
+        var keys = new ulong[range.Count];
         var shuffle = new KeyedPermutation(Hash64.EpochKey(_options.Seed, operation.Samples.Epoch), _task.Training.Count);
         for (var i = 0; i < numbers.Length; i++)
         {
             numbers[i] = shuffle[first + i];
+            keys[i] = Hash64.SampleKey(_options.Seed, operation.Samples.Epoch, first + i);
         }
 
-        return _task.Training.Load(numbers);
+        return _task.Training.LoadForTraining(numbers, keys);
     }
 }
