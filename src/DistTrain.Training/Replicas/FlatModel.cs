@@ -84,13 +84,18 @@ internal sealed class FlatModel : IDisposable
         }
     }
 
-    public void Dispose()
+    /// <summary>Forgets the node that was bound: to be called before its memory is freed.</summary>
+    public void UnbindGradients()
     {
         foreach (var (parameter, _) in _parameters)
         {
             parameter.grad = null;
         }
+    }
 
+    public void Dispose()
+    {
+        UnbindGradients();
         Module.Dispose();
         Buffers.Dispose();
         _views.ForEach(v => v.Dispose());

@@ -192,6 +192,7 @@ public sealed class Replica : IDisposable
         var samples = Math.Min(_options.Batch.Micro, _task.Training.Count);
         var geometry = new BatchGeometry(samples, _options.Batch.Micro, 1);
         Accumulate(new Operation(0, OperationKind.Train, 0, new SampleRange(0, 0, samples), geometry, 0, false, false), 0, node, () => { });
+        _model.UnbindGradients();
         _model.Weights.CopyFrom(saved);
 
         var hash = new XxHash128();

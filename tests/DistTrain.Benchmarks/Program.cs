@@ -1,0 +1,47 @@
+using DistTrain.Benchmarks;
+
+const string Usage = "usage: dotnet run -c Release --project tests/DistTrain.Benchmarks -- scaling|tree|kernels [--pairs N] [--steps N]";
+if (args is not [var name, .. var rest] || Read(rest) is not { } settings)
+{
+    Console.Error.WriteLine(Usage);
+    return 2;
+}
+
+Func<Task>? benchmark = name switch
+{
+    "scaling" => () => Scaling.RunAsync(settings.Pairs ?? 9, settings.Steps ?? 60),
+    "tree" => () => TreeCost.RunAsync(settings.Pairs ?? 15),
+    "kernels" => () => Kernels.RunAsync(settings.Pairs ?? 15),
+    _ => null,
+};
+if (benchmark is null)
+{
+    Console.Error.WriteLine(Usage);
+    return 2;
+}
+
+Console.WriteLine($"# {name}\n\n`{string.Join(' ', args)}` on {Machine.Describe()}\nLoad average before: {Machine.LoadAverage()}\n");
+await benchmark();
+Console.WriteLine($"\nLoad average after: {Machine.LoadAverage()}");
+return 0;
+
+static (int? Pairs, int? Steps)? Read(string[] rest)
+{
+    (int? Pairs, int? Steps) read = default;
+    for (var i = 0; i < rest.Length; i += 2)
+    {
+        if (i + 1 == rest.Length || !int.TryParse(rest[i + 1], out var value) || value < 1)
+        {
+            return null;
+        }
+
+        switch (rest[i])
+        {
+            case "--pairs": read.Pairs = value; break;
+            case "--steps": read.Steps = value; break;
+            default: return null;
+        }
+    }
+
+    return read;
+}
