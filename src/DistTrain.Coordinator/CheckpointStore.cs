@@ -75,6 +75,7 @@ internal sealed class CheckpointStore(string folder, int keep)
                 ["step"] = header.Step,
                 ["layout"] = layout.Fingerprint,
                 ["weightsHash"] = header.WeightsHash,
+                ["scalars"] = header.Scalars,
                 ["files"] = files,
             };
             WriteSynced(Path.Combine(temporary, "manifest.json"), JsonSerializer.SerializeToUtf8Bytes(fields, Indented));
