@@ -1,0 +1,55 @@
+using DistTrain.Cli.Tasks;
+using DistTrain.TestKit;
+
+namespace DistTrain.Cluster.Tests;
+
+/// <summary>
+/// Promise P2 for every built-in model, rule and change of images: ten configurations in which every pair of (model, optimizer, augmentation,
+/// clipping) occurs, 40 steps of 96 samples in micro-batches of 7, which divides nothing.
+/// </summary>
+public sealed class SameBitsOfEveryModel
+{
+    private const string Mlp = "model.name=mlp model.hidden=32 model.dropout=0.2";
+    private const string Cnn = "model.name=cnn model.hidden=32 model.dropout=0.2";
+    private const string BatchNorm = "model.name=resnet model.width=8 model.norm=batch";
+    private const string GroupNorm = "model.name=resnet model.width=8 model.norm=group";
+    private const string Gpt = "task=language-model data.name=devils-dictionary model.name=gpt model.window=16 model.width=32 model.layers=2 model.heads=2 model.dropout=0.1";
+    private const string Sgd = "optimizer.name=sgd optimizer.learningRate=0.05 optimizer.momentum=0.9 optimizer.weightDecay=0.0005";
+    private const string AdamW = "optimizer.name=adamw optimizer.learningRate=0.003 optimizer.weightDecay=0.1 optimizer.decayMatricesOnly=true average.decay=0.9";
+    private const string Augmented = "data.shift=1 data.flip=true data.noise=0.2";
+    private const string Clipped = "clip.globalNorm=0.5";
+
+    [Theory]
+    [InlineData(Mlp, Sgd, Augmented, Clipped)]
+    [InlineData(Mlp, AdamW)]
+    [InlineData(Cnn, Sgd)]
+    [InlineData(Cnn, AdamW, Augmented, Clipped)]
+    [InlineData(BatchNorm, Sgd, Augmented)]
+    [InlineData(BatchNorm, AdamW, Clipped)]
+    [InlineData(GroupNorm, Sgd, Clipped)]
+    [InlineData(GroupNorm, AdamW, Augmented)]
+    [InlineData(Gpt, Sgd, Clipped)]
+    [InlineData(Gpt, AdamW)]
+    public async Task Any_number_of_workers_gives_the_same_bits(params string[] settings)
+    {
+        using var folder = new TemporaryFolder();
+        string[] common =
+        [
+            "task=image-classification", "data.name=digits", "batch.global=96", "batch.micro=7", "stop.epochs=0", "stop.steps=40",
+            "evaluate.everyEpochs=0", "evaluate.everySteps=20",
+        ];
+        var runs = new List<(IReadOnlyList<string> Hashes, IReadOnlyList<string> Evaluations)>();
+        foreach (var workers in new[] { 1, 2, 3, 5, 8 })
+        {
+            var options = LocalCluster.Options([.. common, .. settings.SelectMany(s => s.Split(' ')), $"workers={workers}"]);
+            var run = await LocalCluster.RunAsync(folder.At($"w{workers}"), options, tasks: BuiltInTasks.Catalog());
+            Assert.True(run.Coordinator.Success, run.Coordinator.Sentence);
+            runs.Add((run.Hashes, [.. File.ReadLines(Path.Combine(run.Folder, "evaluations.jsonl"))]));
+        }
+
+        Assert.Equal(40, runs[0].Hashes.Distinct().Count());
+        Assert.Equal(2, runs[0].Evaluations.Count);
+        Assert.All(runs, run => Assert.Equal(runs[0].Hashes, run.Hashes));
+        Assert.All(runs, run => Assert.Equal(runs[0].Evaluations, run.Evaluations));
+    }
+}
