@@ -58,12 +58,14 @@ public static class CoordinatorHost
                 settings.OnListening(new UriBuilder(Uri.UriSchemeHttp, reached, bound.Port).Uri.ToString().TrimEnd('/'));
                 try
                 {
-                    return await loop.RunAsync(cancellation);
+                    var outcome = await loop.RunAsync(cancellation);
+                    await loop.DrainAsync();
+                    return outcome;
                 }
                 finally
                 {
-                    // Dismissals and the end of the watchers' streams are on their way; the server waits for them, not for ever.
-                    using var deadline = new CancellationTokenSource(2 * settings.Options.FailureDetection, time);
+                    // The end of the watchers' streams is on its way; the server waits for it, not for ever.
+                    using var deadline = new CancellationTokenSource(loop.LastWords, time);
                     await server.StopAsync(deadline.Token);
                 }
             }

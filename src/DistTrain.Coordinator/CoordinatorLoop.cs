@@ -61,6 +61,12 @@ internal sealed partial class CoordinatorLoop
     /// <summary>How often each side speaks: five words may be lost before the silence counts.</summary>
     public TimeSpan HeartbeatInterval => _options.FailureDetection / 5;
 
+    /// <summary>How long the last words to a worker may take to arrive.</summary>
+    public TimeSpan LastWords => 2 * _options.FailureDetection;
+
+    /// <summary>The clock.</summary>
+    public TimeProvider Time => _time;
+
     /// <summary>Hands in an event.</summary>
     public void Post(RunEvent happened) => _events.Writer.TryWrite(happened);
 
@@ -82,6 +88,20 @@ internal sealed partial class CoordinatorLoop
         {
             _connections.Remove(connection.Worker);
         }
+
+        connection.End();
+    }
+
+    /// <summary>Waits until every worker has ended its call, as it does when it was dismissed; for one that does not, a bounded time.</summary>
+    public async Task DrainAsync()
+    {
+        Task[] calls;
+        lock (_connections)
+        {
+            calls = [.. _connections.Values.Select(c => c.Ended)];
+        }
+
+        await Task.WhenAny(Task.WhenAll(calls), Task.Delay(LastWords, _time));
     }
 
     /// <summary>Whether a worker may move states: it was let in and is still here.</summary>

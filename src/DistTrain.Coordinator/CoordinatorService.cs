@@ -37,7 +37,16 @@ internal sealed class CoordinatorService(Task<CoordinatorLoop> ready) : Protocol
             await foreach (var message in connection.Messages.ReadAllAsync(context.CancellationToken))
             {
                 await responses.WriteAsync(message, context.CancellationToken);
+                if (message.BodyCase == CoordinatorMessage.BodyOneofCase.Dismissal)
+                {
+                    // A server that stops may close the connection before its last message has left. The worker ends the call when it has it.
+                    await receiving.WaitAsync(loop.LastWords, loop.Time, context.CancellationToken);
+                }
             }
+        }
+        catch (TimeoutException)
+        {
+            // The worker was told, and says nothing more.
         }
         catch (Exception e) when (e is OperationCanceledException or IOException or InvalidOperationException)
         {

@@ -9,6 +9,8 @@ internal sealed class WorkerConnection(int worker)
     private readonly Channel<CoordinatorMessage> _messages =
         Channel.CreateUnbounded<CoordinatorMessage>(new UnboundedChannelOptions { SingleReader = true });
 
+    private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
     /// <summary>The worker's id.</summary>
     public int Worker => worker;
 
@@ -20,6 +22,12 @@ internal sealed class WorkerConnection(int worker)
 
     /// <summary>What is to be sent, in order, until closed.</summary>
     public ChannelReader<CoordinatorMessage> Messages => _messages.Reader;
+
+    /// <summary>Completes when the call is over.</summary>
+    public Task Ended => _ended.Task;
+
+    /// <summary>Says that the call is over.</summary>
+    public void End() => _ended.TrySetResult();
 
     /// <summary>Queues a message.</summary>
     public void Send(CoordinatorMessage message) => _messages.Writer.TryWrite(message);

@@ -125,6 +125,7 @@ public sealed class DoorTests : IAsyncLifetime
             "a second hello" => new WorkerMessage { Run = welcome.Run, Term = 1, Hello = Wire.ToWire(Hello()) },
             _ => new WorkerMessage { Run = welcome.Run, Term = 1, Report = new Report { Operation = 1 } },
         });
+        await call.RequestStream.CompleteAsync();
         var outcome = await _coordinator.Outcome;
         Assert.False(outcome.Success);
         Assert.Contains(sentence, outcome.Sentence);
@@ -137,6 +138,7 @@ public sealed class DoorTests : IAsyncLifetime
         var welcome = await SayAsync(call, Hello());
         await call.RequestStream.WriteAsync(new WorkerMessage { Run = welcome.Run, Term = 1, Linked = new Linked() });
         await call.RequestStream.WriteAsync(new WorkerMessage { Run = welcome.Run, Term = 1, Leave = new Leave { Sentence = "it has seen enough" } });
+        await call.RequestStream.CompleteAsync();
         Assert.EndsWith("was lost: it has seen enough.", (await _coordinator.Outcome).Sentence);
     }
 

@@ -165,11 +165,13 @@ internal sealed class SimulatedExchange : IDisposable
         {
             foreach (var to in world._ranks.Where(r => r != this).Select(r => r.Number))
             {
-                world.LinkOf(number, to, nodes: false).Messages.Enqueue(((int)operation - 1, target =>
-                {
-                    using var payload = Copy(reduced, chunk);
-                    return target.TakeShardChunk(number, index, payload, tileSquares.ToArray(), header);
-                }));
+                world.LinkOf(number, to, nodes: false).Messages.Enqueue(((int)operation - 1, Take));
+            }
+
+            string? Take(AllReduce target)
+            {
+                using var payload = Copy(reduced, chunk);
+                return target.TakeShardChunk(number, index, payload, tileSquares.ToArray(), header);
             }
         }
 
