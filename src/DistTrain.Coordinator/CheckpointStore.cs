@@ -24,8 +24,13 @@ internal sealed class CheckpointStore(string folder, int keep)
     private const string ModelFile = "model.safetensors";
     private const string OptimizerFile = "optimizer.safetensors";
     private const int ChunkBytes = 1 << 18;
-    private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true };
+
+    /// <summary>A quarter of a terabyte of weights: what is larger is a damaged header.</summary>
+    private const long MostElements = 1L << 36;
+
+    private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true, PropertyNamingPolicy = JsonNamingPolicy.CamelCase };
     private readonly Dictionary<long, PublishedCheckpoint> _published = [];
+    private int _attempts;
 
     /// <summary>The newest, if any.</summary>
     public PublishedCheckpoint? Newest
@@ -54,8 +59,7 @@ internal sealed class CheckpointStore(string folder, int keep)
 
         var (layout, vectors) = Read(header);
         var target = Path.Combine(folder, $"step-{header.Step:00000000}");
-        var temporary = target + ".tmp";
-        Directory.CreateDirectory(folder);
+        var temporary = $"{target}.{Interlocked.Increment(ref _attempts)}.tmp";
         if (Directory.Exists(temporary))
         {
             Directory.Delete(temporary, recursive: true);
@@ -71,17 +75,12 @@ internal sealed class CheckpointStore(string folder, int keep)
                 ["step"] = header.Step,
                 ["layout"] = layout.Fingerprint,
                 ["weightsHash"] = header.WeightsHash,
+                ["scalars"] = header.Scalars,
                 ["files"] = files,
             };
             WriteSynced(Path.Combine(temporary, "manifest.json"), JsonSerializer.SerializeToUtf8Bytes(fields, Indented));
-            if (Directory.Exists(target))
-            {
-                Directory.Delete(target, recursive: true);
-            }
-
-            Directory.Move(temporary, target);
             var published = new PublishedCheckpoint(header, target, files[0].DataSha256, layout.Count);
-            Retain(published);
+            Publish(published, temporary);
             return published;
         }
         catch
@@ -132,16 +131,30 @@ internal sealed class CheckpointStore(string folder, int keep)
 
     private static (ParameterLayout Layout, IReadOnlyList<string> Vectors) Read(CheckpointHeader header)
     {
+        var elements = 0L;
+        foreach (var slot in header.Slots)
+        {
+            var count = slot.Shape.Aggregate((Int128)1, (product, size) => Int128.Min(product * size, MostElements + 1));
+            elements = (long)Int128.Min(elements + count, MostElements + 1);
+            if (slot.Shape.Any(size => size < 0) || elements > MostElements)
+            {
+                throw Refuse($"the shape of '{slot.Name}' is negative, or larger than any memory");
+            }
+        }
+
+        if (header.Step < 0 || header.Vectors.Count == 0 || header.Vectors.Distinct().Count() < header.Vectors.Count)
+        {
+            throw Refuse("its header names a negative step, no vectors, or one twice");
+        }
+
         try
         {
             var layout = new ParameterLayout(header.Slots.Select(s => (s.Name, (IReadOnlyList<long>)[.. s.Shape], (SlotKind)s.Kind)));
-            return header.Step >= 0 && header.Vectors.Count > 0 && layout.Slots.All(s => s.Count >= 0)
-                ? (layout, [.. header.Vectors])
-                : throw Refuse("its header names no vectors, or a negative step or shape");
+            return (layout, [.. header.Vectors]);
         }
-        catch (OverflowException)
+        catch (ArgumentException e)
         {
-            throw Refuse("its shapes are larger than any memory");
+            throw Refuse(e.Message);
         }
     }
 
@@ -198,10 +211,16 @@ internal sealed class CheckpointStore(string folder, int keep)
     private static RpcException Refuse(string what) =>
         new(new Status(StatusCode.InvalidArgument, $"The checkpoint is refused: {what}."));
 
-    private void Retain(PublishedCheckpoint published)
+    private void Publish(PublishedCheckpoint published, string temporary)
     {
         lock (_published)
         {
+            if (Directory.Exists(published.Folder))
+            {
+                Directory.Delete(published.Folder, recursive: true);
+            }
+
+            Directory.Move(temporary, published.Folder);
             _published[published.Header.Step] = published;
             while (_published.Count > keep)
             {

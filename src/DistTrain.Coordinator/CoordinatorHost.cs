@@ -4,6 +4,7 @@ using System.Security.Cryptography;
 using DistTrain.Core;
 using DistTrain.Core.Options;
 using DistTrain.Protocol.Hosting;
+using Grpc.Core;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
@@ -22,15 +23,19 @@ public sealed record CoordinatorSettings
     /// <summary>Address and port to listen on; port 0 lets the system choose.</summary>
     public required string Listen { get; init; }
 
+    /// <summary>The least that is logged. Whoever watches the run is told what happens anyway.</summary>
+    public LogLevel MinimumLog { get; init; } = LogLevel.Information;
+
     /// <summary>Called once with the address workers reach, such as <c>http://127.0.0.1:5400</c>.</summary>
     public Action<string> OnListening { get; init; } = _ => { };
+
+    /// <summary>Where the log goes; null for the console.</summary>
+    public ILoggerProvider? Log { get; init; }
 }
 
 /// <summary>Runs a coordinator from start to end.</summary>
 public static class CoordinatorHost
 {
-    private static readonly TimeSpan LastWords = TimeSpan.FromSeconds(2);
-
     /// <summary>Returns when the run is finished, has failed, or is cancelled.</summary>
     public static async Task<RunOutcome> RunAsync(CoordinatorSettings settings, TimeProvider time, CancellationToken cancellation)
     {
@@ -41,22 +46,26 @@ public static class CoordinatorHost
             // The folder is begun only when the address is ours; a worker that calls in between waits for the loop.
             var ready = new TaskCompletionSource<CoordinatorLoop>(TaskCreationOptions.RunContinuationsAsynchronously);
             await using var server = GrpcListener.Create(
-                settings.Listen, services => services.AddSingleton(new CoordinatorService(ready.Task)));
+                settings.Listen, services => services.AddSingleton(new CoordinatorService(ready.Task)), settings.MinimumLog, settings.Log);
             server.MapGrpcService<CoordinatorService>();
             var bound = await GrpcListener.StartAsync(server, settings.Listen, cancellation);
-            using (var folder = new RunFolder(settings.Folder, time))
+            using (var folder = Begin(settings.Folder, time, ready))
             {
                 var logger = server.Services.GetRequiredService<ILogger<CoordinatorLoop>>();
                 var loop = new CoordinatorLoop(settings.Options, run, folder, checkpoints, time, logger);
                 ready.SetResult(loop);
                 var reached = bound.Address.Equals(IPAddress.Any) || bound.Address.Equals(IPAddress.IPv6Any) ? Dns.GetHostName() : bound.Address.ToString();
                 settings.OnListening(new UriBuilder(Uri.UriSchemeHttp, reached, bound.Port).Uri.ToString().TrimEnd('/'));
-                var outcome = await loop.RunAsync(cancellation);
-
-                // Dismissals and the end of the watchers' streams are on their way; the server waits for them, not for ever.
-                using var deadline = new CancellationTokenSource(LastWords, time);
-                await server.StopAsync(deadline.Token);
-                return outcome;
+                try
+                {
+                    return await loop.RunAsync(cancellation);
+                }
+                finally
+                {
+                    // Dismissals and the end of the watchers' streams are on their way; the server waits for them, not for ever.
+                    using var deadline = new CancellationTokenSource(2 * settings.Options.FailureDetection, time);
+                    await server.StopAsync(deadline.Token);
+                }
             }
         }
         catch (AddressException e)
@@ -66,6 +75,20 @@ public static class CoordinatorHost
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             return new RunOutcome(false, $"The run's folder {settings.Folder} cannot be written: {e.Message}");
+        }
+    }
+
+    private static RunFolder Begin(string path, TimeProvider time, TaskCompletionSource<CoordinatorLoop> ready)
+    {
+        try
+        {
+            return new RunFolder(path, time);
+        }
+        catch (Exception e)
+        {
+            // Whoever has called in already is not left waiting: the server could not stop before it is gone.
+            ready.SetException(new RpcException(new Status(StatusCode.Unavailable, $"The run cannot begin: {e.Message}")));
+            throw;
         }
     }
 }

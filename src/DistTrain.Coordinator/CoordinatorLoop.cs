@@ -5,6 +5,7 @@ using DistTrain.Core.Options;
 using DistTrain.Core.Runs;
 using DistTrain.Protocol;
 using DistTrain.Protocol.V1;
+using Grpc.Core;
 using Microsoft.Extensions.Logging;
 using RunEvent = DistTrain.Core.Membership.RunEvent;
 
@@ -93,11 +94,17 @@ internal sealed partial class CoordinatorLoop
     }
 
     /// <summary>What a manifest says beside the header: everything a resumed run needs.</summary>
+    /// <exception cref="RpcException">No checkpoint of that step is due.</exception>
     public IReadOnlyDictionary<string, object> Manifest(long step)
     {
         lock (_checkpointed)
         {
             var last = _checkpointed.GetValueOrDefault(step);
+            if (step == 0 ? Checkpoints.Newest is not null : last is null)
+            {
+                throw new RpcException(new Status(StatusCode.FailedPrecondition, $"No checkpoint of step {step} is due."));
+            }
+
             return new Dictionary<string, object>
             {
                 ["version"] = ProgramIdentity.Version,
@@ -117,21 +124,27 @@ internal sealed partial class CoordinatorLoop
         using var asked = cancellation.Register(() => Post(new RunEvent.Stopped("The coordinator was asked to end.")));
         using var beats = new CancellationTokenSource();
         var beating = BeatAsync(beats.Token);
-        await foreach (var happened in _events.Reader.ReadAllAsync(CancellationToken.None))
+        try
         {
-            foreach (var effect in _machine.Handle(happened, _time.GetElapsedTime(_started)))
+            await foreach (var happened in _events.Reader.ReadAllAsync(CancellationToken.None))
             {
-                CarryOut(effect, happened);
-            }
+                foreach (var effect in _machine.Handle(happened, _time.GetElapsedTime(_started)))
+                {
+                    CarryOut(effect, happened);
+                }
 
-            if (_outcome is not null)
-            {
-                break;
+                if (_outcome is not null)
+                {
+                    break;
+                }
             }
         }
+        finally
+        {
+            await beats.CancelAsync();
+            await beating;
+        }
 
-        await beats.CancelAsync();
-        await beating;
         return _outcome!;
     }
 
@@ -246,7 +259,7 @@ internal sealed partial class CoordinatorLoop
             };
             foreach (var (name, value) in evaluation.Metrics)
             {
-                done.Metrics[name] = value;
+                done.Metrics[name] = value ?? double.NaN;
             }
 
             Watchers.Publish(new Protocol.V1.RunEvent { Evaluation = done });
@@ -269,7 +282,7 @@ internal sealed partial class CoordinatorLoop
                 WorldSize = step.WorldSize,
                 Generation = step.Generation,
                 StepMilliseconds = step.StepMs,
-                SamplesPerSecond = step.SamplesPerSecond,
+                SamplesPerSecond = step.SamplesPerSecond ?? double.NaN,
                 WeightsHash = step.WeightsHash,
             },
         });

@@ -21,6 +21,12 @@ internal sealed class CoordinatorService(Task<CoordinatorLoop> ready) : Protocol
             throw new RpcException(new Status(StatusCode.InvalidArgument, "A worker's first message is its hello."));
         }
 
+        if (!Uri.TryCreate(hello.Address, UriKind.Absolute, out var address) || address.Scheme != Uri.UriSchemeHttp)
+        {
+            throw new RpcException(new Status(
+                StatusCode.InvalidArgument, $"'{hello.Address}' is no address at which peers reach a worker: it is http://host:port."));
+        }
+
         var loop = await ready;
         var connection = loop.Connect();
         connection.Address = hello.Address;

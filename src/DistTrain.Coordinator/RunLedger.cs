@@ -34,7 +34,7 @@ internal sealed class RunLedger(RunOptions options, TimeProvider time)
         return _lastStep = new StepRecord(
             operation.Step, operation.Samples.Epoch, PerWeight(first.LossSum, first.Weight), operation.LearningRate, operation.Samples.Count,
             operation.Geometry.Micro, _samples, record.Reports.Count, record.Generation, JsonLines.Finite(first.GradientNorm), first.Skipped,
-            first.WeightsHash, Math.Round(seconds * 1000, 3), Math.Round(operation.Samples.Count / seconds, 1));
+            first.WeightsHash, Math.Round(seconds * 1000, 3), JsonLines.Finite(Math.Round(operation.Samples.Count / seconds, 1)));
     }
 
     /// <summary>The line of a completed evaluation.</summary>
@@ -44,7 +44,7 @@ internal sealed class RunLedger(RunOptions options, TimeProvider time)
         NoteMemory(record);
         return _lastEvaluation = new EvaluationRecord(
             operation.Step, operation.Samples.Epoch, operation.Samples.Count, PerWeight(first.LossSum, first.Weight),
-            metrics.Zip(first.MetricSums, (name, sum) => (name, sum)).ToDictionary(m => m.name, m => m.sum / first.Weight), first.WeightsHash);
+            metrics.Zip(first.MetricSums, (name, sum) => (name, sum)).ToDictionary(m => m.name, m => PerWeight(m.sum, first.Weight)), first.WeightsHash);
     }
 
     /// <summary>The summary of a run that ended.</summary>
@@ -62,7 +62,7 @@ internal sealed class RunLedger(RunOptions options, TimeProvider time)
             FinalLoss = _lastStep?.Loss,
             Validation = _lastEvaluation is null
                 ? null
-                : new Dictionary<string, double?>(_lastEvaluation.Metrics.Select(m => new KeyValuePair<string, double?>(m.Key, m.Value)))
+                : new Dictionary<string, double?>(_lastEvaluation.Metrics)
                 {
                     ["loss"] = _lastEvaluation.Loss,
                 },

@@ -14,20 +14,20 @@ namespace DistTrain.Coordinator;
 /// <param name="Skipped">Whether the weights were left as they were.</param>
 /// <param name="WeightsHash">Hash of the weights after it.</param>
 /// <param name="StepMs">Milliseconds of the slowest worker, from descriptor to descriptor.</param>
-/// <param name="SamplesPerSecond">Samples of this step over that time.</param>
+/// <param name="SamplesPerSecond">Samples of this step over that time; null where no time was measured.</param>
 internal sealed record StepRecord(
     long Step, long Epoch, double? Loss, double Lr, long GlobalBatch, int MicroBatch, long Samples, int WorldSize, ulong Generation, double? GradNorm,
-    bool Skipped, string WeightsHash, double StepMs, double SamplesPerSecond);
+    bool Skipped, string WeightsHash, double StepMs, double? SamplesPerSecond);
 
 /// <summary>A line of <c>evaluations.jsonl</c>.</summary>
 /// <param name="Step">The step after which was evaluated.</param>
 /// <param name="Epoch">Completed passes over the training data.</param>
 /// <param name="Samples">Samples evaluated.</param>
 /// <param name="Loss">Loss per sample (or token).</param>
-/// <param name="Metrics">Each metric per sample (or token).</param>
+/// <param name="Metrics">Each metric per sample (or token); null where it is not finite.</param>
 /// <param name="WeightsHash">Hash of the weights evaluated.</param>
 internal sealed record EvaluationRecord(
-    long Step, long Epoch, long Samples, double? Loss, IReadOnlyDictionary<string, double> Metrics, string WeightsHash);
+    long Step, long Epoch, long Samples, double? Loss, IReadOnlyDictionary<string, double?> Metrics, string WeightsHash);
 
 /// <summary><c>summary.json</c>.</summary>
 internal sealed record RunSummary

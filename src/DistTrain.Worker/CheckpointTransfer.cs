@@ -20,13 +20,15 @@ internal sealed class CheckpointTransfer(CoordinatorSession session, int worker)
     /// <param name="layout">The vectors' layout.</param>
     /// <param name="weightsHash">Hash of the weights.</param>
     /// <param name="state">The vectors; they must not change meanwhile.</param>
+    /// <param name="scalars">The optimizer's numbers.</param>
     /// <param name="cancellation">Ends the attempt.</param>
     public async Task PutAsync(
         long step, ParameterLayout layout, string weightsHash, IReadOnlyList<(string Name, NativeVector Vector)> state,
-        CancellationToken cancellation)
+        IReadOnlyDictionary<string, double> scalars, CancellationToken cancellation)
     {
         using var call = session.Client.PutCheckpoint(cancellationToken: cancellation);
         var header = new CheckpointHeader { Step = step, WeightsHash = weightsHash, Vectors = { state.Select(s => s.Name) } };
+        header.Scalars.Add(new Dictionary<string, double>(scalars));
         header.Slots.AddRange(layout.Slots.Select(s => new Slot { Name = s.Name, Shape = { s.Shape }, Kind = (int)s.Kind }));
         await call.RequestStream.WriteAsync(Tag(new CheckpointChunk { Header = header }), cancellation);
 
@@ -48,8 +50,9 @@ internal sealed class CheckpointTransfer(CoordinatorSession session, int worker)
     }
 
     /// <summary>Receives a published state into vectors.</summary>
+    /// <returns>The optimizer's numbers.</returns>
     /// <exception cref="WorkerException">What came is not the announced state.</exception>
-    public async Task GetAsync(
+    public async Task<IReadOnlyDictionary<string, double>> GetAsync(
         long step, ParameterLayout layout, IReadOnlyList<(string Name, NativeVector Vector)> state, CancellationToken cancellation)
     {
         var (run, term) = session.Tag;
@@ -58,11 +61,13 @@ internal sealed class CheckpointTransfer(CoordinatorSession session, int worker)
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         var (received, complete) = (0L, false);
         List<NativeVector>? targets = null;
+        var scalars = new Dictionary<string, double>();
         await foreach (var chunk in call.ResponseStream.ReadAllAsync(cancellation))
         {
             if (targets is null)
             {
                 targets = Targets(chunk.Header, layout, state);
+                scalars = new Dictionary<string, double>(chunk.Header.Scalars);
             }
             else if (chunk.Sha256.Length > 0)
             {
@@ -79,6 +84,8 @@ internal sealed class CheckpointTransfer(CoordinatorSession session, int worker)
         {
             throw new WorkerException($"Checkpoint {step} did not arrive whole: {received} numbers came, or their SHA-256 differs. Start the worker again.");
         }
+
+        return scalars;
     }
 
     private static unsafe ByteString Copy(NativeVector vector, long offset)

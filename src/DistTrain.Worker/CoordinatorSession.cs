@@ -1,6 +1,7 @@
 using System.Threading.Channels;
 using DistTrain.Core;
 using DistTrain.Core.Membership;
+using DistTrain.Core.Options;
 using DistTrain.Protocol;
 using DistTrain.Protocol.V1;
 using Grpc.Core;
@@ -23,6 +24,7 @@ internal sealed class CoordinatorSession : IAsyncDisposable
     private readonly TaskCompletionSource<RunOutcome> _outcome = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly List<Task> _tasks = [];
     private long _lastHeard;
+    private volatile bool _settled;
     private ulong _run;
     private ulong _term;
 
@@ -62,11 +64,14 @@ internal sealed class CoordinatorSession : IAsyncDisposable
     /// <param name="hello">What the worker says of itself.</param>
     /// <param name="patience">How long the coordinator may be out of reach.</param>
     /// <param name="time">The clock.</param>
+    /// <param name="waiting">Told once, in a sentence, that the coordinator does not answer yet.</param>
     /// <param name="cancellation">Ends the attempt.</param>
     /// <exception cref="WorkerException">The coordinator is out of reach, or refuses this worker.</exception>
     public static async Task<CoordinatorSession> JoinAsync(
-        Uri address, GrpcChannel channel, WorkerHello hello, TimeSpan patience, TimeProvider time, CancellationToken cancellation)
+        Uri address, GrpcChannel channel, WorkerHello hello, TimeSpan patience, TimeProvider time, Action<string> waiting,
+        CancellationToken cancellation)
     {
+        var reason = "no answer";
         using var deadline = new CancellationTokenSource(patience, time);
         using var both = CancellationTokenSource.CreateLinkedTokenSource(cancellation, deadline.Token);
         for (var pause = TimeSpan.FromMilliseconds(100); ; pause = TimeSpan.FromTicks(Math.Min(2 * pause.Ticks, TimeSpan.TicksPerSecond)))
@@ -98,13 +103,23 @@ internal sealed class CoordinatorSession : IAsyncDisposable
             catch (Exception e) when (IsOutOfReach(e) && !both.IsCancellationRequested)
             {
                 call.Dispose();
+                if (reason != (reason = Reason(e)))
+                {
+                    waiting($"The coordinator at {address} does not answer yet ({reason}); trying for {Duration.Format(patience)}.");
+                }
+
                 await Task.Delay(pause, time, both.Token).ContinueWith(_ => { }, CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
             }
             catch (Exception e) when (deadline.IsCancellationRequested && !cancellation.IsCancellationRequested)
             {
                 call.Dispose();
                 throw new WorkerException(
-                    $"The coordinator at {address} was not reached within {patience.TotalSeconds:0} s: see that it runs and that the address is right.", e);
+                    $"The coordinator at {address} was not reached within {Duration.Format(patience)} ({reason}): see that it runs and that the address is right.", e);
+            }
+            catch (RpcException e) when (!cancellation.IsCancellationRequested)
+            {
+                call.Dispose();
+                throw new WorkerException($"{address} does not answer as a coordinator does: see that the address is right. ({e.Status.Detail})", e);
             }
         }
     }
@@ -116,12 +131,14 @@ internal sealed class CoordinatorSession : IAsyncDisposable
         _outbox.Writer.TryWrite(message);
     }
 
-    /// <summary>Sends what is queued, then ends the call.</summary>
+    /// <summary>Sends what is queued, hears the coordinator out, then ends the call; one that says nothing is not waited for longer than silence counts.</summary>
     public async ValueTask DisposeAsync()
     {
         _outbox.Writer.TryComplete();
-        using var deadline = new CancellationTokenSource(TimeSpan.FromSeconds(2), _time);
-        await Task.WhenAny(_tasks[0], Task.Delay(Timeout.InfiniteTimeSpan, _time, deadline.Token));
+        using var deadline = new CancellationTokenSource(TimeSpan.FromMilliseconds(Welcome.SilenceMilliseconds), _time);
+
+        // Ending the call at once would make the coordinator forget what it has not read yet, such as why this worker cannot go on.
+        await Task.WhenAny(Task.WhenAll(_tasks[0], _tasks[1]), Task.Delay(Timeout.InfiniteTimeSpan, _time, deadline.Token));
         End(new RunOutcome(false, "The worker ended."));
         await Task.WhenAll(_tasks);
         _call.Dispose();
@@ -130,6 +147,10 @@ internal sealed class CoordinatorSession : IAsyncDisposable
 
     private static bool IsOutOfReach(Exception e) =>
         e is RpcException { StatusCode: StatusCode.Unavailable or StatusCode.Internal or StatusCode.Cancelled } or IOException or InvalidOperationException;
+
+    /// <summary>The system's word for what went wrong, without the layers around it.</summary>
+    private static string Reason(Exception e) =>
+        e is RpcException { Status.DebugException: { } inner } ? inner.GetBaseException().Message : e.GetBaseException().Message;
 
     private void Start(CoordinatorMessage welcome)
     {
@@ -186,6 +207,7 @@ internal sealed class CoordinatorSession : IAsyncDisposable
                 }
                 else if (message.BodyCase != CoordinatorMessage.BodyOneofCase.Heartbeat)
                 {
+                    _settled |= message.BodyCase == CoordinatorMessage.BodyOneofCase.Operation;
                     _inbox.Writer.TryWrite(message);
                 }
             }
@@ -207,9 +229,10 @@ internal sealed class CoordinatorSession : IAsyncDisposable
             while (await timer.WaitForNextTickAsync(_ended.Token))
             {
                 Send(new WorkerMessage { Heartbeat = Progress() });
-                if (_time.GetElapsedTime(Volatile.Read(ref _lastHeard)) > silence)
+                var allowed = _settled ? silence : RunMachine.StartUpPatience * silence;
+                if (_time.GetElapsedTime(Volatile.Read(ref _lastHeard)) > allowed)
                 {
-                    End(new RunOutcome(false, $"The coordinator at {_address} was silent for {silence.TotalSeconds:0.#} s."));
+                    End(new RunOutcome(false, $"The coordinator at {_address} was silent for {Duration.Format(allowed)}."));
                 }
             }
         }

@@ -64,7 +64,8 @@ internal sealed class StepExecutor : IDisposable
             : ReductionSpec.Canonical(operation.Batches.Blocks, ranges);
         var fold = _foldPerWorker ? new BlockFold(spec.Covers[peers.Rank][0], pool) : new BlockFold(spec, peers.Rank, pool);
         var allReduce = new AllReduce(
-            operation.Number, HashPrefix(_replica.WeightsHash), peers.Rank, spec, new ShardTable(tiles, peers.WorldSize), tiles, reduced, peers);
+            operation.Number, HashPrefix(_replica.WeightsHash), peers.Rank, spec, new ShardTable(tiles, peers.WorldSize), tiles,
+            training ? 0 : _replica.MetricCount, reduced, peers);
         var sentBefore = peers.BytesSent;
         BlocksDone = 0;
         peers.Operations.Begin(allReduce);

@@ -7,6 +7,7 @@ using DistTrain.Protocol;
 using DistTrain.Protocol.Hosting;
 using DistTrain.Training.Tasks;
 using DistTrain.Worker.Exchange;
+using Grpc.Core;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
@@ -39,10 +40,13 @@ public sealed record WorkerSettings
 
     /// <summary>The tasks this program knows.</summary>
     public required TaskCatalog Tasks { get; init; }
+
+    /// <summary>Where the log goes; null for the console.</summary>
+    public ILoggerProvider? Log { get; init; }
 }
 
 /// <summary>Runs a worker from start to end.</summary>
-public static class WorkerHost
+public static partial class WorkerHost
 {
     /// <summary>Returns when the coordinator dismisses the worker, when it has failed, or when it is cancelled.</summary>
     public static async Task<RunOutcome> RunAsync(WorkerSettings settings, TimeProvider time, CancellationToken cancellation)
@@ -50,26 +54,28 @@ public static class WorkerHost
         try
         {
             var groups = new PeerGroupDirectory(time, settings.Patience);
-            await using var server = GrpcListener.Create(settings.Listen, services => services.AddSingleton(new PeerService(groups)));
+            await using var server = GrpcListener.Create(
+                settings.Listen, services => services.AddSingleton(new PeerService(groups)), log: settings.Log);
             server.MapGrpcService<PeerService>();
             var bound = await GrpcListener.StartAsync(server, settings.Listen, cancellation);
             using var channel = GrpcDialer.Open(settings.Coordinator, settings.Patience);
             var hello = new WorkerHello(
                 RunMachine.Protocol, ProgramIdentity.Version, settings.Number, Dns.GetHostName(), Environment.ProcessId,
                 Advertised(settings, bound), Arithmetic.Describe(), settings.Options is null ? "" : ProgramIdentity.Fingerprint(settings.Options));
+            var logger = server.Services.GetRequiredService<ILogger<WorkerLoop>>();
             await using var session = await CoordinatorSession.JoinAsync(
-                settings.Coordinator, channel, hello, settings.Patience, time, cancellation);
+                settings.Coordinator, channel, hello, settings.Patience, time, sentence => Log.Waiting(logger, sentence), cancellation);
             await using var leave = cancellation.Register(() => session.Send(new Protocol.V1.WorkerMessage
             {
                 Leave = new Protocol.V1.Leave { Sentence = "it was asked to end" },
             }));
-            return await TakePartAsync(session, settings, groups, time, server.Services.GetRequiredService<ILogger<WorkerLoop>>());
+            return await TakePartAsync(session, settings, groups, time, logger);
         }
         catch (Exception e) when (e is WorkerException or AddressException or DataException or PlatformNotSupportedException)
         {
             return new RunOutcome(false, e.Message);
         }
-        catch (OperationCanceledException) when (cancellation.IsCancellationRequested)
+        catch (Exception e) when (e is OperationCanceledException or RpcException && cancellation.IsCancellationRequested)
         {
             return new RunOutcome(false, "The worker was asked to end.");
         }
@@ -93,7 +99,7 @@ public static class WorkerHost
                 throw new WorkerException($"This worker cannot carry out the run's configuration: {string.Join(" ", problems)}");
             }
 
-            using var task = settings.Tasks.Create(options);
+            using var task = Create(settings.Tasks, options);
             await using var loop = new WorkerLoop(session, task, options, settings.Number, groups, time, logger);
             return await loop.RunAsync();
         }
@@ -101,6 +107,18 @@ public static class WorkerHost
         {
             session.Send(new Protocol.V1.WorkerMessage { Fault = new Protocol.V1.Fault { Sentence = e.Message } });
             throw;
+        }
+    }
+
+    private static ITrainingTask Create(TaskCatalog tasks, RunOptions options)
+    {
+        try
+        {
+            return tasks.Create(options);
+        }
+        catch (Exception e) when (e is not (DataException or OutOfMemoryException))
+        {
+            throw new WorkerException($"The task {options.Task} cannot be created: {e.Message}", e);
         }
     }
 
@@ -137,5 +155,11 @@ public static class WorkerHost
         {
             throw new WorkerException($"There is no route to {host.Host}: see that the coordinator's address is right. ({e.Message})", e);
         }
+    }
+
+    private static partial class Log
+    {
+        [LoggerMessage(5, LogLevel.Information, "{Sentence}", EventName = "waiting")]
+        public static partial void Waiting(ILogger logger, string sentence);
     }
 }

@@ -58,9 +58,9 @@ internal sealed partial class WorkerLoop(
                 waiting = time.GetTimestamp();
             }
         }
-        catch (OperationCanceledException) when (session.Ended.IsCancellationRequested)
+        catch (Exception) when (session.Ended.IsCancellationRequested)
         {
-            // The outcome says why.
+            // The outcome says why: whatever was under way broke off because of it.
         }
         catch (Exception e) when (e is not OutOfMemoryException)
         {
@@ -101,11 +101,11 @@ internal sealed partial class WorkerLoop(
         var replica = _replica!;
         if (prepare.Build)
         {
-            await _checkpoints.PutAsync(0, replica.Layout, replica.WeightsHash, replica.State, session.Ended);
+            await _checkpoints.PutAsync(0, replica.Layout, replica.WeightsHash, replica.State, replica.Scalars, session.Ended);
         }
         else
         {
-            await _checkpoints.GetAsync(prepare.Checkpoint, replica.Layout, replica.State, session.Ended);
+            replica.Scalars = await _checkpoints.GetAsync(prepare.Checkpoint, replica.Layout, replica.State, session.Ended);
             await _compute.RunAsync(replica.StateWasReplaced);
         }
 
@@ -169,7 +169,7 @@ internal sealed partial class WorkerLoop(
     private async Task WriteCheckpointAsync(long step)
     {
         await _writing;
-        var (layout, hash) = (_replica!.Layout, _replica.WeightsHash);
+        var (layout, hash, scalars) = (_replica!.Layout, _replica.WeightsHash, _replica.Scalars);
         var copy = await _compute.RunAsync(() => _replica.State.Select(s =>
         {
             var vector = new NativeVector(s.Vector.Count);
@@ -182,7 +182,7 @@ internal sealed partial class WorkerLoop(
         {
             try
             {
-                await _checkpoints.PutAsync(step, layout, hash, copy, session.Ended);
+                await _checkpoints.PutAsync(step, layout, hash, copy, scalars, session.Ended);
             }
             catch (Exception e) when (e is RpcException or OperationCanceledException && !session.Ended.IsCancellationRequested)
             {

@@ -41,6 +41,9 @@ internal sealed record Surroundings
         };
     }
 
+    /// <summary>What a line that says why a command failed begins with.</summary>
+    public const string ErrorPrefix = "error: ";
+
     /// <summary>Says why a command failed, on standard error.</summary>
-    public void Fail(string sentence) => Error.WriteLine($"error: {sentence}");
+    public void Fail(string sentence) => Error.WriteLine(ErrorPrefix + sentence);
 }

@@ -11,7 +11,8 @@ namespace DistTrain.TestKit;
 /// <param name="Coordinator">How the coordinator ended.</param>
 /// <param name="Workers">How each worker ended.</param>
 /// <param name="Folder">The run's folder.</param>
-public sealed record ClusterRun(RunOutcome Coordinator, IReadOnlyList<RunOutcome> Workers, string Folder)
+/// <param name="Log">What all of them logged.</param>
+public sealed record ClusterRun(RunOutcome Coordinator, IReadOnlyList<RunOutcome> Workers, string Folder, LogBook Log)
 {
     /// <summary>The lines of <c>metrics.jsonl</c>.</summary>
     public IReadOnlyList<JsonElement> Metrics => Lines("metrics.jsonl");
@@ -30,8 +31,6 @@ public sealed record ClusterRun(RunOutcome Coordinator, IReadOnlyList<RunOutcome
 /// <summary>A coordinator and its workers in one process, over real sockets on loopback.</summary>
 public static class LocalCluster
 {
-    private static readonly TimeSpan Deadline = TimeSpan.FromMinutes(2);
-
     /// <summary>A configuration of <see cref="PatternTask"/>, with some keys changed.</summary>
     public static RunOptions Options(params string[] settings)
     {
@@ -57,7 +56,7 @@ public static class LocalCluster
         return problems.Count == 0 ? options : throw new ArgumentException(string.Join(" ", problems));
     }
 
-    /// <summary>Runs to the end.</summary>
+    /// <summary>Runs to the end. A run that succeeds and logs an error nevertheless is a failure.</summary>
     /// <param name="folder">Where the run's folder goes.</param>
     /// <param name="options">The configuration; its number of workers is started.</param>
     /// <param name="change">Changes a worker's settings.</param>
@@ -65,28 +64,99 @@ public static class LocalCluster
     public static async Task<ClusterRun> RunAsync(
         string folder, RunOptions options, Func<WorkerSettings, WorkerSettings>? change = null, TaskCatalog? tasks = null)
     {
-        using var deadline = new CancellationTokenSource(Deadline);
+        await using var coordinator = await LocalCoordinator.StartAsync(folder, options);
+        var workers = Enumerable.Range(0, options.Workers)
+            .Select(number => coordinator.Worker(number) with { Tasks = tasks ?? PatternTask.Catalog })
+            .Select(settings => coordinator.StartWorker(change?.Invoke(settings) ?? settings))
+            .ToList();
+        var run = await coordinator.EndAsync(workers);
+        if (run.Coordinator.Success && run.Log.Errors.Count > 0)
+        {
+            throw new InvalidOperationException($"The run succeeded, but logged {string.Join("; ", run.Log.Errors)}.");
+        }
+
+        return run;
+    }
+}
+
+/// <summary>A coordinator in this process, for tests that bring their own workers. It ends with its scope.</summary>
+public sealed class LocalCoordinator : IAsyncDisposable
+{
+    private static readonly TimeSpan Deadline = TimeSpan.FromMinutes(2);
+    private readonly CancellationTokenSource _stop;
+    private readonly string _folder;
+
+    private LocalCoordinator(string folder, Uri address, Task<RunOutcome> outcome, LogBook log, CancellationTokenSource stop)
+    {
+        _folder = folder;
+        _stop = stop;
+        Address = address;
+        Outcome = outcome;
+        Log = log;
+    }
+
+    /// <summary>Where it listens.</summary>
+    public Uri Address { get; }
+
+    /// <summary>How it ends.</summary>
+    public Task<RunOutcome> Outcome { get; }
+
+    /// <summary>What it and its workers log.</summary>
+    public LogBook Log { get; }
+
+    /// <summary>Starts one on a port of its own; returns when it listens.</summary>
+    public static async Task<LocalCoordinator> StartAsync(string folder, RunOptions options)
+    {
+        var log = new LogBook();
+        var stop = new CancellationTokenSource(Deadline);
         var listening = new TaskCompletionSource<Uri>(TaskCreationOptions.RunContinuationsAsynchronously);
         var settings = new CoordinatorSettings
         {
             Options = options,
             Folder = folder,
             Listen = "127.0.0.1:0",
+            Log = log,
             OnListening = address => listening.SetResult(new Uri(address)),
         };
-        var coordinator = CoordinatorHost.RunAsync(settings, TimeProvider.System, deadline.Token);
-        var address = await listening.Task.WaitAsync(deadline.Token);
-        var workers = Enumerable.Range(0, options.Workers)
-            .Select(number => new WorkerSettings
-            {
-                Coordinator = address,
-                Listen = "127.0.0.1:0",
-                Number = number,
-                Tasks = tasks ?? PatternTask.Catalog,
-            })
-            .Select(worker => WorkerHost.RunAsync(change?.Invoke(worker) ?? worker, TimeProvider.System, deadline.Token))
-            .ToList();
+        var outcome = CoordinatorHost.RunAsync(settings, TimeProvider.System, stop.Token);
+        return await Task.WhenAny(listening.Task, outcome) == outcome
+            ? throw new InvalidOperationException((await outcome).Sentence)
+            : new LocalCoordinator(folder, await listening.Task, outcome, log, stop);
+    }
+
+    /// <summary>What a worker of <see cref="PatternTask"/> is started with.</summary>
+    public WorkerSettings Worker(int number) => new()
+    {
+        Coordinator = Address,
+        Listen = "127.0.0.1:0",
+        Number = number,
+        Tasks = PatternTask.Catalog,
+        Log = Log,
+    };
+
+    /// <summary>Starts a worker in this process.</summary>
+    /// <param name="settings">See <see cref="Worker"/>.</param>
+    /// <param name="cancellation">Asks it to end; it is asked at the test's deadline in any case.</param>
+    public async Task<RunOutcome> StartWorker(WorkerSettings settings, CancellationToken cancellation = default)
+    {
+        using var both = CancellationTokenSource.CreateLinkedTokenSource(_stop.Token, cancellation);
+        return await WorkerHost.RunAsync(settings, TimeProvider.System, both.Token);
+    }
+
+    /// <summary>Asks the coordinator to end.</summary>
+    public void Stop() => _stop.Cancel();
+
+    /// <summary>Waits until all have ended.</summary>
+    public async Task<ClusterRun> EndAsync(IReadOnlyList<Task<RunOutcome>> workers)
+    {
         var outcomes = await Task.WhenAll(workers);
-        return new ClusterRun(await coordinator, outcomes, folder);
+        return new ClusterRun(await Outcome, outcomes, _folder, Log);
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await _stop.CancelAsync();
+        await Outcome;
+        _stop.Dispose();
     }
 }

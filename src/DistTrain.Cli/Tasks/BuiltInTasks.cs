@@ -7,5 +7,6 @@ public static class BuiltInTasks
 {
     /// <summary>A new catalog with all of them; a program may add its own.</summary>
     public static TaskCatalog Catalog() => new TaskCatalog()
-        .Add<ImageModelOptions, ImageDataOptions>("image-classification", context => new ImageClassification(context));
+        .Add<ImageModelOptions, ImageDataOptions>("image-classification", context => new ImageClassification(context))
+        .Add<LanguageModelOptions, TextOptions>("language-model", context => new LanguageModel(context));
 }

@@ -11,14 +11,23 @@ namespace DistTrain.Cli.Tasks;
 /// <summary>The keys of <c>model</c>.</summary>
 public sealed record ImageModelOptions
 {
-    [Description("mlp or cnn"), AllowedValues("mlp", "cnn")]
+    [Description("mlp, cnn or resnet"), AllowedValues("mlp", "cnn", "resnet")]
     public string Name { get; init; } = "mlp";
 
     [Description("width of the hidden layers; when not set, 256 for mlp and 128 for cnn"), Range(1, 65_536)]
     public int? Hidden { get; init; }
 
-    [Description("probability that a hidden value is dropped"), Range(0.0, 0.95)]
+    [Description("probability that a hidden value is dropped; resnet drops none"), Range(0.0, 0.95)]
     public double Dropout { get; init; }
+
+    [Description("normalisation of resnet: batch or group"), AllowedValues("batch", "group")]
+    public string Norm { get; init; } = "batch";
+
+    [Description("channels of resnet's first stage, a multiple of 4"), Range(4, 1024)]
+    public int Width { get; init; } = 16;
+
+    [Description("blocks of each of resnet's three stages"), Range(1, 64)]
+    public int Depth { get; init; } = 1;
 }
 
 /// <summary>The keys of <c>data</c>.</summary>
@@ -29,6 +38,15 @@ public sealed record ImageDataOptions
 
     [Description("folder with the four files of fashion-mnist or idx; when not set, fashion-mnist is found or downloaded")]
     public string? Path { get; init; }
+
+    [Description("most pixels a training image is moved at random"), Range(0, 64)]
+    public int Shift { get; init; }
+
+    [Description("exchange left and right of every second training image")]
+    public bool Flip { get; init; }
+
+    [Description("standard deviation of noise added to normalised training images"), Range(0.0, 100.0)]
+    public double Noise { get; init; }
 }
 
 /// <summary>Images are told apart by class. Cross entropy; metric <c>accuracy</c>.</summary>
@@ -42,6 +60,7 @@ internal sealed class ImageClassification : ITrainingTask
     {
         _model = context.Model;
         (_training, _validation) = Open(context.Data);
+        _training = _training.With(new ImageAugmentation(context.Data.Shift, context.Data.Flip, context.Data.Noise));
         if (_model.Name == "cnn" && Math.Min(_training.Height, _training.Width) < Cnn.SmallestSide)
         {
             throw new DataException(
@@ -56,9 +75,13 @@ internal sealed class ImageClassification : ITrainingTask
 
     public IReadOnlyList<string> Metrics { get; } = ["accuracy"];
 
-    public nn.Module BuildModel() => _model.Name == "cnn"
-        ? new Cnn(_training.Height, _training.Width, _training.Classes, _model.Hidden ?? 128, _model.Dropout)
-        : new Mlp((long)_training.Height * _training.Width, _training.Classes, _model.Hidden ?? 256, _model.Dropout);
+    public nn.Module BuildModel() => _model.Name switch
+    {
+        "cnn" => new Cnn(_training.Height, _training.Width, _training.Classes, _model.Hidden ?? 128, _model.Dropout),
+        "resnet" => new ResNet(
+            _training.Classes, _model.Width / 4 * 4, _model.Depth, _model.Norm == "group" ? NormKind.Group : NormKind.Batch),
+        _ => new Mlp((long)_training.Height * _training.Width, _training.Classes, _model.Hidden ?? 256, _model.Dropout),
+    };
 
     public LossSum Loss(nn.Module model, TensorBatch batch)
     {

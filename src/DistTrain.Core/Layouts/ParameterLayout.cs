@@ -15,6 +15,11 @@ public enum SlotKind
 
     /// <summary>A floating-point buffer, such as running statistics.</summary>
     Buffer,
+
+    /// <summary>
+    /// A buffer of whole numbers, such as a count of batches: four elements for each number, its 16-bit digits from the lowest, which fp32 holds exactly.
+    /// </summary>
+    IntegerBuffer,
 }
 
 /// <summary>One named tensor's place in the flat vector.</summary>
@@ -43,7 +48,7 @@ public sealed class ParameterLayout
         var slots = new List<Slot>();
         var names = new HashSet<string>(StringComparer.Ordinal);
         foreach (var (name, shape, kind) in tensors
-            .OrderBy(t => t.Kind == SlotKind.Buffer).ThenBy(t => t.Name, StringComparer.Ordinal))
+            .OrderBy(t => IsBuffer(t.Kind)).ThenBy(t => t.Name, StringComparer.Ordinal))
         {
             if (!names.Add(name))
             {
@@ -61,6 +66,7 @@ public sealed class ParameterLayout
         }
 
         Slots = slots;
+        BuffersStart = slots.FirstOrDefault(s => IsBuffer(s.Kind))?.Offset ?? Count;
         Tiles = new TileTable(slots);
         Fingerprint = Describe(slots);
     }
@@ -71,6 +77,9 @@ public sealed class ParameterLayout
     /// <summary>Elements of the flat vector.</summary>
     public long Count { get; }
 
+    /// <summary>The first element that belongs to a buffer; <see cref="Count"/> where there is none.</summary>
+    public long BuffersStart { get; }
+
     /// <summary>The pieces in which norms and hashes are taken.</summary>
     public TileTable Tiles { get; }
 
@@ -78,6 +87,8 @@ public sealed class ParameterLayout
     /// SHA-256 of names, dimensions, kinds and offsets, in hexadecimal. Equal layouts have equal fingerprints.
     /// </summary>
     public string Fingerprint { get; }
+
+    private static bool IsBuffer(SlotKind kind) => kind is SlotKind.Buffer or SlotKind.IntegerBuffer;
 
     private static string Describe(List<Slot> slots)
     {

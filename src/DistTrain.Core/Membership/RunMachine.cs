@@ -22,6 +22,12 @@ public sealed class RunMachine
     /// <summary>A run whose gradients are not finite this many times in a row has diverged.</summary>
     public const int MaxSkippedSteps = 20;
 
+    /// <summary>
+    /// How many times longer a silence is allowed before the first operation: many processes that load torch at once on few cores get no time to
+    /// speak.
+    /// </summary>
+    public const int StartUpPatience = 10;
+
     private const int OperationsAhead = 2;
 
     private readonly RunOptions _options;
@@ -123,7 +129,7 @@ public sealed class RunMachine
             case RunEvent.Prepared e:
                 TakePreparation(member, e.Preparation);
                 break;
-            case RunEvent.Linked e when e.Generation == Generation:
+            case RunEvent.Linked e when e.Generation == Generation && _ranks.Contains(member.Id):
                 member.Stage = Stage.Linked;
                 IssueAhead();
                 break;
@@ -204,6 +210,18 @@ public sealed class RunMachine
 
     private void TakePreparation(Member member, WorkerPreparation preparation)
     {
+        if (member.Stage != Stage.Preparing || (member.Id == _builder && _publishedStep < 0))
+        {
+            Lose(member, "it said that it is prepared before it can be");
+            return;
+        }
+
+        if (preparation.TrainingSamples < 1 || preparation.ValidationSamples < 0)
+        {
+            Lose(member, $"its data hold {preparation.TrainingSamples} + {preparation.ValidationSamples} samples");
+            return;
+        }
+
         if (member.Id == _builder)
         {
             _reference = preparation;
@@ -214,9 +232,8 @@ public sealed class RunMachine
                     $"batch.global is {_options.Batch.Global}, the data hold {preparation.TrainingSamples} samples: every epoch is one step of all of them."));
             }
         }
-        else if (_reference is null || Differs(preparation, _reference) is not null)
+        else if (Differs(preparation, _reference!) is var (reason, sentence))
         {
-            var (reason, sentence) = Differs(preparation, _reference!)!.Value;
             _workers.Remove(member.Id);
             _effects.Add(new RunEffect.Refuse(member.Id, reason, sentence));
             _effects.Add(new RunEffect.Announce("refused", $"{member.Name} was refused. {sentence}"));
@@ -293,8 +310,8 @@ public sealed class RunMachine
     private void TakeReport(Member member, OperationReport report)
     {
         var rank = _ranks.IndexOf(member.Id);
-        var open = _open.FirstOrDefault(o => o.Operation.Number == report.Operation);
-        if (rank < 0 || open is null || report.Generation != Generation || open.Reports[rank] is not null)
+        var open = rank < 0 ? null : _open.FirstOrDefault(o => o.Reports[rank] is null);
+        if (open is null || report.Generation != Generation || report.Operation != open.Operation.Number)
         {
             Finish(new RunOutcome(false, $"{member.Name} reported operation {report.Operation} of generation {report.Generation}, which it was not given."));
             return;
@@ -349,9 +366,10 @@ public sealed class RunMachine
 
     private void LoseTheSilent(TimeSpan now)
     {
-        if (_workers.Values.FirstOrDefault(m => now - m.LastHeard > _options.FailureDetection) is { } silent)
+        var allowed = _open.Count == 0 && !_allIssued ? StartUpPatience * _options.FailureDetection : _options.FailureDetection;
+        if (_workers.Values.FirstOrDefault(m => now - m.LastHeard > allowed) is { } silent)
         {
-            Lose(silent, $"it was silent for {Duration.Format(_options.FailureDetection)}");
+            Lose(silent, $"it was silent for {Duration.Format(allowed)}");
         }
     }
 

@@ -47,11 +47,19 @@ public static class Hash64
     /// <summary>The key of one epoch's permutation.</summary>
     public static ulong EpochKey(ulong seed, long epoch) => Combine(seed, Domain.Permutation, (ulong)epoch);
 
+    /// <summary>The key of the random numbers that change one sample in one epoch; see <see cref="CounterRandom"/>.</summary>
+    /// <param name="seed">The run's seed.</param>
+    /// <param name="epoch">The pass over the data, from 0.</param>
+    /// <param name="position">The sample's position in the epoch, from 0.</param>
+    public static ulong SampleKey(ulong seed, long epoch, long position) =>
+        Combine(Combine(seed, Domain.Sample), (ulong)epoch, (ulong)position);
+
     /// <summary>Keeps streams drawn from one seed apart.</summary>
     private static class Domain
     {
         public const ulong Forward = 1;
         public const ulong Initial = 2;
         public const ulong Permutation = 3;
+        public const ulong Sample = 4;
     }
 }

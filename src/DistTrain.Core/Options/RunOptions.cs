@@ -35,6 +35,9 @@ public sealed record RunOptions
     [Description("gradient clipping")]
     public ClipOptions Clip { get; init; } = new();
 
+    [Description("a running average of the weights")]
+    public AverageOptions Average { get; init; } = new();
+
     [Description("when the run is finished; the first limit reached counts")]
     public StopOptions Stop { get; init; } = new();
 
@@ -144,7 +147,7 @@ public sealed record BatchOptions
 /// <summary>The update rule.</summary>
 public sealed record OptimizerOptions
 {
-    [Description("sgd"), AllowedValues("sgd")]
+    [Description("sgd, adam or adamw"), AllowedValues("sgd", "adam", "adamw")]
     public string Name { get; init; } = "sgd";
 
     [Description("the full learning rate"), Range(0.0, 1e6)]
@@ -156,8 +159,20 @@ public sealed record OptimizerOptions
     [Description("Nesterov's form of momentum")]
     public bool Nesterov { get; init; }
 
-    [Description("L2 penalty added to the gradient"), Range(0.0, 1e3)]
+    [Description("decay of Adam's mean of gradients"), Range(0.0, 0.999999)]
+    public double Beta1 { get; init; } = 0.9;
+
+    [Description("decay of Adam's mean of squares"), Range(0.0, 0.999999)]
+    public double Beta2 { get; init; } = 0.999;
+
+    [Description("what keeps Adam's division away from zero"), Range(1e-30, 1.0)]
+    public double Epsilon { get; init; } = 1e-8;
+
+    [Description("weight decay: added to the gradient by sgd and adam, taken from the weights by adamw"), Range(0.0, 1e3)]
     public double WeightDecay { get; init; }
+
+    [Description("spare parameters of one dimension, that is biases and norms, from weight decay")]
+    public bool DecayMatricesOnly { get; init; }
 }
 
 /// <summary>
@@ -198,6 +213,13 @@ public sealed record ClipOptions
 {
     [Description("largest norm of the mean gradient over all parameters; 0 clips nothing"), Range(0.0, 1e12)]
     public double GlobalNorm { get; init; }
+}
+
+/// <summary>A running average of the weights, evaluated in their place.</summary>
+public sealed record AverageOptions
+{
+    [Description("how much of the average stays at every step, such as 0.999; 0 keeps none"), Range(0.0, 0.9999999)]
+    public double Decay { get; init; }
 }
 
 /// <summary>When the run is finished. 0 sets no limit.</summary>

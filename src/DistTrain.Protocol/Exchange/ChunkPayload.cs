@@ -72,9 +72,19 @@ public sealed unsafe class ChunkPayload : IDisposable
     /// <summary>Gives rented memory back.</summary>
     public void Dispose()
     {
-        if (Interlocked.Exchange(ref _rented, null) is { } buffer && Interlocked.Increment(ref _pooled) <= MostPooled)
+        if (Interlocked.Exchange(ref _rented, null) is not { } buffer)
+        {
+            return;
+        }
+
+        if (Interlocked.Increment(ref _pooled) <= MostPooled)
         {
             Pool.Add(buffer);
+        }
+        else
+        {
+            // What is left to the garbage collector does not count as pooled, or the pool would shrink with every such buffer.
+            Interlocked.Decrement(ref _pooled);
         }
     }
 }

@@ -21,15 +21,31 @@ public static class GrpcListener
     /// <summary>Prepares a server; services are mapped by the caller before it is started.</summary>
     /// <param name="listen">Address and port, such as 127.0.0.1:5400 or [::]:0.</param>
     /// <param name="services">Adds what the services need.</param>
+    /// <param name="minimumLog">The least that is logged.</param>
+    /// <param name="log">Where the log goes; null for standard error.</param>
     /// <exception cref="AddressException">The text is no address.</exception>
-    public static WebApplication Create(string listen, Action<IServiceCollection> services)
+    public static WebApplication Create(
+        string listen, Action<IServiceCollection> services, LogLevel minimumLog = LogLevel.Information, ILoggerProvider? log = null)
     {
         var endpoint = Parse(listen);
         var builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders();
-        builder.Logging.AddSimpleConsole(o => (o.SingleLine, o.TimestampFormat) = (true, "yyyy-MM-ddTHH:mm:ss.fffZ "));
-        builder.Logging.SetMinimumLevel(LogLevel.Information);
+        if (log is null)
+        {
+            // Standard output belongs to results; programs read it.
+            builder.Logging.AddConsole(o => o.LogToStandardErrorThreshold = LogLevel.Trace);
+            builder.Logging.AddSimpleConsole(o => (o.SingleLine, o.TimestampFormat) = (true, "yyyy-MM-ddTHH:mm:ss.fffZ "));
+        }
+        else
+        {
+            builder.Logging.AddProvider(log);
+        }
+
+        builder.Logging.SetMinimumLevel(minimumLog);
         builder.Logging.AddFilter("Microsoft", LogLevel.Warning);
+
+        // It logs with its stack what StartAsync turns into a sentence.
+        builder.Logging.AddFilter("Microsoft.Extensions.Hosting", LogLevel.None);
         builder.Logging.AddFilter("Grpc", LogLevel.None);
         builder.WebHost.ConfigureKestrel(kestrel =>
         {
@@ -64,7 +80,7 @@ public static class GrpcListener
             {
                 SocketError.AddressNotAvailable => $"{listen} is no address of this machine: give one of its own, or 0.0.0.0, to --listen.",
                 SocketError.AccessDenied => $"The system does not allow to listen on {listen}: choose a port above 1023 with --listen.",
-                _ => $"{listen} is in use by another program: choose another address or port with --listen.",
+                _ => $"{listen} is in use by another program: choose another port.",
             }, e);
         }
 

@@ -54,6 +54,11 @@ public static class IdxFolder
 
     private static (Pair Training, Pair Validation) ReadPairs(string folder, int? classes)
     {
+        if (!Directory.Exists(folder))
+        {
+            throw new DataException($"{folder} does not exist: put the four files {string.Join(", ", Names)} there, or change data.path.");
+        }
+
         // All four are looked for before the first is read, which may take a second.
         var paths = Names.Select(name => Find(folder, name)
             ?? throw new DataException(

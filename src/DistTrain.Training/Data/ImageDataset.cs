@@ -13,7 +13,7 @@ namespace DistTrain.Training.Data;
 public sealed record ImageData(ImageDataset Training, ImageDataset Validation);
 
 /// <summary>
-/// Grey images and their classes, held as bytes in managed memory. <see cref="Load"/> is the only member that touches
+/// Grey images and their classes, held as bytes in managed memory. <see cref="Load(ReadOnlySpan{long})"/> and its companion are the only members that touch
 /// torch.
 /// </summary>
 /// <remarks>
@@ -54,6 +54,12 @@ public sealed class ImageDataset : IDataset
         _fingerprint = new Lazy<string>(Hash);
     }
 
+    private ImageDataset(ImageDataset source, ImageAugmentation augmentation)
+    {
+        (_pixels, _labels, _normalised, _fingerprint) = (source._pixels, source._labels, source._normalised, source._fingerprint);
+        (Height, Width, Classes, Augmentation) = (source.Height, source.Width, source.Classes, augmentation);
+    }
+
     /// <inheritdoc/>
     public long Count => _labels.Length;
 
@@ -77,9 +83,22 @@ public sealed class ImageDataset : IDataset
     /// </summary>
     public string Fingerprint => _fingerprint.Value;
 
+    /// <summary>How <see cref="LoadForTraining"/> changes images.</summary>
+    public ImageAugmentation Augmentation { get; } = ImageAugmentation.None;
+
     /// <inheritdoc/>
     /// <returns>Inputs: fp32 [n, 1, height, width]; targets: int64 [n].</returns>
-    public TensorBatch Load(ReadOnlySpan<long> samples)
+    public TensorBatch Load(ReadOnlySpan<long> samples) => Load(samples, []);
+
+    /// <inheritdoc/>
+    /// <returns>Inputs: fp32 [n, 1, height, width]; targets: int64 [n].</returns>
+    public TensorBatch LoadForTraining(ReadOnlySpan<long> samples, ReadOnlySpan<ulong> keys) =>
+        Load(samples, Augmentation == ImageAugmentation.None ? [] : keys);
+
+    /// <summary>The same images, changed at random when they are trained on.</summary>
+    public ImageDataset With(ImageAugmentation augmentation) => new(this, augmentation);
+
+    private TensorBatch Load(ReadOnlySpan<long> samples, ReadOnlySpan<ulong> keys)
     {
         foreach (var sample in samples)
         {
@@ -97,7 +116,15 @@ public sealed class ImageDataset : IDataset
         for (var i = 0; i < samples.Length; i++)
         {
             var sample = (int)samples[i];
-            Normalise(Pixels(sample), values.Slice(i * size, size));
+            if (keys.IsEmpty)
+            {
+                Normalise(Pixels(sample), values.Slice(i * size, size));
+            }
+            else
+            {
+                Augmentation.Apply(keys[i], Pixels(sample), _normalised, Width, values.Slice(i * size, size));
+            }
+
             classes[i] = _labels[sample];
         }
 

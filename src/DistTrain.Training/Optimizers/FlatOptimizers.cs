@@ -11,6 +11,8 @@ public static class FlatOptimizers
     public static IFlatOptimizer Create(OptimizerOptions options, long count) => options.Name switch
     {
         "sgd" => new Sgd(options, count),
+        "adam" => new Adam(options, decoupled: false, count),
+        "adamw" => new Adam(options, decoupled: true, count),
         _ => throw new ArgumentException($"There is no optimizer {options.Name}.", nameof(options)),
     };
 }

@@ -9,18 +9,25 @@ namespace DistTrain.Training.Optimizers;
 public interface IFlatOptimizer : IDisposable
 {
     /// <summary>The optimizer's vectors by name, each as long as the weights; they are part of a checkpoint.</summary>
-    IReadOnlyList<(string Name, NativeVector Vector)> State { get; }
+    IReadOnlyList<(string Name, NativeVector Vector)> Vectors { get; }
 
-    /// <summary>Updates consecutive elements.</summary>
-    /// <param name="offset">First element.</param>
+    /// <summary>The optimizer's numbers by name; they are part of a checkpoint. A name that is not its own is an error.</summary>
+    IReadOnlyDictionary<string, double> Scalars { get; set; }
+
+    /// <summary>Called once before the tiles of a step that is applied; a skipped step is not begun.</summary>
+    void BeginStep();
+
+    /// <summary>Updates consecutive elements of one parameter.</summary>
+    /// <param name="offset">First element in the flat vector.</param>
     /// <param name="weights">The weights from there, read and written.</param>
-    /// <param name="gradientSum">The reduced sum of gradients from there.</param>
-    /// <param name="scale">What turns the sum into the gradient.</param>
-    /// <param name="rate">The learning rate.</param>
-    void Update(long offset, Span<float> weights, ReadOnlySpan<float> gradientSum, GradientScale scale, float rate);
+    /// <param name="gradientSum">The reduced sum of gradients from there, as long as <paramref name="weights"/>.</param>
+    /// <param name="factors">What makes an update of it.</param>
+    void Update(long offset, Span<float> weights, ReadOnlySpan<float> gradientSum, UpdateFactors factors);
 }
 
-/// <summary>gradient = sum / Weight * Clip.</summary>
+/// <summary>What turns a sum of gradients into an update; the gradient is sum / Weight * Clip.</summary>
 /// <param name="Weight">Weight of the step in samples or tokens, as fp32.</param>
 /// <param name="Clip">Factor that limits the norm; 1 where nothing is clipped.</param>
-public readonly record struct GradientScale(float Weight, float Clip);
+/// <param name="Rate">The learning rate.</param>
+/// <param name="Decay">Weight decay of this parameter.</param>
+public readonly record struct UpdateFactors(float Weight, float Clip, float Rate, float Decay);

@@ -15,26 +15,37 @@ namespace DistTrain.Training.Optimizers;
 public sealed class Sgd : IFlatOptimizer
 {
     private readonly float _momentum;
-    private readonly float _decay;
     private readonly bool _nesterov;
     private readonly NativeVector? _velocity;
 
     /// <summary>The rule for a vector of weights.</summary>
-    /// <param name="options">Momentum, its form, and decay.</param>
+    /// <param name="options">Momentum and its form.</param>
     /// <param name="count">Elements.</param>
     public Sgd(OptimizerOptions options, long count)
     {
         _momentum = (float)options.Momentum;
-        _decay = (float)options.WeightDecay;
         _nesterov = options.Nesterov;
         _velocity = _momentum == 0 ? null : new NativeVector(count);
     }
 
     /// <inheritdoc/>
-    public IReadOnlyList<(string Name, NativeVector Vector)> State => _velocity is null ? [] : [("momentum", _velocity)];
+    public IReadOnlyList<(string Name, NativeVector Vector)> Vectors => _velocity is null ? [] : [("momentum", _velocity)];
 
     /// <inheritdoc/>
-    public void Update(long offset, Span<float> weights, ReadOnlySpan<float> gradientSum, GradientScale scale, float rate)
+    public IReadOnlyDictionary<string, double> Scalars
+    {
+        get => new Dictionary<string, double>();
+        set => ArgumentOutOfRangeException.ThrowIfNotEqual(value.Count, 0);
+    }
+
+    /// <inheritdoc/>
+    public void BeginStep()
+    {
+        // Nothing in this rule counts steps.
+    }
+
+    /// <inheritdoc/>
+    public void Update(long offset, Span<float> weights, ReadOnlySpan<float> gradientSum, UpdateFactors factors)
     {
         var velocity = _velocity is null ? [] : _velocity.Span(offset, weights.Length);
         ref var w = ref MemoryMarshal.GetReference(weights);
@@ -45,7 +56,7 @@ public sealed class Sgd : IFlatOptimizer
         {
             var at = (nuint)i;
             var weight = Vector256.LoadUnsafe(ref w, at);
-            var step = (Vector256.LoadUnsafe(ref g, at) / scale.Weight * scale.Clip) + (weight * _decay);
+            var step = (Vector256.LoadUnsafe(ref g, at) / factors.Weight * factors.Clip) + (weight * factors.Decay);
             if (_velocity is not null)
             {
                 var moved = (Vector256.LoadUnsafe(ref v, at) * _momentum) + step;
@@ -53,19 +64,19 @@ public sealed class Sgd : IFlatOptimizer
                 step = _nesterov ? step + (moved * _momentum) : moved;
             }
 
-            (weight - (step * rate)).StoreUnsafe(ref w, at);
+            (weight - (step * factors.Rate)).StoreUnsafe(ref w, at);
         }
 
         for (; i < weights.Length; i++)
         {
-            var step = (gradientSum[i] / scale.Weight * scale.Clip) + (weights[i] * _decay);
+            var step = (gradientSum[i] / factors.Weight * factors.Clip) + (weights[i] * factors.Decay);
             if (_velocity is not null)
             {
                 velocity[i] = (velocity[i] * _momentum) + step;
                 step = _nesterov ? step + (velocity[i] * _momentum) : velocity[i];
             }
 
-            weights[i] -= step * rate;
+            weights[i] -= step * factors.Rate;
         }
     }
 

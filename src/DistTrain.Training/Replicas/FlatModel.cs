@@ -15,7 +15,7 @@ internal sealed class FlatModel : IDisposable
     private readonly List<Tensor> _views = [];
 
     /// <summary>Moves a model's parameters.</summary>
-    /// <exception cref="NotSupportedException">A parameter is not fp32, or the model keeps buffers that change in training.</exception>
+    /// <exception cref="NotSupportedException">A parameter or a floating-point buffer is not fp32.</exception>
     public FlatModel(nn.Module module)
     {
         Module = module;
@@ -30,18 +30,12 @@ internal sealed class FlatModel : IDisposable
             }
         }
 
-        if (module.named_buffers().FirstOrDefault(b => b.buffer.numel() > 0) is { buffer: not null } buffer)
-        {
-            throw new NotSupportedException($"The model keeps the buffer {buffer.name}: running statistics are not supported yet, use GroupNorm or LayerNorm.");
-        }
-
         // Parameters that share memory are tied: the ordinally first name owns the slot.
         var groups = named.GroupBy(p => (TorchMemory.Address(p.parameter), Shape: string.Join('x', p.parameter.shape))).ToList();
-        Layout = new ParameterLayout(groups.Select(g =>
-        {
-            var (name, parameter) = g.First();
-            return (name, (IReadOnlyList<long>)parameter.shape, parameter.requires_grad ? SlotKind.Parameter : SlotKind.Frozen);
-        }));
+        Layout = new ParameterLayout(groups
+            .Select(g => (g.First().name, (IReadOnlyList<long>)g.First().parameter.shape,
+                g.First().parameter.requires_grad ? SlotKind.Parameter : SlotKind.Frozen))
+            .Concat(ModelBuffers.Describe(module)));
         Weights = new NativeVector(Layout.Count);
 
         var slots = Layout.Slots.Select((slot, index) => (slot, index)).ToDictionary(s => s.slot.Name, s => s.index);
@@ -61,9 +55,14 @@ internal sealed class FlatModel : IDisposable
                 }
             }
         }
+
+        Buffers = new ModelBuffers(module, Layout, Weights);
     }
 
     public nn.Module Module { get; }
+
+    /// <summary>What the model keeps beside its parameters.</summary>
+    public ModelBuffers Buffers { get; }
 
     public ParameterLayout Layout { get; }
 
@@ -73,7 +72,7 @@ internal sealed class FlatModel : IDisposable
     public NodeBuffer CreateNode()
     {
         var values = new NativeVector(Layout.Count);
-        return new NodeBuffer(values, [.. Layout.Slots.Select(s => TorchMemory.View(values, s.Offset, s.Shape))]);
+        return new NodeBuffer(values, [.. Layout.Slots.Where(s => s.Offset < Layout.BuffersStart).Select(s => TorchMemory.View(values, s.Offset, s.Shape))]);
     }
 
     /// <summary>Makes the next backward passes add to a node.</summary>
@@ -98,6 +97,7 @@ internal sealed class FlatModel : IDisposable
     {
         UnbindGradients();
         Module.Dispose();
+        Buffers.Dispose();
         _views.ForEach(v => v.Dispose());
         Weights.Dispose();
     }

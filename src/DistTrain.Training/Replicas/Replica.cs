@@ -37,6 +37,7 @@ public sealed class Replica : IDisposable
     private readonly FlatModel _model;
     private readonly IFlatOptimizer _optimizer;
     private readonly WeightsHash _hash;
+    private readonly NativeVector? _average;
 
     /// <summary>Builds the model and lays it out.</summary>
     /// <param name="task">The task; disposed by the caller.</param>
@@ -52,6 +53,12 @@ public sealed class Replica : IDisposable
         }
 
         _optimizer = FlatOptimizers.Create(options.Optimizer, Layout.Count);
+        if (options.Average.Decay > 0)
+        {
+            _average = new NativeVector(Layout.Count);
+            _average.CopyFrom(_model.Weights);
+        }
+
         _hash = new WeightsHash(Layout.Tiles);
         _hash.TakeAll(_model.Weights);
     }
@@ -62,8 +69,16 @@ public sealed class Replica : IDisposable
     /// <summary>Hash of the weights as they are.</summary>
     public string WeightsHash => _hash.Text;
 
-    /// <summary>The vectors of the state by name: the weights as <c>model</c>, then the optimizer's.</summary>
-    public IReadOnlyList<(string Name, NativeVector Vector)> State => [("model", _model.Weights), .. _optimizer.State];
+    /// <summary>The vectors of the state by name: the weights as <c>model</c>, the optimizer's, the running average of the weights where one is kept.</summary>
+    public IReadOnlyList<(string Name, NativeVector Vector)> State =>
+        [("model", _model.Weights), .. _optimizer.Vectors, .. _average is null ? Array.Empty<(string, NativeVector)>() : [("average", _average)]];
+
+    /// <summary>The optimizer's numbers by name.</summary>
+    public IReadOnlyDictionary<string, double> Scalars
+    {
+        get => _optimizer.Scalars;
+        set => _optimizer.Scalars = value;
+    }
 
     /// <summary>How many metrics an evaluation sums.</summary>
     public int MetricCount => _task.Metrics.Count;
@@ -93,12 +108,13 @@ public sealed class Replica : IDisposable
             _model.BindGradients(node);
         }
 
+        using var averaged = training ? null : UseAverage();
         var microBatches = batches.Block(block);
         for (var index = microBatches.First; index < microBatches.End; index++)
         {
             using var scope = NewDisposeScope();
             using var batch = Load(operation, batches.MicroBatch(index));
-            var (loss, weight) = training ? Train(operation.Step, index, batch) : Evaluate(batch, metrics);
+            var (loss, weight) = training ? Train(operation.Step, index, batch, node) : Evaluate(batch, metrics);
             lossSum += loss;
             weightSum = checked(weightSum + weight);
             afterMicroBatch();
@@ -114,32 +130,43 @@ public sealed class Replica : IDisposable
     /// <param name="learningRate">The step's rate.</param>
     public AppliedStep Apply(NativeVector reduced, NodeHeader header, ReadOnlySpan<double> tileSquares, double learningRate)
     {
-        var squares = 0.0;
-        foreach (var square in tileSquares)
-        {
-            squares += square;
-        }
-
-        if (header.Weight == 0 || !double.IsFinite(squares))
-        {
-            return new AppliedStep(Skipped: true, squares);
-        }
-
-        var norm = Math.Sqrt(squares) / header.Weight;
-        var scale = new GradientScale(header.Weight, ClipFactor(norm));
-        var (tiles, tile) = (Layout.Tiles, 0);
+        var (tiles, tile, squares, finite) = (Layout.Tiles, 0, 0.0, true);
         foreach (var slot in Layout.Slots)
         {
             for (var end = slot.Offset + slot.Count; tile < tiles.Count && tiles.Start(tile) < end; tile++)
             {
-                var weights = _model.Weights.Span(tiles.Start(tile), tiles.Length(tile));
+                finite &= double.IsFinite(tileSquares[tile]);
+                squares += slot.Kind == SlotKind.Parameter ? tileSquares[tile] : 0;
+            }
+        }
+
+        if (header.Weight == 0 || !finite)
+        {
+            return new AppliedStep(Skipped: true, finite ? 0 : double.NaN);
+        }
+
+        var norm = Math.Sqrt(squares) / header.Weight;
+        var (weight, clip, rate) = ((float)header.Weight, ClipFactor(norm), (float)learningRate);
+        _optimizer.BeginStep();
+        tile = 0;
+        foreach (var slot in Layout.Slots)
+        {
+            var factors = new UpdateFactors(weight, clip, rate, DecayOf(slot));
+            for (var end = slot.Offset + slot.Count; tile < tiles.Count && tiles.Start(tile) < end; tile++)
+            {
+                var state = _model.Weights.Span(tiles.Start(tile), tiles.Length(tile));
+                var sum = reduced.Span(tiles.Start(tile), tiles.Length(tile));
                 if (slot.Kind == SlotKind.Parameter)
                 {
-                    _optimizer.Update(
-                        tiles.Start(tile), weights, reduced.Span(tiles.Start(tile), tiles.Length(tile)), scale, (float)learningRate);
+                    _optimizer.Update(tiles.Start(tile), state, sum, factors);
+                    Average(tiles.Start(tile), state);
+                }
+                else if (slot.Kind != SlotKind.Frozen)
+                {
+                    ModelBuffers.Update(slot.Kind, state, sum, weight);
                 }
 
-                _hash.Take(tile, weights);
+                _hash.Take(tile, state);
             }
         }
 
@@ -155,7 +182,7 @@ public sealed class Replica : IDisposable
     {
         using var saved = new NativeVector(Layout.Count);
         saved.CopyFrom(_model.Weights);
-        for (var i = 0L; i < Layout.Count; i++)
+        for (var i = 0L; i < Layout.BuffersStart; i++)
         {
             // Uniform in [-0.05, 0.05): large enough to pass every layer, small enough to saturate none.
             _model.Weights.Span(i, 1)[0] = ((Hash64.Mix((ulong)i + 1) >> 40) * (1f / (1 << 24)) - 0.5f) * 0.1f;
@@ -182,15 +209,40 @@ public sealed class Replica : IDisposable
     {
         _model.Dispose();
         _optimizer.Dispose();
+        _average?.Dispose();
     }
 
     /// <summary>As torch.nn.utils.clip_grad_norm_ documents: the factor that brings the norm down to the limit, at most 1.</summary>
     private float ClipFactor(double norm) =>
         _options.Clip.GlobalNorm == 0 ? 1 : (float)Math.Min(1, _options.Clip.GlobalNorm / (norm + 1e-6));
 
-    private (double Loss, long Weight) Train(long step, long microBatch, TensorBatch batch)
+    /// <summary>average = decay * average + (1 - decay) * weights (B. Polyak, A. Juditsky 1992, in its exponential form).</summary>
+    private void Average(long offset, ReadOnlySpan<float> weights)
+    {
+        if (_average is null)
+        {
+            return;
+        }
+
+        var average = _average.Span(offset, weights.Length);
+        var (keep, add) = ((float)_options.Average.Decay, (float)(1 - _options.Average.Decay));
+        for (var i = 0; i < weights.Length; i++)
+        {
+            average[i] = (average[i] * keep) + (weights[i] * add);
+        }
+    }
+
+    /// <summary>Evaluates the average in place of the weights, where one is kept, until disposed.</summary>
+    private WeightsSwap? UseAverage() => _average is null ? null : new WeightsSwap(_model.Weights, _average, Layout.BuffersStart);
+
+    /// <summary>Biases and the gains of norms have one dimension; pulling them to zero is rarely meant.</summary>
+    private float DecayOf(Slot slot) =>
+        _options.Optimizer.DecayMatricesOnly && slot.Shape.Count < 2 ? 0 : (float)_options.Optimizer.WeightDecay;
+
+    private (double Loss, long Weight) Train(long step, long microBatch, TensorBatch batch, NodeBuffer node)
     {
         _model.Module.train();
+        _model.Buffers.Restore();
         LossSum loss;
         lock (Generator)
         {
@@ -199,12 +251,14 @@ public sealed class Replica : IDisposable
         }
 
         loss.Sum.backward();
+        _model.Buffers.AddChanges(node.Values, loss.Weight, isFirst: microBatch == 0);
         return (loss.Sum.ToDouble(), loss.Weight);
     }
 
     private (double Loss, long Weight) Evaluate(TensorBatch batch, Span<double> metrics)
     {
         _model.Module.eval();
+        _model.Buffers.Restore();
         using var noGradient = no_grad();
         var loss = _task.Evaluate(_model.Module, batch, metrics);
         return (loss.Sum.ToDouble(), loss.Weight);
@@ -224,12 +278,14 @@ public sealed class Replica : IDisposable
             return _task.Validation.Load(numbers);
         }
 
+        var keys = new ulong[range.Count];
         var shuffle = new KeyedPermutation(Hash64.EpochKey(_options.Seed, operation.Samples.Epoch), _task.Training.Count);
         for (var i = 0; i < numbers.Length; i++)
         {
             numbers[i] = shuffle[first + i];
+            keys[i] = Hash64.SampleKey(_options.Seed, operation.Samples.Epoch, first + i);
         }
 
-        return _task.Training.Load(numbers);
+        return _task.Training.LoadForTraining(numbers, keys);
     }
 }

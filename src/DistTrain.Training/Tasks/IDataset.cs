@@ -14,6 +14,14 @@ public interface IDataset
     /// <summary>Reads samples into new tensors.</summary>
     /// <param name="samples">Numbers 0..Count-1, at least one, in the order of the batch.</param>
     TensorBatch Load(ReadOnlySpan<long> samples);
+
+    /// <summary>
+    /// Reads samples to be trained on, changed at random where the data set does that. Randomness comes from the keys and from nothing else, and
+    /// never from torch: then a sample is changed alike wherever it is read.
+    /// </summary>
+    /// <param name="samples">Numbers 0..Count-1, at least one, in the order of the batch.</param>
+    /// <param name="keys">A key for each sample, that of <see cref="Core.Numerics.Hash64.SampleKey"/>.</param>
+    TensorBatch LoadForTraining(ReadOnlySpan<long> samples, ReadOnlySpan<ulong> keys) => Load(samples);
 }
 
 /// <summary>The tensors of one micro-batch.</summary>

@@ -30,11 +30,9 @@ public sealed class TaskCatalog
             run => create(new TaskContext<TModel, TData>(ReadModel(run).Options, ReadData(run).Options, run))));
         return this;
 
-        static (TModel Options, IReadOnlyList<OptionProblem> Problems) ReadModel(RunOptions run) =>
-            OptionsReader.Read<TModel>(run.Model.Values, run.Model.Path);
+        static (TModel Options, IReadOnlyList<OptionProblem> Problems) ReadModel(RunOptions run) => Read<TModel>(run.Model);
 
-        static (TData Options, IReadOnlyList<OptionProblem> Problems) ReadData(RunOptions run) =>
-            OptionsReader.Read<TData>(run.Data.Values, run.Data.Path);
+        static (TData Options, IReadOnlyList<OptionProblem> Problems) ReadData(RunOptions run) => Read<TData>(run.Data);
     }
 
     /// <summary>Every mistake in the task's own part of a configuration.</summary>
@@ -53,6 +51,19 @@ public sealed class TaskCatalog
     /// <summary>Creates the task of a configuration that <see cref="Check"/> found nothing wrong with.</summary>
     /// <exception cref="DataException">The data are missing or damaged.</exception>
     public ITrainingTask Create(RunOptions run) => _tasks[run.Task].Create(run);
+
+    /// <summary>Every section has a name; only a task with several models or data sets needs to know it.</summary>
+    private static (T Options, IReadOnlyList<OptionProblem> Problems) Read<T>(OptionSection section)
+        where T : new()
+    {
+        var values = new Dictionary<string, string>(section.Values, StringComparer.OrdinalIgnoreCase);
+        if (typeof(T).GetProperty(nameof(OptionSection.Name)) is null)
+        {
+            values.Remove(nameof(OptionSection.Name));
+        }
+
+        return OptionsReader.Read<T>(values, section.Path);
+    }
 
     private sealed record TaskDefinition(Func<RunOptions, IReadOnlyList<OptionProblem>> Check, Func<RunOptions, ITrainingTask> Create);
 }

@@ -25,6 +25,7 @@ internal sealed unsafe class AllReduce
     private readonly int _rank;
     private readonly ShardTable _shards;
     private readonly TileTable? _tiles;
+    private readonly int _metrics;
     private readonly ReducedVector _reduced;
     private readonly IPeerLinks _links;
     private readonly ShardFold _fold;
@@ -40,19 +41,22 @@ internal sealed unsafe class AllReduce
     /// <param name="spec">Which nodes come from whom.</param>
     /// <param name="shards">How the vector is cut.</param>
     /// <param name="tiles">The vector's tiles; null where there is no vector.</param>
+    /// <param name="metrics">How many metric sums every header has.</param>
     /// <param name="reduced">Where the result goes.</param>
     /// <param name="links">The way to the other ranks.</param>
     public AllReduce(
-        ulong operation, ulong weightsHash, int rank, ReductionSpec spec, ShardTable shards, TileTable? tiles, ReducedVector reduced, IPeerLinks links)
+        ulong operation, ulong weightsHash, int rank, ReductionSpec spec, ShardTable shards, TileTable? tiles, int metrics, ReducedVector reduced,
+        IPeerLinks links)
     {
         Operation = operation;
         WeightsHash = weightsHash;
         _rank = rank;
         _shards = shards;
         _tiles = tiles;
+        _metrics = metrics;
         _reduced = reduced;
         _links = links;
-        _fold = new ShardFold(spec, shards.Chunks(rank), CompleteOwnChunk);
+        _fold = new ShardFold(spec, shards.Chunks(rank), metrics, CompleteOwnChunk);
         var counts = Enumerable.Range(0, shards.WorldSize).Select(r => shards.Chunks(r).Count).ToArray();
         _received = [.. counts.Select(c => new BitArray(c))];
         _headers = new NodeHeader?[shards.WorldSize];
@@ -109,6 +113,11 @@ internal sealed unsafe class AllReduce
         if ((header is not null) != (index == 0))
         {
             return $"chunk {index} of rank {owner}'s shard comes {(header is null ? "without its" : "with a")} header";
+        }
+
+        if (header is not null && ShardFold.Refuse(header, _metrics) is { } refusal)
+        {
+            return $"rank {owner}'s shard {refusal}";
         }
 
         lock (_received[owner])

@@ -20,6 +20,7 @@ internal sealed class PeerGroup : IPeerLinks, IAsyncDisposable
     private readonly int _rank;
     private readonly OutgoingLink?[] _outgoing;
     private readonly Channel<ShardSend>[] _shards;
+    private readonly int[] _served;
     private readonly CancellationTokenSource _ended = new();
     private readonly TaskCompletionSource<string> _broken = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private long _bytesSent;
@@ -36,6 +37,7 @@ internal sealed class PeerGroup : IPeerLinks, IAsyncDisposable
         _outgoing = [.. addresses.Select((address, owner) =>
             owner == rank ? null : new OutgoingLink(this, owner, address, connectTimeout))];
         _shards = [.. addresses.Select(_ => Channel.CreateUnbounded<ShardSend>(new UnboundedChannelOptions { SingleReader = true }))];
+        _served = new int[addresses.Count];
     }
 
     /// <summary>Run, term and generation.</summary>
@@ -90,11 +92,20 @@ internal sealed class PeerGroup : IPeerLinks, IAsyncDisposable
         int peer, IAsyncStreamReader<ChunkFrame<NodeChunk>> requests, IServerStreamWriter<ChunkFrame<ShardChunk>> responses,
         CancellationToken cancellation)
     {
+        if (Interlocked.Exchange(ref _served[peer], 1) != 0)
+        {
+            throw new RpcException(new Status(StatusCode.FailedPrecondition, $"Rank {peer} has a call to rank {_rank} already."));
+        }
+
         using var both = CancellationTokenSource.CreateLinkedTokenSource(cancellation, _ended.Token);
         var sending = SendShardsAsync(peer, responses, both.Token);
         try
         {
             await TakeNodesAsync(peer, requests, both.Token);
+            if (!_ended.IsCancellationRequested)
+            {
+                Break($"The link from rank {peer} broke: it ended the call");
+            }
         }
         catch (Exception e) when (!_ended.IsCancellationRequested)
         {
@@ -105,6 +116,7 @@ internal sealed class PeerGroup : IPeerLinks, IAsyncDisposable
         {
             await both.CancelAsync();
             await sending.ContinueWith(_ => { }, CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
+            Volatile.Write(ref _served[peer], 0);
         }
     }
 

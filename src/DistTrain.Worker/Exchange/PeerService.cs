@@ -72,7 +72,7 @@ internal sealed class PeerGroupDirectory(TimeProvider time, TimeSpan patience)
             Task changed;
             lock (_lock)
             {
-                if (_current is not null && (_current.Tag == tag || tag.Generation <= _current.Tag.Generation))
+                if (_current is not null && (tag.Run != _current.Tag.Run || tag.Generation <= _current.Tag.Generation))
                 {
                     return _current.Tag.Refuse(tag) is { } refusal
                         ? throw new RpcException(new Status(StatusCode.FailedPrecondition, $"The call is refused: {refusal}."))

@@ -17,16 +17,21 @@ internal sealed class ShardFold
     private readonly TreeFold<ChunkPayload>[] _folds;
     private readonly TreeFold<NodeHeader> _headers;
     private readonly NodeId _root;
+    private readonly int _metrics;
     private readonly Action<int, ChunkPayload, NodeHeader?> _onRoot;
+    private ChunkPayload? _firstChunk;
+    private NodeHeader? _rootHeader;
 
     /// <summary>A fold that has received nothing.</summary>
     /// <param name="spec">Which nodes will come, and from whom.</param>
     /// <param name="chunks">The shard's chunks.</param>
+    /// <param name="metrics">How many metric sums every header has.</param>
     /// <param name="onRoot">Called once per chunk with its sum, and with the root's header for chunk 0; it may keep neither.</param>
-    public ShardFold(ReductionSpec spec, IReadOnlyList<Chunk> chunks, Action<int, ChunkPayload, NodeHeader?> onRoot)
+    public ShardFold(ReductionSpec spec, IReadOnlyList<Chunk> chunks, int metrics, Action<int, ChunkPayload, NodeHeader?> onRoot)
     {
         _chunks = chunks;
         _onRoot = onRoot;
+        _metrics = metrics;
         _root = spec.Tree.Root;
         _headers = new TreeFold<NodeHeader>(spec.Tree, NodeHeader.Add);
         _folds = [.. chunks.Select(_ => new TreeFold<ChunkPayload>(spec.Tree, Add))];
@@ -68,6 +73,11 @@ internal sealed class ShardFold
             return $"chunk {index} of node {node} comes {(header is null ? "without its" : "with a")} header";
         }
 
+        if (header is not null && Refuse(header, _metrics) is { } refusal)
+        {
+            return $"node {node} {refusal}";
+        }
+
         lock (expected.Received)
         {
             if (expected.Received[index])
@@ -96,7 +106,7 @@ internal sealed class ShardFold
 
         if (index == 0)
         {
-            Complete0(root, rootHeader);
+            CompleteFirstChunk(root, rootHeader);
         }
         else if (root is not null)
         {
@@ -106,23 +116,26 @@ internal sealed class ShardFold
         return null;
     }
 
-    private ChunkPayload? _root0;
-    private NodeHeader? _rootHeader;
+    /// <summary>Why a header cannot be added to others; null where it can.</summary>
+    internal static string? Refuse(NodeHeader header, int metrics) =>
+        header.MetricSums.Count != metrics ? $"comes with {header.MetricSums.Count} metric sums instead of {metrics}"
+        : header.Weight is < 0 or > long.MaxValue >> ReductionTree.MaxLevel ? $"comes with weight {header.Weight}"
+        : null;
 
     /// <summary>Chunk 0 needs both: whichever thread brings the second one goes on.</summary>
-    private void Complete0(ChunkPayload? root, NodeHeader? header)
+    private void CompleteFirstChunk(ChunkPayload? root, NodeHeader? header)
     {
         lock (_headers)
         {
-            _root0 = root ?? _root0;
+            _firstChunk = root ?? _firstChunk;
             _rootHeader = header ?? _rootHeader;
-            if ((root is null && header is null) || _root0 is null || _rootHeader is null)
+            if ((root is null && header is null) || _firstChunk is null || _rootHeader is null)
             {
                 return;
             }
         }
 
-        _onRoot(0, _root0, _rootHeader);
+        _onRoot(0, _firstChunk, _rootHeader);
     }
 
     private static ChunkPayload Add(ChunkPayload left, ChunkPayload right)

@@ -33,7 +33,7 @@ internal sealed record RunConfiguration(RunOptions Options, IReadOnlyList<string
         var table = new LayeredTable();
         var problems = new List<string>();
         var whole = PourFile(request.Source, recipes, table, problems);
-        PourEnvironment(request.Environment, table);
+        PourEnvironment(request.Environment, table, problems);
         PourCommandLine(request, table, problems);
         RefuseValuesForSections(table, problems);
 
@@ -97,11 +97,15 @@ internal sealed record RunConfiguration(RunOptions Options, IReadOnlyList<string
         return yaml.Problems.Count == 0;
     }
 
-    private static void PourEnvironment(IReadOnlyDictionary<string, string> environment, LayeredTable table)
+    private static void PourEnvironment(IReadOnlyDictionary<string, string> environment, LayeredTable table, List<string> problems)
     {
         foreach (var (name, value) in environment.OrderBy(e => e.Key, StringComparer.Ordinal))
         {
-            if (name.StartsWith(Prefix, StringComparison.Ordinal))
+            if (IsAlmostOurs(name))
+            {
+                problems.Add($"The environment variable {name} has no effect: one that sets a key is named like {Prefix}BATCH__GLOBAL; rename or remove it.");
+            }
+            else if (name.StartsWith(Prefix, StringComparison.Ordinal))
             {
                 var key = name[Prefix.Length..].Replace("__", ".", StringComparison.Ordinal);
                 key = key.Any(char.IsAsciiLetterLower) ? key : key.ToLowerInvariant();
@@ -109,6 +113,12 @@ internal sealed record RunConfiguration(RunOptions Options, IReadOnlyList<string
             }
         }
     }
+
+    /// <summary>A typing error. Names without a double underscore are left alone: clusters give services variables such as DISTTRAIN_PORT.</summary>
+    private static bool IsAlmostOurs(string name) =>
+        name == Prefix
+        || (name.StartsWith("DISTTRAIN_", StringComparison.OrdinalIgnoreCase) && !name.StartsWith(Prefix, StringComparison.Ordinal)
+            && name.Contains("__", StringComparison.Ordinal));
 
     private static void PourCommandLine(ConfigurationRequest request, LayeredTable table, List<string> problems)
     {

@@ -49,12 +49,17 @@ internal sealed record LocalRunResult(bool Success, string Sentence, string? Sum
 internal sealed class LocalRun(LocalRunSettings settings, IRunViewer viewer, TimeProvider time)
 {
     private const int MostReconnects = 20;
+
+    // A process that a signal ended has an exit code above this one.
+    private const int Signalled = 128;
+    private const int Kill = 9;
     private static readonly TimeSpan ReconnectPause = TimeSpan.FromMilliseconds(500);
     private static readonly TimeSpan LastWords = TimeSpan.FromSeconds(2);
 
     private readonly List<ChildProcess> _children = [];
     private readonly TaskCompletionSource<string> _hopeless = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private volatile bool _started;
+    private volatile bool _ending;
     private int _workersAlive;
 
     /// <summary>Launches the run and returns when it and all its processes have ended.</summary>
@@ -97,8 +102,10 @@ internal sealed class LocalRun(LocalRunSettings settings, IRunViewer viewer, Tim
         finally
         {
             // 4. Nothing outlives the run.
+            _ending = true;
             await over.CancelAsync();
             await StopAllAsync();
+            RemoveUnfinished();
         }
     }
 
@@ -140,7 +147,7 @@ internal sealed class LocalRun(LocalRunSettings settings, IRunViewer viewer, Tim
         if (watching.IsCompletedSuccessfully && await watching is { } finished)
         {
             await EndAsync(over);
-            return new LocalRunResult(finished.Success, finished.Success ? finished.Sentence : WithEvidence(finished.Sentence), finished.SummaryJson);
+            return new LocalRunResult(finished.Success, finished.Sentence, finished.SummaryJson);
         }
 
         if (coordinator.Exit.IsCompleted)
@@ -148,13 +155,11 @@ internal sealed class LocalRun(LocalRunSettings settings, IRunViewer viewer, Tim
             var summary = Path.Combine(settings.Folder, "summary.json");
             return await coordinator.Exit == 0 && File.Exists(summary)
                 ? new LocalRunResult(true, "", await File.ReadAllTextAsync(summary, over))
-                : new LocalRunResult(false, Describe(coordinator, $"ended with exit code {await coordinator.Exit} before the run was finished"), null);
+                : new LocalRunResult(false, Describe(coordinator, $"{Ended(await coordinator.Exit)} before the run was finished"), null);
         }
 
         return new LocalRunResult(
-            false,
-            WithEvidence(_hopeless.Task.IsCompleted ? await _hopeless.Task : $"The coordinator at {address} no longer answers; see {coordinator.LogPath}."),
-            null);
+            false, _hopeless.Task.IsCompleted ? await _hopeless.Task : $"The coordinator at {address} no longer answers; its log is {coordinator.LogPath}.", null);
     }
 
     /// <summary>Passes events on until the last one; null where the stream is lost for good.</summary>
@@ -197,15 +202,15 @@ internal sealed class LocalRun(LocalRunSettings settings, IRunViewer viewer, Tim
     private async Task WatchWorkerAsync(ChildProcess worker)
     {
         var code = await worker.Exit;
-        if (code != 0 && !_hopeless.Task.IsCompleted)
+        if (code != 0 && !_ending && !_hopeless.Task.IsCompleted)
         {
             viewer.Show(new V1.RunEvent
             {
-                Happening = new V1.Happening { Name = "process-ended", Sentence = $"{worker.Name} ended with exit code {code}; its log is {worker.LogPath}." },
+                Happening = new V1.Happening { Name = "process-ended", Sentence = $"{Name(worker)} {Ended(code)}; its log is {worker.LogPath}." },
             });
             if (!_started)
             {
-                _hopeless.TrySetResult($"{worker.Name} ended with exit code {code} before the run began.");
+                _hopeless.TrySetResult(Describe(worker, $"{Ended(code)} before the run began"));
             }
         }
 
@@ -254,19 +259,44 @@ internal sealed class LocalRun(LocalRunSettings settings, IRunViewer viewer, Tim
         return environment;
     }
 
-    private string WithEvidence(string sentence) =>
-        string.Join("\n", [
-            sentence,
-            .. _children.Where(c => c.Exit.IsCompletedSuccessfully && c.Exit.Result != 0)
-                .Select(c => Describe(c, $"ended with exit code {c.Exit.Result}")),
-        ]);
+    /// <summary>A checkpoint that a killed coordinator was writing. Nobody writes any more.</summary>
+    private void RemoveUnfinished()
+    {
+        try
+        {
+            foreach (var unfinished in Directory.EnumerateFileSystemEntries(settings.Folder, "*.tmp", SearchOption.AllDirectories).ToList())
+            {
+                if (Directory.Exists(unfinished))
+                {
+                    Directory.Delete(unfinished, recursive: true);
+                }
+                else
+                {
+                    File.Delete(unfinished);
+                }
+            }
+        }
+        catch (Exception refused) when (refused is IOException or UnauthorizedAccessException)
+        {
+            // Its name says what it is; nobody reads it.
+        }
+    }
 
+    private static string Name(ChildProcess child) => char.ToUpperInvariant(child.Name[0]) + child.Name[1..];
+
+    private static string Ended(int code) => code > Signalled ? $"was ended by signal {code - Signalled}" : $"ended with exit code {code}";
+
+    /// <summary>What became of a process: its own sentence where it left one, else its last words, which may be those of a library.</summary>
     private static string Describe(ChildProcess child, string what)
     {
         var tail = child.Tail();
-        var name = char.ToUpperInvariant(child.Name[0]) + child.Name[1..];
-        return tail.Count == 0
-            ? $"{name} {what}; its log {child.LogPath} is empty."
-            : $"{name} {what}; its log {child.LogPath} ends:\n  {string.Join("\n  ", tail)}";
+        if (tail.LastOrDefault(l => l.StartsWith(Surroundings.ErrorPrefix, StringComparison.Ordinal)) is { } sentence)
+        {
+            return $"{Name(child)} {what}: {sentence[Surroundings.ErrorPrefix.Length..]}";
+        }
+
+        return tail.Count == 0 || (child.Exit.IsCompleted && child.Exit.Result == Signalled + Kill)
+            ? $"{Name(child)} {what}; its log is {child.LogPath}."
+            : $"{Name(child)} {what}; its log {child.LogPath} ends:\n  {string.Join("\n  ", tail)}";
     }
 }

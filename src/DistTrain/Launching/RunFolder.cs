@@ -17,6 +17,16 @@ internal static class RunFolder
         {
             if (explicitFolder is not null)
             {
+                if (string.IsNullOrWhiteSpace(explicitFolder))
+                {
+                    return (null, $"--out is empty: name a folder, or leave --out away for {parent}/{name}.");
+                }
+
+                if (File.Exists(explicitFolder))
+                {
+                    return (null, $"--out '{explicitFolder}' is a file: name a new folder, or leave --out away for {parent}/{name}.");
+                }
+
                 return TryClaim(explicitFolder, configuration)
                     ? (explicitFolder, null)
                     : (null, $"--out '{explicitFolder}' exists and is not empty: name a new folder, or leave --out away for {parent}/{name}.");

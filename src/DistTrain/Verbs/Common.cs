@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
+using System.Globalization;
 using DistTrain.Core;
 using DistTrain.Training.Tasks;
 
@@ -48,6 +49,23 @@ internal static class Common
 
     /// <summary>What the command line gives an option, for a message.</summary>
     public static string Given(OptionResult result) => result.Tokens is [var token, ..] ? token.Value : "";
+
+    /// <summary>An option that takes a whole number.</summary>
+    public static Option<int> WholeNumber(string name, string description, string help, int from, int to, int standard)
+    {
+        var option = new Option<int>(name) { Description = description, HelpName = help, DefaultValueFactory = _ => standard };
+        option.CustomParser = result =>
+        {
+            var given = result.Tokens is [var token, ..] ? token.Value : "";
+            if (!int.TryParse(given, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var number) || number < from || number > to)
+            {
+                result.AddError($"{name} is '{given}': must be a whole number between {from} and {to}.");
+            }
+
+            return number;
+        };
+        return option;
+    }
 
     /// <summary>Whether a text is HOST:PORT with a port from 0 to 65535.</summary>
     public static bool IsEndpoint(string text)

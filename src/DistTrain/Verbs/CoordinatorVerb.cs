@@ -5,6 +5,7 @@ using DistTrain.Core.Options;
 using DistTrain.Launching;
 using DistTrain.Views;
 using Grpc.Core;
+using Microsoft.Extensions.Logging;
 using V1 = DistTrain.Protocol.V1;
 
 namespace DistTrain.Verbs;
@@ -68,6 +69,7 @@ internal static class CoordinatorVerb
             Options = options,
             Folder = folder,
             Listen = listen,
+            MinimumLog = surroundings.IsSupervised ? LogLevel.Information : LogLevel.Warning,
             OnListening = address =>
             {
                 surroundings.Out.WriteLine(json ? ListeningLine.Write(address) : $"Listening on {address}; the run's folder is {folder}.");

@@ -22,14 +22,7 @@ internal static class TrainVerb
             + "The run's folder holds config.yaml, metrics.jsonl, summary.json, checkpoints and logs.");
         var configuration = new ConfigurationArguments(command, "Worker processes; changes how long a run takes, never its bits.");
         var @out = new Option<string?>("--out", "-o") { Description = "The run's folder, new or empty; runs/NAME, or the next free runs/NAME-2, where left away.", HelpName = "DIR" };
-        var port = new Option<int>("--port") { Description = "The coordinator's port on 127.0.0.1; 0 lets the system choose.", HelpName = "PORT" };
-        port.Validators.Add(result =>
-        {
-            if (int.TryParse(Common.Given(result), out var given) && (given is < 0 or > ushort.MaxValue))
-            {
-                result.AddError($"--port is '{Common.Given(result)}': must be between 0 and {ushort.MaxValue}.");
-            }
-        });
+        var port = Common.WholeNumber("--port", "The coordinator's port on 127.0.0.1; 0 lets the system choose.", "PORT", 0, ushort.MaxValue, standard: 0);
         var json = Common.Json("One JSON object per event on standard output; the last is the summary.");
         command.Add(@out);
         command.Add(port);

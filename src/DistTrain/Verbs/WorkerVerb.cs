@@ -26,7 +26,8 @@ internal static class WorkerVerb
         {
             if (!TryAddress(result.GetValueOrDefault<string>(), out _))
             {
-                result.AddError($"--coordinator is '{Common.Given(result)}': must be an address such as http://127.0.0.1:5400.");
+                result.AddError($"--coordinator is '{Common.Given(result)}': must be an address such as http://127.0.0.1:5400"
+                    + $"{(Common.Given(result).StartsWith("https:", StringComparison.OrdinalIgnoreCase) ? "; this version does not speak TLS" : "")}.");
             }
         });
         var listen = Common.Listen("127.0.0.1:0", "Where other workers reach it; port 0 lets the system choose.");
@@ -35,12 +36,26 @@ internal static class WorkerVerb
             Description = "The name other workers reach it by, where that is not its own address on the route to the coordinator.",
             HelpName = "HOST[:PORT]",
         };
-        var number = new Option<int>("--number") { Description = "Its number, where a launcher gives one; debug.delayPerMicroBatch goes by it.", HelpName = "N", DefaultValueFactory = _ => -1 };
+        var number = Common.WholeNumber("--number", "Its number, where a launcher gives one; debug.delayPerMicroBatch goes by it.", "N", 0, 4095, standard: -1);
+        var wait = new Option<string>("--wait")
+        {
+            Description = "How long the coordinator may be out of reach at the start.",
+            HelpName = "DURATION",
+            DefaultValueFactory = _ => "30s",
+        };
+        wait.Validators.Add(result =>
+        {
+            if (!Duration.TryParse(result.GetValueOrDefault<string>() ?? "", out var given) || given <= TimeSpan.Zero || given > TimeSpan.FromDays(1))
+            {
+                result.AddError($"--wait is '{Common.Given(result)}': must be a duration up to 24h, such as 30s or 5m.");
+            }
+        });
         var data = new Option<string?>("--data") { Description = "Where this machine keeps the data, instead of data.path.", HelpName = "PATH" };
         command.Add(coordinator);
         command.Add(listen);
         command.Add(advertise);
         command.Add(number);
+        command.Add(wait);
         command.Add(data);
         command.SetAction(async (parsed, cancellation) =>
         {
@@ -71,6 +86,7 @@ internal static class WorkerVerb
                 Listen = parsed.GetValue(listen)!,
                 Advertise = parsed.GetValue(advertise),
                 Number = parsed.GetValue(number),
+                Patience = Duration.TryParse(parsed.GetValue(wait)!, out var patience) ? patience : TimeSpan.Zero,
                 Options = options,
                 DataPath = parsed.GetValue(data),
                 Tasks = app.Tasks,
@@ -85,5 +101,5 @@ internal static class WorkerVerb
     }
 
     private static bool TryAddress(string? text, out Uri? address) =>
-        Uri.TryCreate(text, UriKind.Absolute, out address) && (address.Scheme is "http" or "https");
+        Uri.TryCreate(text, UriKind.Absolute, out address) && address.Scheme == Uri.UriSchemeHttp;
 }

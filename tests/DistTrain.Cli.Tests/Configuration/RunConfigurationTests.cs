@@ -59,7 +59,7 @@ public sealed class RunConfigurationTests : IDisposable
 
     [Theory]
     [InlineData("", "batch.global=0", "batch.global is '0' (--set): must be between 1 and 1099511627776.")]
-    [InlineData("", "batch.micro=many", "batch.micro is 'many' (--set): must be a whole number.")]
+    [InlineData("", "batch.micro=many", "batch.micro is 'many' (--set): must be a whole number between 1 and 1048576.")]
     [InlineData("", "batch.globl=5", "batch.globl is '5' (--set): no such key; see disttrain train --help (the nearest is batch.global).")]
     [InlineData("", "batch=512", "batch is '512' (--set): it holds keys of its own, such as batch.global; set those.")]
     [InlineData("", "model=mlp", "model is 'mlp' (--set): it holds keys of its own, such as model.name; set those.")]
@@ -67,7 +67,7 @@ public sealed class RunConfigurationTests : IDisposable
     [InlineData("", "data.count=few", "data.count is 'few' (--set): must be a whole number.")]
     [InlineData("", "task=toys", "task is 'toys' (--set): must be one of toy, or a task that your own program adds.")]
     [InlineData("", "task=", "task is not set: set it to what is trained: a built-in task or one your program adds.")]
-    [InlineData("", "failureDetection=2", "failureDetection is '2' (--set): must be a duration such as 500ms, 2s or 5m.")]
+    [InlineData("", "failureDetection=2", "failureDetection is '2' (--set): must be a duration such as 500ms, 2s or 5m between 200ms and 10m.")]
     [InlineData("", "schedule.name=exp", "schedule.name is 'exp' (--set): must be constant or step or cosine.")]
     [InlineData("", "debug.delayPerMicroBatch=1s", "debug.delayPerMicroBatch is '1s' (--set): it holds keys of its own, such as debug.delayPerMicroBatch.1; set those.")]
     [InlineData("", "stop.epochs=", "stop is not set: set one of stop.epochs, stop.steps or stop.samples above 0.")]
@@ -122,7 +122,7 @@ public sealed class RunConfigurationTests : IDisposable
                 "batch.micro is '0' (--set): must be between 1 and 1048576.",
                 $"seed is 'x' ({file}, line 5): must be a whole number, 0 or more.",
                 "workers is '-1' (--workers): must be between 1 and 4096.",
-                "threads is 'none' (environment variable DISTTRAIN__THREADS): must be a whole number.",
+                "threads is 'none' (environment variable DISTTRAIN__THREADS): must be a whole number between 1 and 256.",
             ],
             read.Problems);
     }

@@ -54,6 +54,10 @@ public sealed class LocalRunTests : IDisposable
     }
 
     [Fact]
+    public async Task An_empty_name_is_no_folder() =>
+        Assert.Equal((2, "", "error: --out is empty: name a folder, or leave --out away for runs/toy.\n"), await Cli.RunAsync("train", "--out", ""));
+
+    [Fact]
     public async Task A_configuration_that_is_wrong_makes_no_folder()
     {
         Assert.Equal(2, (await TrainAsync(Scenario.Good, "--set", "batch.global=0")).Code);
@@ -63,7 +67,7 @@ public sealed class LocalRunTests : IDisposable
     [Theory]
     [InlineData(Scenario.CoordinatorSilent, "Coordinator ended before it listened; its log LOG ends:\n  the port is taken")]
     [InlineData(Scenario.CoordinatorGarbled, "Coordinator did not say where it listens; its log LOG ends:\n  hello")]
-    [InlineData(Scenario.CoordinatorDies, "Coordinator ended with exit code 7 before the run was finished; its log LOG ends:")]
+    [InlineData(Scenario.CoordinatorDies, "Coordinator ended with exit code 7 before the run was finished; its log LOG ends:\n")]
     public async Task A_coordinator_that_dies_ends_the_run_with_its_last_words(Scenario scenario, string sentence)
     {
         var (code, text, error) = await TrainAsync(scenario);
@@ -90,7 +94,7 @@ public sealed class LocalRunTests : IDisposable
     {
         var result = await RunAsync(Scenario.WorkerDies, new LocalRunSettings { Options = null!, Folder = "", Program = null!, Environment = null!, VerdictDeadline = TimeSpan.FromMilliseconds(100) });
         Assert.False(result.Success);
-        Assert.StartsWith("worker 1 ended with exit code 9 before the run began.", result.Sentence, StringComparison.Ordinal);
+        Assert.StartsWith("Worker 1 ended with exit code 9 before the run began; its log ", result.Sentence, StringComparison.Ordinal);
         Assert.Contains("no such data", result.Sentence, StringComparison.Ordinal);
     }
 

@@ -9,7 +9,7 @@ public sealed class HelpTests
     {
         { "train", "--set --workers --out --port --json" },
         { "coordinator", "--set --workers --out --listen --json" },
-        { "worker", "--set --coordinator --listen --advertise --number --data" },
+        { "worker", "--set --coordinator --listen --advertise --number --wait --data" },
         { "plan", "--set --workers --json" },
         { "verify", "--json" },
         { "recipes", "--json" },
@@ -41,18 +41,22 @@ public sealed class HelpTests
     [InlineData("trian", "'trian'")]
     [InlineData("train --nonsense", "'--nonsense'")]
     [InlineData("train a b", "'b'")]
-    [InlineData("train --port 70000", "--port is '70000': must be between 0 and 65535.")]
-    [InlineData("train --port x", "'x'")]
+    [InlineData("train --port 70000", "--port is '70000': must be a whole number between 0 and 65535.")]
+    [InlineData("train --port x", "--port is 'x': must be a whole number between 0 and 65535.")]
     [InlineData("worker", "'--coordinator' is required")]
     [InlineData("worker --coordinator here", "--coordinator is 'here': must be an address such as http://127.0.0.1:5400.")]
     [InlineData("worker --coordinator ftp://here", "--coordinator is 'ftp://here': must be an address such as http://127.0.0.1:5400.")]
+    [InlineData("worker --coordinator https://x:1", "--coordinator is 'https://x:1': must be an address such as http://127.0.0.1:5400; this version does not speak TLS.")]
+    [InlineData("worker --coordinator http://x:1 --wait never", "--wait is 'never': must be a duration up to 24h, such as 30s or 5m.")]
+    [InlineData("worker --coordinator http://x:1 --number 5000", "--number is '5000': must be a whole number between 0 and 4095.")]
     [InlineData("worker --coordinator http://x:1 --listen 5400", "--listen is '5400': must be HOST:PORT, such as 127.0.0.1:0; port 0 lets the system choose.")]
     [InlineData("worker --coordinator http://x:1 --set seed=1", "--set needs a RECIPE or FILE")]
     [InlineData("coordinator --listen host:99999", "--listen is 'host:99999': must be HOST:PORT, such as 127.0.0.1:5400; port 0 lets the system choose.")]
     [InlineData("verify one", "'verify'")]
     [InlineData("recipes nonsense", "'nonsense' is no recipe (the recipes are toy).")]
     [InlineData("train tyo", "'tyo' is neither a recipe nor a file")]
-    [InlineData("coordinator --workers none", "workers is 'none' (--workers): must be a whole number.")]
+    [InlineData("train --out /dev/null", "--out '/dev/null' is a file: name a new folder, or leave --out away for runs/toy.")]
+    [InlineData("coordinator --workers none", "workers is 'none' (--workers): must be a whole number between 1 and 4096.")]
     public async Task Bad_usage_is_a_sentence_and_exit_code_2(string line, string sentence)
     {
         var (code, text, error) = await Cli.RunAsync(line.Split(' ', StringSplitOptions.RemoveEmptyEntries));

@@ -82,32 +82,33 @@ public sealed class SgdTests
         using var plain = new Sgd(new OptimizerOptions { Momentum = 0 }, 10);
         using var heavy = new Sgd(new OptimizerOptions { Momentum = 0.9 }, 10);
 
-        Assert.Empty(plain.State);
-        Assert.Equal("momentum", Assert.Single(heavy.State).Name);
-        Assert.Equal(10, heavy.State[0].Vector.Count);
+        Assert.Empty(plain.Vectors);
+        Assert.Equal("momentum", Assert.Single(heavy.Vectors).Name);
+        Assert.Equal(10, heavy.Vectors[0].Vector.Count);
     }
 
     [Fact]
     public void An_unknown_rule_is_refused_by_name() =>
-        Assert.Contains("adamw", Assert.Throws<ArgumentException>(() => FlatOptimizers.Create(new OptimizerOptions { Name = "adamw" }, 1)).Message, StringComparison.Ordinal);
+        Assert.Contains("lion", Assert.Throws<ArgumentException>(() => FlatOptimizers.Create(new OptimizerOptions { Name = "lion" }, 1)).Message, StringComparison.Ordinal);
 
     private static (float[] Weights, float[] Velocity) Train(double momentum, bool nesterov, double decay, Func<int>? piece = null)
     {
         using var weights = new NativeVector(Count);
         Numbers(0).CopyTo(weights.Span(0, Count));
-        using var rule = FlatOptimizers.Create(new OptimizerOptions { Momentum = momentum, Nesterov = nesterov, WeightDecay = decay }, Count);
+        using var rule = FlatOptimizers.Create(new OptimizerOptions { Momentum = momentum, Nesterov = nesterov }, Count);
         for (var step = 1; step <= Steps; step++)
         {
             var sum = Numbers(step);
+            rule.BeginStep();
             for (var at = 0; at < Count;)
             {
                 var length = Math.Min(piece?.Invoke() ?? Count, Count - at);
-                rule.Update(at, weights.Span(at, length), sum.AsSpan(at, length), new GradientScale(Weight, Clip), Rate(step));
+                rule.Update(at, weights.Span(at, length), sum.AsSpan(at, length), new UpdateFactors(Weight, Clip, Rate(step), (float)decay));
                 at += length;
             }
         }
 
-        return (weights.Span(0, Count).ToArray(), rule.State.Count == 0 ? [] : rule.State[0].Vector.Span(0, Count).ToArray());
+        return (weights.Span(0, Count).ToArray(), rule.Vectors.Count == 0 ? [] : rule.Vectors[0].Vector.Span(0, Count).ToArray());
     }
 
     /// <summary>Initial weights for step 0, sums of gradients for the others.</summary>

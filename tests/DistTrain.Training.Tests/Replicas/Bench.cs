@@ -34,6 +34,13 @@ internal sealed class Bench : IDisposable
     public Operation Operation(long step = 1, long first = 0, long? samples = null) => new(
         ++_operations, OperationKind.Train, step, new SampleRange(0, first, samples ?? Options.Batch.Global), Options.Geometry, 0.1, false, false);
 
+    /// <summary>The numbers of the samples of a part of an operation.</summary>
+    public long[] Samples(Operation operation, IndexRange range)
+    {
+        var shuffle = new KeyedPermutation(Core.Numerics.Hash64.EpochKey(Options.Seed, operation.Samples.Epoch), _task.Training.Count);
+        return [.. Enumerable.Range(0, (int)range.Count).Select(i => shuffle[operation.Samples.First + range.First + i])];
+    }
+
     /// <summary>The sums of one block.</summary>
     public (float[] Gradient, NodeHeader Header) Block(Operation operation, int block)
     {

@@ -132,16 +132,6 @@ public sealed class ReplicaTests
     }
 
     [Fact]
-    public void A_model_with_running_statistics_is_refused_by_name()
-    {
-        using var task = new ChangedTask(Bench.Pattern(), () => nn.Sequential(nn.Linear(12, 24), nn.BatchNorm1d(24), nn.Linear(24, 5)));
-
-        var refused = Assert.Throws<NotSupportedException>(() => new Bench(task).Dispose());
-
-        Assert.Matches("^The model keeps the buffer 1\\.[a-z_]+: running statistics are not supported yet, use GroupNorm or LayerNorm\\.$", refused.Message);
-    }
-
-    [Fact]
     public void A_model_of_another_precision_is_refused_by_name()
     {
         using var task = new ChangedTask(Bench.Pattern(), () => nn.Linear(12, 5).to(ScalarType.Float64));

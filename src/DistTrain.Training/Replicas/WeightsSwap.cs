@@ -1,0 +1,36 @@
+using DistTrain.Training.Native;
+
+namespace DistTrain.Training.Replicas;
+
+/// <summary>Exchanges the contents of two vectors until disposed; the model reads the memory of the first.</summary>
+internal sealed class WeightsSwap : IDisposable
+{
+    private readonly NativeVector _one;
+    private readonly NativeVector _other;
+    private readonly long _count;
+
+    /// <summary>Exchanges the first elements of two vectors.</summary>
+    public WeightsSwap(NativeVector one, NativeVector other, long count)
+    {
+        (_one, _other, _count) = (one, other, count);
+        Exchange();
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => Exchange();
+
+    private void Exchange()
+    {
+        const int piece = 4096;
+        Span<float> kept = stackalloc float[piece];
+        for (var at = 0L; at < _count; at += piece)
+        {
+            var length = (int)Math.Min(piece, _count - at);
+            var a = _one.Span(at, length);
+            var b = _other.Span(at, length);
+            a.CopyTo(kept);
+            b.CopyTo(a);
+            kept[..length].CopyTo(b);
+        }
+    }
+}

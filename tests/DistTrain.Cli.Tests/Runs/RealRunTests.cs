@@ -1,0 +1,134 @@
+using System.Text.Json.Nodes;
+
+namespace DistTrain.Cli.Tests.Runs;
+
+/// <summary>Runs with real processes, real verbs and the data that come with the program.</summary>
+public sealed class RealRunTests : IDisposable
+{
+    /// <summary>A run of few steps in which nothing divides anything.</summary>
+    private static readonly string[] Short =
+        ["--set", "stop.epochs=0", "--set", "stop.steps=7", "--set", "batch.global=100", "--set", "batch.micro=7", "--set", "batch.blocks=11"];
+
+    private readonly TempFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    [Fact]
+    public async Task A_run_leaves_a_whole_folder_and_its_configuration_repeats_it_on_any_number_of_workers()
+    {
+        var first = await Command.RunAsync(["train", "--out", _folder["two"], .. Short]);
+        Assert.Equal((0, ""), (first.Code, first.Error));
+        Assert.Empty(first.Left);
+        Assert.Contains("status               completed", first.Out, StringComparison.Ordinal);
+        Assert.Equal(
+            [
+                "checkpoints/step-00000000/manifest.json", "checkpoints/step-00000000/model.safetensors", "checkpoints/step-00000000/optimizer.safetensors",
+                "checkpoints/step-00000007/manifest.json", "checkpoints/step-00000007/model.safetensors", "checkpoints/step-00000007/optimizer.safetensors",
+                "config.yaml", "evaluations.jsonl", "events.jsonl",
+                "logs/coordinator.log", "logs/worker-0.log", "logs/worker-1.log",
+                "metrics.jsonl", "plans.jsonl", "summary.json", "workers.jsonl",
+            ],
+            Files("two"));
+
+        var summary = Summary("two");
+        Assert.Equal(("completed", 7, 700), ((string)summary["status"]!, (int)summary["steps"]!, (int)summary["samples"]!));
+        Assert.Equal((2, 2, 2), ((int)summary["workers"]!["min"]!, (int)summary["workers"]!["max"]!, (int)summary["workers"]!["final"]!));
+        var line = JsonNode.Parse(File.ReadLines(_folder["two/metrics.jsonl"]).Last())!.AsObject();
+        Assert.Equal(
+            [
+                "step", "epoch", "loss", "lr", "globalBatch", "microBatch", "samples", "worldSize", "generation", "gradNorm", "skipped", "weightsHash",
+                "stepMs", "samplesPerSecond",
+            ],
+            line.Select(f => f.Key).Take(14));
+        Assert.Equal((string)summary["weightsHash"]!, (string)line["weightsHash"]!);
+
+        foreach (var (name, workers) in new[] { ("one", 1), ("three", 3) })
+        {
+            var again = await Command.RunAsync("train", _folder["two/config.yaml"], "--workers", $"{workers}", "--out", _folder[name]);
+            Assert.Equal((0, ""), (again.Code, again.Error));
+            var verdict = await Command.RunAsync("verify", _folder["two"], _folder[name]);
+            Assert.Equal((0, ""), (verdict.Code, verdict.Error));
+            Assert.StartsWith("The runs are the same, bit for bit: 7 steps", verdict.Out, StringComparison.Ordinal);
+            Assert.Equal((string)summary["weightsSha256"]!, (string)Summary(name)["weightsSha256"]!);
+        }
+    }
+
+    [Fact]
+    public async Task The_check_can_fail_folding_per_worker_first_gives_other_bits()
+    {
+        string[] wrong = ["train", "digits", .. Short, "--set", "debug.foldPerWorker=true", "--out"];
+        Assert.Equal(0, (await Command.RunAsync([.. wrong, _folder["one"], "--workers", "1"])).Code);
+        Assert.Equal(0, (await Command.RunAsync([.. wrong, _folder["two"], "--workers", "2"])).Code);
+        var verdict = await Command.RunAsync("verify", _folder["one"], _folder["two"]);
+        Assert.Equal(1, verdict.Code);
+        Assert.StartsWith("The runs differ from step 1 on: weightsHash is ", verdict.Out, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("worker", "Worker 1 on HOST (process PID) was lost: its connection broke.")]
+    [InlineData("coordinator", "Coordinator was ended by signal 9 before the run was finished; its log is LOG.")]
+    public async Task A_process_that_is_killed_ends_the_run_with_one_sentence(string victim, string sentence)
+    {
+        using var launcher = Command.Start("train", "--out", _folder["run"], "--json", "--set", "stop.epochs=100000", "--set", "checkpoint.everySteps=1");
+        await launcher.LineAsync("\"event\":\"step\"");
+        var processes = launcher.Processes();
+        Assert.Equal(3, processes.Count);
+        var killed = Assert.Single(launcher.Processes(victim == "worker" ? "--number 1" : " coordinator "));
+        Command.Signal("KILL", killed);
+
+        var ended = await launcher.EndAsync(processes);
+        sentence = sentence.Replace("HOST", Environment.MachineName, StringComparison.Ordinal)
+            .Replace("PID", $"{killed}", StringComparison.Ordinal)
+            .Replace("LOG", _folder["run/logs/coordinator.log"], StringComparison.Ordinal);
+        Assert.Equal((1, $"error: {sentence}\n"), (ended.Code, ended.Error));
+        Assert.Equal("failed", (string)JsonNode.Parse(ended.Out.TrimEnd().Split('\n')[^1])!["status"]!);
+        Assert.Empty(ended.Left);
+        Assert.DoesNotContain(Files("run"), f => f.Contains(".tmp", StringComparison.Ordinal));
+    }
+
+    [Theory]
+    [InlineData("TERM", 1, "error: The run was stopped before it was finished.\n")]
+    [InlineData("INT", 1, "error: The run was stopped before it was finished.\n")]
+    [InlineData("KILL", 137, "")]
+    public async Task Whatever_ends_the_launcher_ends_everything(string signal, int code, string error)
+    {
+        using var launcher = Command.Start("train", "--out", _folder["run"], "--json", "--set", "stop.epochs=100000");
+        await launcher.LineAsync("\"event\":\"step\"");
+        var processes = launcher.Processes();
+        launcher.Signal(signal);
+        var ended = await launcher.EndAsync(processes);
+        Assert.Equal((code, error), (ended.Code, ended.Error));
+        Assert.Empty(ended.Left);
+        Assert.DoesNotContain(Files("run"), f => f.Contains(".tmp", StringComparison.Ordinal));
+        Assert.Equal("failed", (string)Summary("run")["status"]!);
+    }
+
+    [Fact]
+    public async Task A_users_own_program_trains_and_plans_its_own_task()
+    {
+        var file = _folder.File("mine.yaml", """
+            task: pattern
+            model: { name: pattern, hidden: 16 }
+            data: { name: pattern, samples: 150 }
+            batch: { global: 40, micro: 6 }
+            stop: { epochs: 1 }
+            """);
+        using (var planner = Command.StartOwn("plan", file, "--workers", "3"))
+        {
+            var plan = await planner.EndAsync();
+            Assert.Equal((0, ""), (plan.Code, plan.Error));
+            Assert.Contains("150", plan.Out, StringComparison.Ordinal);
+        }
+
+        using var trainer = Command.StartOwn("train", file, "--out", _folder["mine"]);
+        var run = await trainer.EndAsync();
+        Assert.Equal((0, ""), (run.Code, run.Error));
+        Assert.Contains("validation accuracy", run.Out, StringComparison.Ordinal);
+        Assert.Equal(4, File.ReadLines(_folder["mine/metrics.jsonl"]).Count());
+    }
+
+    private JsonNode Summary(string run) => JsonNode.Parse(File.ReadAllText(_folder[$"{run}/summary.json"]))!;
+
+    private IEnumerable<string> Files(string run) =>
+        Directory.EnumerateFiles(_folder[run], "*", SearchOption.AllDirectories).Select(f => Path.GetRelativePath(_folder[run], f)).Order(StringComparer.Ordinal);
+}

@@ -1,0 +1,188 @@
+using CsCheck;
+using DistTrain.Core.Layouts;
+using DistTrain.Core.Planning;
+using DistTrain.Core.Reduction;
+using DistTrain.Core.Tests;
+using DistTrain.Protocol.Exchange;
+using DistTrain.Training.Native;
+using DistTrain.Worker.Exchange;
+
+namespace DistTrain.Cluster.Tests.Exchange;
+
+/// <summary>
+/// Reduce-scatter and all-gather without sockets: real-valued numbers, any plan, any order of delivery, three operations in a row of which neighbours
+/// overlap, against a recursion over the blocks.
+/// </summary>
+public sealed class AllReduceTests
+{
+    private static readonly Gen<int[]> Sizes = Gen.Int[0, 5000].Array[1, 4];
+
+    [Fact]
+    public void Any_plan_and_any_order_of_delivery_give_the_bits_of_the_reference()
+    {
+        var waits = 0;
+        Gen.Select(Gen.Int[1, 8], Sizes, Gen.Int[0, 1 << 20]).Always(
+            (world, sizes, seed) => waits += Run(world, Layout(sizes), seed), samples: 60);
+        Assert.InRange(waits, 100, int.MaxValue);
+    }
+
+    [Fact]
+    public Task A_vector_of_many_chunks_is_reduced_to_the_same_bits() => RunAsync(3, Layout([200_001, 7]), seed: 5, mostBlocks: 3);
+
+    [Fact]
+    public void A_refused_message_changes_nothing()
+    {
+        // Two ranks, a block each; rank 1's node is offered in every wrong way before it is offered in the right one.
+        var layout = Layout([10_000]);
+        var spec = ReductionSpec.Canonical(2, [new BlockRange(0, 1), new BlockRange(1, 2)]);
+        using var own = new NativeVector(layout.Count);
+        using var reduced = new NativeVector(layout.Count);
+        own.Span(0, 10_000).Fill(1);
+        var shards = new ShardTable(layout.Tiles, 2);
+        var operation = new AllReduce(
+            7, 42, 0, spec, shards, layout.Tiles, 1, new ReducedVector(reduced, new double[layout.Tiles.Count]), new NoLinks());
+        operation.Offer(new NodeId(0, 0), own, new NodeHeader(1, 1, [1]));
+        var count = shards.Chunks(0)[0].Count;
+        var header = new NodeHeader(0.5, 3, [0.25]);
+        var theirs = new NodeId(0, 1);
+
+        Refused("was computed from weights", () => operation.TakeNode(1, theirs, 43, 0, Payload(count), header));
+        Refused("not in the plan of rank 1", () => operation.TakeNode(1, new NodeId(0, 0), 42, 0, Payload(count), header));
+        Refused("not in the plan of rank 1", () => operation.TakeNode(1, new NodeId(1, 0), 42, 0, Payload(count), header));
+        Refused("not in the plan of rank 1", () => operation.TakeNode(1, new NodeId(-1, 9), 42, 0, Payload(count), header));
+        Refused("not in the plan of rank 0", () => operation.TakeNode(0, theirs, 42, 0, Payload(count), header));
+        Refused("not in a shard of 1 chunks", () => operation.TakeNode(1, theirs, 42, 1, Payload(count), null));
+        Refused("not in a shard of 1 chunks", () => operation.TakeNode(1, theirs, 42, -1, Payload(count), null));
+        Refused("instead of", () => operation.TakeNode(1, theirs, 42, 0, Payload(count - 1), header));
+        Refused("without its header", () => operation.TakeNode(1, theirs, 42, 0, Payload(count), null));
+        Refused("2 metric sums instead of 1", () => operation.TakeNode(1, theirs, 42, 0, Payload(count), new NodeHeader(0, 1, [1, 2])));
+        Refused("weight -1", () => operation.TakeNode(1, theirs, 42, 0, Payload(count), new NodeHeader(0, -1, [1])));
+        Refused("weight", () => operation.TakeNode(1, theirs, 42, 0, Payload(count), new NodeHeader(0, long.MaxValue, [1])));
+        Assert.Equal(0, reduced.Span(0, 1)[0]);
+
+        Assert.Null(operation.TakeNode(1, theirs, 42, 0, Payload(count), header));
+        Refused("came twice", () => operation.TakeNode(1, theirs, 42, 0, Payload(count), header));
+        Assert.All(reduced.Span(0, count).ToArray(), value => Assert.Equal(3, value));
+
+        var other = shards.Chunks(1)[0];
+        var norms = new double[other.EndTile - other.FirstTile];
+        var root = new NodeHeader(1.5, 4, [1.25]);
+        Refused("not in rank 0's shard", () => operation.TakeShardChunk(0, 0, Payload(count), [1], root));
+        Refused("not in rank 1's shard", () => operation.TakeShardChunk(1, 1, Payload(other.Count), norms, null));
+        Refused("instead of", () => operation.TakeShardChunk(1, 0, Payload(other.Count + 1), norms, root));
+        Refused("instead of", () => operation.TakeShardChunk(1, 0, Payload(other.Count), [.. norms, 1], root));
+        Refused("without its header", () => operation.TakeShardChunk(1, 0, Payload(other.Count), norms, null));
+        Refused("0 metric sums instead of 1", () => operation.TakeShardChunk(1, 0, Payload(other.Count), norms, root with { MetricSums = [] }));
+        Assert.Equal(0, reduced.Span(other.FirstElement, 1)[0]);
+        Assert.False(operation.Whole.IsCompleted);
+        Assert.Null(operation.TakeShardChunk(1, 0, Payload(other.Count), norms, root));
+        Refused("came twice", () => operation.TakeShardChunk(1, 0, Payload(other.Count), norms, root));
+        Assert.True(operation.Whole.IsCompletedSuccessfully);
+
+        static void Refused(string why, Func<string?> take) => Assert.Contains(why, take());
+
+        static ChunkPayload Payload(int count)
+        {
+            var payload = ChunkPayload.Rent(count);
+            payload.Values.Fill(2);
+            return payload;
+        }
+    }
+
+    [Fact]
+    public async Task Ranks_that_disagree_in_the_loss_are_found_out()
+    {
+        var layout = Layout([]);
+        var spec = ReductionSpec.Canonical(2, [new BlockRange(0, 2), new BlockRange(2, 2)]);
+        using var nothing = new NativeVector(0);
+        var operation = new AllReduce(7, 42, 0, spec, new ShardTable(null, 2), null, 0, new ReducedVector(nothing, []), new NoLinks());
+        operation.Offer(new NodeId(1, 0), nothing, new NodeHeader(1, 1, []));
+        Assert.Null(operation.TakeShardChunk(1, 0, ChunkPayload.Empty, [], new NodeHeader(2, 1, [])));
+        var found = await Assert.ThrowsAsync<InvalidDataException>(() => operation.Whole);
+        Assert.Equal("Ranks 0 and 1 disagree in the loss or weight of operation 7: memory or network of one of them is faulty.", found.Message);
+    }
+
+    private static int Run(int world, ParameterLayout layout, int seed) => RunAsync(world, layout, seed).GetAwaiter().GetResult();
+
+    private static async Task<int> RunAsync(int world, ParameterLayout layout, int seed, int mostBlocks = 40)
+    {
+        var random = new Random(seed);
+        var operations = Enumerable.Range(0, 3).Select(_ =>
+        {
+            var blocks = random.Next(1, mostBlocks + 1);
+            var cuts = Enumerable.Range(0, world - 1).Select(_ => random.Next(blocks + 1)).Order().Prepend(0).Append(blocks).ToList();
+            return new SimulatedOperation(blocks, [.. cuts.Zip(cuts.Skip(1), (first, end) => new BlockRange(first, end))], random.Next(3));
+        }).ToList();
+        var references = operations.Select((operation, index) => Reference(operation, index, layout)).ToList();
+        using var exchange = new SimulatedExchange(layout, operations, seed)
+        {
+            OnWhole = (operation, _, reduced, header) =>
+            {
+                var (values, squares, root) = references[operation];
+                Assert.True(values.AsSpan().SequenceEqual(reduced.Values.Span(0, values.Length)));
+                Assert.Equal(squares.Select(BitConverter.DoubleToInt64Bits), reduced.TileSquares.Select(BitConverter.DoubleToInt64Bits));
+                Assert.True(root.SameBits(header));
+            },
+        };
+        await exchange.RunAsync();
+        return exchange.Waits;
+    }
+
+    /// <summary>The definition, written down: a node is its left child plus its right child.</summary>
+    private static (float[] Values, double[] TileSquares, NodeHeader Header) Reference(SimulatedOperation operation, int index, ParameterLayout layout)
+    {
+        var level = 0;
+        while (1 << level < operation.Blocks)
+        {
+            level++;
+        }
+
+        var (values, header) = Node(level, 0);
+        return (values, [.. Enumerable.Range(0, layout.Tiles.Count).Select(tile =>
+            Squares(values.AsSpan((int)layout.Tiles.Start(tile), layout.Tiles.Length(tile))))], header);
+
+        (float[] Values, NodeHeader Header) Node(int height, int place)
+        {
+            if (height == 0)
+            {
+                return ([.. Enumerable.Range(0, (int)layout.Count).Select(i => SimulatedExchange.Value(index, place, i))],
+                    SimulatedExchange.Header(index, place, operation.Metrics));
+            }
+
+            var left = Node(height - 1, 2 * place);
+            if ((2 * place + 1) << (height - 1) >= operation.Blocks)
+            {
+                return left;
+            }
+
+            var right = Node(height - 1, 2 * place + 1);
+            return ([.. left.Values.Zip(right.Values, (a, b) => a + b)], NodeHeader.Add(left.Header, right.Header));
+        }
+
+        static double Squares(ReadOnlySpan<float> tile)
+        {
+            var lanes = new double[8];
+            for (var i = 0; i < tile.Length; i++)
+            {
+                lanes[i % 8] += (double)tile[i] * tile[i];
+            }
+
+            return lanes.Aggregate(0.0, (sum, lane) => sum + lane);
+        }
+    }
+
+    private static ParameterLayout Layout(int[] sizes) =>
+        new(sizes.Select((size, i) => ($"p{i}", (IReadOnlyList<long>)[size], SlotKind.Parameter)));
+
+    private sealed class NoLinks : IPeerLinks
+    {
+        public void SendNode(ulong operation, ulong weightsHash, NodeId node, NativeVector values, NodeHeader header, ShardTable shards)
+        {
+        }
+
+        public void SendShardChunk(
+            ulong operation, int index, Chunk chunk, NativeVector reduced, ReadOnlyMemory<double> tileSquares, NodeHeader? header)
+        {
+        }
+    }
+}

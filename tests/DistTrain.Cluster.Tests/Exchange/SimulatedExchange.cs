@@ -1,0 +1,222 @@
+using DistTrain.Core.Layouts;
+using DistTrain.Core.Numerics;
+using DistTrain.Core.Planning;
+using DistTrain.Core.Reduction;
+using DistTrain.Protocol.Exchange;
+using DistTrain.Training.Native;
+using DistTrain.Training.Replicas;
+using DistTrain.Worker.Exchange;
+
+namespace DistTrain.Cluster.Tests.Exchange;
+
+/// <summary>One operation of a simulation.</summary>
+/// <param name="Blocks">K.</param>
+/// <param name="Ranges">The blocks of every rank.</param>
+/// <param name="Metrics">Metric sums of every header.</param>
+internal sealed record SimulatedOperation(int Blocks, IReadOnlyList<BlockRange> Ranges, int Metrics);
+
+/// <summary>
+/// All ranks of a world on one thread: a seeded random chooses who computes a block or which link delivers its next message. Links keep their order and
+/// nothing else; a message is read from the sender's memory when it is delivered, the latest that a real transport could.
+/// </summary>
+internal sealed class SimulatedExchange : IDisposable
+{
+    private readonly ParameterLayout _layout;
+    private readonly Random _random;
+    private readonly IReadOnlyList<SimulatedOperation> _operations;
+    private readonly List<Rank> _ranks;
+    private readonly List<Link> _links = [];
+
+    public SimulatedExchange(ParameterLayout layout, IReadOnlyList<SimulatedOperation> operations, int seed)
+    {
+        (_layout, _operations, _random) = (layout, operations, new Random(seed));
+        var world = operations[0].Ranges.Count;
+        _ranks = [.. Enumerable.Range(0, world).Select(r => new Rank(this, r))];
+        foreach (var from in _ranks)
+        {
+            foreach (var to in _ranks.Where(to => to != from))
+            {
+                // Nodes and shards travel on calls of their own.
+                _links.AddRange([new Link(from.Number, to), new Link(from.Number, to)]);
+            }
+        }
+    }
+
+    /// <summary>How often a message had to wait because its sender was one operation ahead.</summary>
+    public int Waits { get; private set; }
+
+    /// <summary>Checks a result: the operation, the rank, the reduced vector, the header.</summary>
+    public required Action<int, int, ReducedVector, NodeHeader> OnWhole { get; init; }
+
+    /// <summary>Element of a block's gradient sum.</summary>
+    public static float Value(int operation, int block, long element) =>
+        ((long)(Hash64.Combine((ulong)operation, (ulong)block, (ulong)element) >> 40) - (1 << 23)) / 977f;
+
+    /// <summary>A block's header.</summary>
+    public static NodeHeader Header(int operation, int block, int metrics) => new(
+        Value(operation, block, -1), 1 + block, [.. Enumerable.Range(0, metrics).Select(m => (double)Value(operation, block, -2 - m))]);
+
+    public async Task RunAsync()
+    {
+        while (true)
+        {
+            var choices = _ranks.Where(r => r.CanAct).Select(r => (Func<Task>)r.ActAsync)
+                .Concat(_links.Where(l => l.CanDeliver).Select(l => (Func<Task>)(() => DeliverAsync(l))))
+                .ToList();
+            if (choices.Count == 0)
+            {
+                break;
+            }
+
+            await choices[_random.Next(choices.Count)]();
+        }
+
+        Assert.All(_ranks, r => Assert.Equal(_operations.Count, r.Done));
+        Assert.All(_links, l => Assert.Empty(l.Messages));
+    }
+
+    public void Dispose() => _ranks.ForEach(r => r.Dispose());
+
+    private async Task DeliverAsync(Link link)
+    {
+        var (operation, take) = link.Messages.Peek();
+        var found = link.To.Table.FindAsync((ulong)operation + 1, CancellationToken.None).AsTask();
+        if (!found.IsCompleted)
+        {
+            Waits++;
+            link.Waiting = found;
+            return;
+        }
+
+        link.Messages.Dequeue();
+        Assert.Null(take(Assert.IsType<AllReduce>(await found)));
+    }
+
+    private Link LinkOf(int from, int to, bool nodes) => _links.Where(l => l.From == from && l.To.Number == to).ElementAt(nodes ? 0 : 1);
+
+    private sealed class Link(int from, Rank to)
+    {
+        public int From => from;
+
+        public Rank To => to;
+
+        public Queue<(int Operation, Func<AllReduce, string?> Take)> Messages { get; } = [];
+
+        public Task<AllReduce?>? Waiting { get; set; }
+
+        public bool CanDeliver => Messages.Count > 0 && Waiting is null;
+    }
+
+    private sealed class Rank(SimulatedExchange world, int number) : IPeerLinks, IDisposable
+    {
+        private readonly NodePool _pool = new(() => new NodeBuffer(new NativeVector(world._layout.Count), []));
+        private readonly ReducedVector[] _reduced =
+            [.. Enumerable.Range(0, 2).Select(_ => new ReducedVector(new NativeVector(world._layout.Count), new double[world._layout.Tiles.Count]))];
+
+        private AllReduce? _current;
+        private BlockFold? _fold;
+        private int _block;
+
+        public int Number => number;
+
+        public OperationTable Table { get; } = new();
+
+        public int Done { get; private set; }
+
+        public bool CanAct =>
+            _current is null ? Done < world._operations.Count : _block < Operation.Ranges[number].End || _current.Whole.IsCompleted;
+
+        private SimulatedOperation Operation => world._operations[Done];
+
+        public async Task ActAsync()
+        {
+            if (_current is null)
+            {
+                await BeginAsync();
+            }
+            else if (_block < Operation.Ranges[number].End)
+            {
+                Compute(_block++);
+            }
+            else
+            {
+                world.OnWhole(Done, number, _reduced[Done % 2], await _current.Whole);
+                _fold!.Release();
+                _current = null;
+                Done++;
+            }
+        }
+
+        public void SendNode(ulong operation, ulong weightsHash, NodeId node, NativeVector values, NodeHeader header, ShardTable shards)
+        {
+            foreach (var to in world._ranks.Where(r => r != this).Select(r => r.Number))
+            {
+                for (var index = 0; index < shards.Chunks(to).Count; index++)
+                {
+                    var (chunk, at) = (shards.Chunks(to)[index], index);
+                    world.LinkOf(number, to, nodes: true).Messages.Enqueue(((int)operation - 1, target => target.TakeNode(
+                        number, node, weightsHash, at, Copy(values, chunk), at == 0 ? header : null)));
+                }
+            }
+        }
+
+        public void SendShardChunk(
+            ulong operation, int index, Chunk chunk, NativeVector reduced, ReadOnlyMemory<double> tileSquares, NodeHeader? header)
+        {
+            foreach (var to in world._ranks.Where(r => r != this).Select(r => r.Number))
+            {
+                world.LinkOf(number, to, nodes: false).Messages.Enqueue(((int)operation - 1, target =>
+                {
+                    using var payload = Copy(reduced, chunk);
+                    return target.TakeShardChunk(number, index, payload, tileSquares.ToArray(), header);
+                }));
+            }
+        }
+
+        public void Dispose()
+        {
+            _pool.Dispose();
+            Array.ForEach(_reduced, r => r.Values.Dispose());
+        }
+
+        private async Task BeginAsync()
+        {
+            var operation = Operation;
+            var spec = ReductionSpec.Canonical(operation.Blocks, operation.Ranges);
+            _fold = new BlockFold(spec, number, _pool);
+            _block = operation.Ranges[number].First;
+            _current = new AllReduce(
+                (ulong)Done + 1, 42, number, spec, new ShardTable(world._layout.Tiles, operation.Ranges.Count), world._layout.Tiles,
+                operation.Metrics, _reduced[Done % 2], this);
+            Table.Begin(_current);
+            foreach (var link in world._links.Where(l => l.To == this && l.Waiting is not null))
+            {
+                Assert.Same(_current, await link.Waiting!);
+                link.Waiting = null;
+            }
+        }
+
+        private void Compute(int block)
+        {
+            var node = _pool.Rent();
+            var values = node.Values.Span(0, (int)world._layout.Count);
+            for (var i = 0; i < values.Length; i++)
+            {
+                values[i] = Value(Done, block, i);
+            }
+
+            node.Header = SimulatedExchange.Header(Done, block, Operation.Metrics);
+            if (_fold!.Add(block, node) is var (name, complete))
+            {
+                _current!.Offer(name, complete.Values, complete.Header);
+            }
+        }
+
+        private static ChunkPayload Copy(NativeVector vector, Chunk chunk)
+        {
+            var payload = ChunkPayload.Rent(chunk.Count);
+            vector.Span(chunk.FirstElement, chunk.Count).CopyTo(payload.Values);
+            return payload;
+        }
+    }
+}

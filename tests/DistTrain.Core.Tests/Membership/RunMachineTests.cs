@@ -1,0 +1,367 @@
+using DistTrain.Core.Membership;
+using DistTrain.Core.Options;
+using DistTrain.Core.Runs;
+
+namespace DistTrain.Core.Tests.Membership;
+
+/// <summary>One test for every sentence a run can say.</summary>
+public class RunMachineTests
+{
+    private static readonly WorkerPreparation Proof = new(100, 10, "data0123456789", "layout", "probe0123456789", "weights0123456789", ["accuracy"]);
+
+    [Fact]
+    public void The_first_worker_builds_and_the_others_get_what_it_built()
+    {
+        var run = new Run(workers: 3);
+        run.Arrive(0);
+        Assert.Equal(new RunEffect.Prepare(0, Build: true, Checkpoint: 0), run.Effects.OfType<RunEffect.Prepare>().Single());
+        run.Arrive(1);
+        Assert.Empty(run.Effects.OfType<RunEffect.Prepare>());
+        run.Handle(new RunEvent.CheckpointPublished(0));
+        Assert.Empty(run.Effects);
+        run.Handle(new RunEvent.Prepared(0, Proof));
+        Assert.Equal(new RunEffect.Prepare(1, Build: false, Checkpoint: 0), run.Effects.OfType<RunEffect.Prepare>().Single());
+        run.Arrive(2);
+        Assert.Equal(new RunEffect.Prepare(2, Build: false, Checkpoint: 0), run.Effects.OfType<RunEffect.Prepare>().Single());
+    }
+
+    [Fact]
+    public void Ranks_follow_the_launchers_numbers_then_the_order_of_arrival()
+    {
+        var run = new Run(workers: 4);
+        run.Arrive(0, number: -1);
+        run.Arrive(1, number: 7);
+        run.Arrive(2, number: 3);
+        run.Arrive(3, number: -1);
+        run.PrepareAll();
+        Assert.Equal([2, 1, 0, 3], run.Effects.OfType<RunEffect.FormGeneration>().Single().Members);
+    }
+
+    [Fact]
+    public void Nothing_is_issued_before_all_are_linked_then_two_at_once()
+    {
+        var run = Prepared(workers: 2);
+        run.Handle(new RunEvent.Linked(0, 1));
+        Assert.Empty(run.Effects);
+        run.Handle(new RunEvent.Linked(1, 1));
+        Assert.Equal([1UL, 2UL], run.Effects.OfType<RunEffect.Issue>().Select(e => e.Operation.Number));
+    }
+
+    [Fact]
+    public void The_next_is_issued_with_the_first_report_and_a_record_made_with_the_last()
+    {
+        var run = Linked(workers: 2);
+        run.Report(1, 1);
+        Assert.Equal([3UL], run.Effects.OfType<RunEffect.Issue>().Select(e => e.Operation.Number));
+        Assert.Empty(run.Effects.OfType<RunEffect.Record>());
+        run.Report(0, 1);
+        Assert.Empty(run.Effects.OfType<RunEffect.Issue>());
+        Assert.Equal(1UL, run.Effects.OfType<RunEffect.Record>().Single().Operation.Number);
+    }
+
+    [Fact]
+    public void A_run_is_complete_when_the_last_report_and_the_last_checkpoint_are_there()
+    {
+        var run = Linked(workers: 1);
+        for (var operation = 1UL; operation <= 5; operation++)
+        {
+            Assert.Null(run.Outcome);
+            run.Report(0, operation);
+        }
+
+        Assert.Null(run.Outcome);
+        run.Handle(new RunEvent.CheckpointPublished(4));
+        Assert.Equal(new RunOutcome(true, "Completed 4 steps."), run.Outcome);
+    }
+
+    [Theory]
+    [InlineData(RefusalReason.Protocol, "It speaks protocol 2, this coordinator protocol 1: install the same version of the program on both.")]
+    [InlineData(RefusalReason.Version, "It is version 2.0, this coordinator is 1.0: install the same version on both, another one may compute other bits.")]
+    [InlineData(RefusalReason.Configuration, "It was given another configuration than this run's: start it without one, or with the run's config.yaml.")]
+    public void A_worker_that_does_not_match_is_refused_at_the_door(RefusalReason reason, string sentence)
+    {
+        var run = new Run(workers: 1);
+        var hello = Run.Hello(3);
+        run.Handle(new RunEvent.Arrived(0, reason switch
+        {
+            RefusalReason.Protocol => hello with { Protocol = 2 },
+            RefusalReason.Version => hello with { Version = "2.0" },
+            _ => hello with { ConfigurationFingerprint = "other" },
+        }));
+        Assert.Equal(
+            [new RunEffect.Refuse(0, reason, sentence), new RunEffect.Announce("refused", $"Worker 3 was refused. {sentence}")], run.Effects);
+        run.Arrive(1);
+        Assert.Contains(new RunEffect.Welcome(1), run.Effects);
+    }
+
+    [Fact]
+    public void A_worker_too_many_is_refused()
+    {
+        var run = Linked(workers: 2);
+        run.Arrive(9);
+        Assert.Contains(new RunEffect.Refuse(9, RefusalReason.Full, "The run has its 2 workers: raise workers to use more."), run.Effects);
+        Assert.Null(run.Outcome);
+    }
+
+    [Theory]
+    [InlineData(RefusalReason.Data, "Its data differ from the run's (100 + 10 samples, fingerprint other, against 100 + 10, data01234567): give it the same files.")]
+    [InlineData(RefusalReason.Layout, "Its model has other parameters than the run's: build it from the same code and configuration.")]
+    [InlineData(RefusalReason.Arithmetic,
+        "Its processor or libraries compute other bits (probe gradient other, the run's is probe0123456): use hosts of one kind.")]
+    [InlineData(RefusalReason.State, "The state it received is not the run's: its connection or memory is faulty.")]
+    public void A_worker_that_proves_something_else_is_refused_and_its_place_is_free(RefusalReason reason, string sentence)
+    {
+        var run = new Run(workers: 2);
+        run.Arrive(0);
+        run.Arrive(1);
+        run.Handle(new RunEvent.CheckpointPublished(0));
+        run.Handle(new RunEvent.Prepared(0, Proof));
+        run.Handle(new RunEvent.Prepared(1, reason switch
+        {
+            RefusalReason.Data => Proof with { DataFingerprint = "other" },
+            RefusalReason.Layout => Proof with { LayoutFingerprint = "other" },
+            RefusalReason.Arithmetic => Proof with { ProbeHash = "other" },
+            _ => Proof with { WeightsHash = "other" },
+        }));
+        Assert.Contains(new RunEffect.Refuse(1, reason, sentence), run.Effects);
+        run.Arrive(2);
+        run.Handle(new RunEvent.Prepared(2, Proof));
+        Assert.Equal([0, 2], run.Effects.OfType<RunEffect.FormGeneration>().Single().Members);
+    }
+
+    [Fact]
+    public void A_global_batch_above_the_data_is_announced()
+    {
+        var run = new Run(workers: 1, options => options with { Batch = options.Batch with { Global = 1000 } });
+        run.Arrive(0);
+        run.PrepareAll();
+        Assert.Contains(
+            new RunEffect.Announce("warning", "batch.global is 1000, the data hold 100 samples: every epoch is one step of all of them."), run.Effects);
+    }
+
+    [Fact]
+    public void A_worker_that_is_gone_ends_the_run() =>
+        EndsWith(Linked(2), new RunEvent.Gone(1, "its connection broke"), "Worker 1 on host1 (process 101) was lost: its connection broke.");
+
+    [Fact]
+    public void A_worker_that_is_gone_while_workers_gather_ends_the_run()
+    {
+        var run = new Run(workers: 3);
+        run.Arrive(0);
+        EndsWith(run, new RunEvent.Gone(0, "it was asked to end"), "Worker 0 on host0 (process 100) was lost: it was asked to end.");
+    }
+
+    [Fact]
+    public void A_worker_that_cannot_go_on_ends_the_run() =>
+        EndsWith(Linked(2), new RunEvent.Faulted(1, "No space left on device."), "Worker 1 cannot go on: No space left on device.");
+
+    [Fact]
+    public void A_stop_ends_the_run() => EndsWith(Linked(1), new RunEvent.Stopped("The coordinator was asked to end."), "The coordinator was asked to end.");
+
+    [Fact]
+    public void A_worker_that_is_silent_ends_the_run()
+    {
+        var run = Linked(2);
+        run.Now += TimeSpan.FromSeconds(2);
+        run.Handle(new RunEvent.Heard(0));
+        run.Handle(new RunEvent.TimePassed());
+        Assert.Null(run.Outcome);
+        run.Now += TimeSpan.FromSeconds(0.1);
+        EndsWith(run, new RunEvent.TimePassed(), "Worker 1 on host1 (process 101) was lost: it was silent for 2s.");
+    }
+
+    [Fact]
+    public void Weights_that_differ_end_the_run()
+    {
+        var run = Linked(2);
+        run.Report(0, 1, "0123456789abcdef");
+        run.Report(1, 1, "fedcba9876543210");
+        Assert.Equal(
+            new RunOutcome(false, "After step 1 Worker 1 holds weights fedcba987654, others hold 0123456789ab: "
+                + "a processor or memory on one of the hosts computes wrongly."), run.Outcome);
+    }
+
+    [Theory]
+    [InlineData(3UL, 1UL)]
+    [InlineData(1UL, 2UL)]
+    public void A_report_of_something_that_was_not_given_ends_the_run(ulong operation, ulong generation) => EndsWith(
+        Linked(2), new RunEvent.Reported(1, Run.ReportOf(operation, generation)),
+        $"Worker 1 reported operation {operation} of generation {generation}, which it was not given.");
+
+    [Fact]
+    public void A_report_that_comes_twice_ends_the_run()
+    {
+        var run = Linked(2);
+        run.Report(1, 1);
+        EndsWith(run, new RunEvent.Reported(1, Run.ReportOf(1)), "Worker 1 reported operation 1 of generation 1, which it was not given.");
+    }
+
+    [Fact]
+    public void A_report_that_leaves_one_out_ends_the_run() => EndsWith(
+        Linked(2), new RunEvent.Reported(1, Run.ReportOf(2)), "Worker 1 reported operation 2 of generation 1, which it was not given.");
+
+    [Fact]
+    public void Twenty_skipped_steps_in_a_row_end_the_run_and_nineteen_do_not()
+    {
+        var run = new Run(1, options => options with { Stop = new StopOptions { Steps = 100 }, Evaluate = new EvaluateOptions { EveryEpochs = 0 } });
+        run.Arrive(0);
+        run.PrepareAll();
+        run.Handle(new RunEvent.Linked(0, 1));
+        for (var operation = 1UL; operation <= 39; operation++)
+        {
+            run.Handle(new RunEvent.Reported(0, Run.ReportOf(operation) with { Skipped = operation != 20 }));
+            Assert.Null(run.Outcome);
+        }
+
+        EndsWith(run, new RunEvent.Reported(0, Run.ReportOf(40) with { Skipped = true }),
+            "The gradients of 20 steps in a row were not finite, the last at step 40: lower optimizer.learningRate or set clip.globalNorm.");
+    }
+
+    [Fact]
+    public void A_worker_that_is_prepared_before_it_was_asked_ends_the_run()
+    {
+        var run = new Run(workers: 2);
+        run.Arrive(0);
+        run.Arrive(1);
+        EndsWith(run, new RunEvent.Prepared(1, Proof), "Worker 1 on host1 (process 101) was lost: it said that it is prepared before it can be.");
+    }
+
+    [Fact]
+    public void A_builder_that_is_prepared_before_its_checkpoint_is_there_ends_the_run()
+    {
+        var run = new Run(workers: 1);
+        run.Arrive(0);
+        EndsWith(run, new RunEvent.Prepared(0, Proof), "Worker 0 on host0 (process 100) was lost: it said that it is prepared before it can be.");
+    }
+
+    [Fact]
+    public void Data_without_samples_end_the_run()
+    {
+        var run = new Run(workers: 1);
+        run.Arrive(0);
+        run.Handle(new RunEvent.CheckpointPublished(0));
+        EndsWith(run, new RunEvent.Prepared(0, Proof with { TrainingSamples = 0 }),
+            "Worker 0 on host0 (process 100) was lost: its data hold 0 + 10 samples.");
+    }
+
+    [Fact]
+    public void A_link_of_another_generation_means_nothing()
+    {
+        var run = new Run(workers: 1);
+        run.Arrive(0);
+        run.Handle(new RunEvent.Linked(0, 0));
+        Assert.Empty(run.Effects);
+        run.PrepareAll();
+        run.Handle(new RunEvent.Linked(0, 2));
+        Assert.Empty(run.Effects);
+        run.Handle(new RunEvent.Linked(0, 1));
+        Assert.Equal(2, run.Effects.OfType<RunEffect.Issue>().Count());
+    }
+
+    [Fact]
+    public void After_the_end_nothing_happens_any_more()
+    {
+        var run = Linked(2);
+        run.Handle(new RunEvent.Stopped("over"));
+        foreach (var happened in new RunEvent[]
+        {
+            new RunEvent.Arrived(5, Run.Hello(5)), new RunEvent.Gone(0, "x"), new RunEvent.Reported(0, Run.ReportOf(1)), new RunEvent.TimePassed(),
+            new RunEvent.Stopped("again"), new RunEvent.CheckpointPublished(4),
+        })
+        {
+            run.Handle(happened);
+            Assert.Empty(run.Effects);
+        }
+    }
+
+    private static void EndsWith(Run run, RunEvent happened, string sentence)
+    {
+        run.Handle(happened);
+        Assert.Equal(new RunOutcome(false, sentence), run.Outcome);
+        Assert.IsType<RunEffect.Finish>(run.Effects[^1]);
+    }
+
+    private static Run Prepared(int workers)
+    {
+        var run = new Run(workers);
+        for (var worker = 0; worker < workers; worker++)
+        {
+            run.Arrive(worker);
+        }
+
+        run.PrepareAll();
+        return run;
+    }
+
+    private static Run Linked(int workers)
+    {
+        var run = Prepared(workers);
+        for (var worker = 0; worker < workers; worker++)
+        {
+            run.Handle(new RunEvent.Linked(worker, 1));
+        }
+
+        return run;
+    }
+
+    /// <summary>A machine, and what it last decided.</summary>
+    private sealed class Run
+    {
+        private readonly RunMachine _machine;
+        private readonly List<int> _arrived = [];
+
+        public Run(int workers, Func<RunOptions, RunOptions>? change = null)
+        {
+            var options = new RunOptions
+            {
+                Workers = workers,
+                Batch = new BatchOptions { Global = 25 },
+                Stop = new StopOptions { Epochs = 1 },
+            };
+            _machine = new RunMachine(change?.Invoke(options) ?? options, "1.0", "fingerprint");
+        }
+
+        public TimeSpan Now { get; set; }
+
+        public IReadOnlyList<RunEffect> Effects { get; private set; } = [];
+
+        public RunOutcome? Outcome { get; private set; }
+
+        public static WorkerHello Hello(int worker) =>
+            new(1, "1.0", worker, $"host{worker}", 100 + worker, $"http://host{worker}:1", "any", "fingerprint");
+
+        public static OperationReport ReportOf(ulong operation, ulong generation = 1) =>
+            new() { Generation = generation, Operation = operation, WeightsHash = $"{operation}", Weight = 1 };
+
+        public void Handle(RunEvent happened)
+        {
+            Effects = _machine.Handle(happened, Now);
+            Outcome = Effects.OfType<RunEffect.Finish>().SingleOrDefault()?.Outcome ?? Outcome;
+        }
+
+        public void Arrive(int worker, int? number = null)
+        {
+            _arrived.Add(worker);
+            Handle(new RunEvent.Arrived(worker, Hello(worker) with { Number = number ?? worker }));
+        }
+
+        public void PrepareAll()
+        {
+            Handle(new RunEvent.CheckpointPublished(0));
+            var seen = new List<RunEffect>();
+            foreach (var worker in _arrived)
+            {
+                Handle(new RunEvent.Prepared(worker, Proof));
+                seen.AddRange(Effects);
+            }
+
+            Effects = seen;
+        }
+
+        public void Report(int worker, ulong operation, string? hash = null)
+        {
+            var report = ReportOf(operation);
+            Handle(new RunEvent.Reported(worker, report with { WeightsHash = hash ?? report.WeightsHash }));
+        }
+    }
+}
