@@ -94,6 +94,8 @@ internal static class Scaling
         private readonly int _batch;
         private readonly int _workers;
         private readonly Process _process;
+        private readonly Task<string> _output;
+        private readonly Task<string> _error;
 
         public Run(string root, int workers, int batch, int steps)
         {
@@ -109,19 +111,18 @@ internal static class Scaling
                 RedirectStandardOutput = true,
                 RedirectStandardError = true,
             })!;
+            (_output, _error) = (_process.StandardOutput.ReadToEndAsync(), _process.StandardError.ReadToEndAsync());
         }
 
         public async Task<Measured> FollowAsync(CancellationToken cancellation)
         {
-            var error = _process.StandardError.ReadToEndAsync(cancellation);
-            var output = _process.StandardOutput.ReadToEndAsync(cancellation);
             var from = await ReachAsync(Uncounted, cancellation);
             var to = await ReachAsync(_steps, cancellation);
             await _process.WaitForExitAsync(cancellation);
-            await output;
+            await _output;
             if (_process.ExitCode != 0)
             {
-                throw new InvalidOperationException($"disttrain train ended with {_process.ExitCode}: {await error}");
+                throw new InvalidOperationException($"disttrain train ended with {_process.ExitCode}: {await _error}");
             }
 
             var summary = JsonDocument.Parse(await File.ReadAllTextAsync(Path.Combine(_folder, "summary.json"), cancellation)).RootElement;
@@ -159,7 +160,7 @@ internal static class Scaling
 
                 if (_process.HasExited)
                 {
-                    throw new InvalidOperationException($"disttrain train ended after {done} of {steps} steps, exit code {_process.ExitCode}.");
+                    throw new InvalidOperationException($"disttrain train ended after {done} of {steps} steps, exit code {_process.ExitCode}: {await _error}");
                 }
 
                 await Task.Delay(10, cancellation);
