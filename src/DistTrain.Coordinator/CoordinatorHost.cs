@@ -32,7 +32,7 @@ public sealed record CoordinatorSettings
 /// <summary>Runs a coordinator from start to end.</summary>
 public static class CoordinatorHost
 {
-    private static readonly TimeSpan LastWords = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan LastWords = TimeSpan.FromSeconds(10);
 
     /// <summary>Returns when the run is finished, has failed, or is cancelled.</summary>
     public static async Task<RunOutcome> RunAsync(CoordinatorSettings settings, TimeProvider time, CancellationToken cancellation)

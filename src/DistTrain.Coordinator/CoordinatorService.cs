@@ -32,6 +32,9 @@ internal sealed class CoordinatorService(Task<CoordinatorLoop> ready) : Protocol
             {
                 await responses.WriteAsync(message, context.CancellationToken);
             }
+
+            // The last word is a refusal or the dismissal. The worker hangs up when it has read it; were this side first, a reset could overtake it.
+            await receiving;
         }
         catch (Exception e) when (e is OperationCanceledException or IOException or InvalidOperationException)
         {
@@ -41,8 +44,6 @@ internal sealed class CoordinatorService(Task<CoordinatorLoop> ready) : Protocol
         {
             loop.Disconnect(connection);
         }
-
-        _ = receiving;
     }
 
     /// <inheritdoc/>
