@@ -37,12 +37,10 @@ internal sealed class CoordinatorService(Task<CoordinatorLoop> ready) : Protocol
             await foreach (var message in connection.Messages.ReadAllAsync(context.CancellationToken))
             {
                 await responses.WriteAsync(message, context.CancellationToken);
-                if (message.BodyCase == CoordinatorMessage.BodyOneofCase.Dismissal)
-                {
-                    // A server that stops may close the connection before its last message has left. The worker ends the call when it has it.
-                    await receiving.WaitAsync(loop.LastWords, loop.Time, context.CancellationToken);
-                }
             }
+
+            // The last word is a refusal or the dismissal. The worker hangs up when it has read it; were this side first, a reset could overtake it.
+            await receiving.WaitAsync(loop.LastWords, loop.Time, context.CancellationToken);
         }
         catch (TimeoutException)
         {
@@ -56,8 +54,6 @@ internal sealed class CoordinatorService(Task<CoordinatorLoop> ready) : Protocol
         {
             loop.Disconnect(connection);
         }
-
-        _ = receiving;
     }
 
     /// <inheritdoc/>

@@ -1,36 +1,53 @@
-using System.Runtime.InteropServices;
+using System.Security.Cryptography;
+using System.Text;
 
 namespace DistTrain.TestKit;
 
 /// <summary>
-/// Holds a lock of the whole checkout while a project's tests run. <c>dotnet test</c> starts as many projects at once as there are processors, and
+/// Holds a mutex of the whole checkout while a project's tests run. <c>dotnet test</c> starts as many projects at once as there are processors, and
 /// each one that trains wants them all: side by side they are slower, and workers that get no time look lost.
 /// </summary>
 /// <remarks>An assembly fixture of every project that sets <c>IsHeavy</c> (see <c>tests/Directory.Build.props</c>).</remarks>
-public sealed partial class OneHeavyProjectAtATime : IDisposable
+public sealed class OneHeavyProjectAtATime : IDisposable
 {
-    private const int Exclusive = 2;
-    private const int Interrupted = 4;
-    private readonly FileStream _file;
+    private readonly ManualResetEventSlim _mine = new();
+    private readonly ManualResetEventSlim _done = new();
+    private readonly Thread _holder;
 
-    /// <summary>Waits for its turn. The system takes the lock back from a process that is killed.</summary>
+    /// <summary>Waits for its turn. The system frees the mutex of a process that is killed.</summary>
     public OneHeavyProjectAtATime()
     {
-        // artifacts/bin, above PROJECT/CONFIGURATION.
-        var path = Path.GetFullPath(Path.Combine(AppContext.BaseDirectory, "..", "..", "heavy-tests.lock"));
-        _file = new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.ReadWrite);
-        while (!OperatingSystem.IsWindows() && Lock((int)_file.SafeFileHandle.DangerousGetHandle(), Exclusive) != 0)
-        {
-            if (Marshal.GetLastPInvokeError() != Interrupted)
-            {
-                throw new IOException($"{path} cannot be locked: {Marshal.GetLastPInvokeErrorMessage()}");
-            }
-        }
+        // A mutex belongs to a thread, and a fixture may be disposed of on another one than it was made on.
+        _holder = new Thread(Hold) { IsBackground = true, Name = "one heavy project at a time" };
+        _holder.Start();
+        _mine.Wait();
     }
 
     /// <inheritdoc/>
-    public void Dispose() => _file.Dispose();
+    public void Dispose()
+    {
+        _done.Set();
+        _holder.Join();
+        _mine.Dispose();
+        _done.Dispose();
+    }
 
-    [LibraryImport("libc", EntryPoint = "flock", SetLastError = true)]
-    private static partial int Lock(int file, int operation);
+    private void Hold()
+    {
+        // artifacts/bin, above PROJECT/CONFIGURATION: one name for every project of a checkout.
+        var checkout = Path.GetFullPath(Path.Combine(AppContext.BaseDirectory, "..", ".."));
+        using var mutex = new Mutex(false, $"Global\\disttrain-tests-{Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(checkout)))[..16]}");
+        try
+        {
+            mutex.WaitOne();
+        }
+        catch (AbandonedMutexException)
+        {
+            // Its holder was killed; it is ours.
+        }
+
+        _mine.Set();
+        _done.Wait();
+        mutex.ReleaseMutex();
+    }
 }

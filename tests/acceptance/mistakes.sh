@@ -79,6 +79,7 @@ refused() {
 }
 check "an occupied port, coordinator" refused "^error: 127.0.0.1:$port is in use by another program" \
   "$disttrain" coordinator --listen "127.0.0.1:$port" --out busy
+check "no run began, no folder is left" test ! -e busy
 check "an occupied port, launcher" refused "^error: Coordinator ended before it listened: 127.0.0.1:$port is in use by another program" \
   "$disttrain" train --port "$port" --out busy-train
 check "a worker of another configuration" refused "refused this worker. It was given another configuration than this run's: start it without one" \

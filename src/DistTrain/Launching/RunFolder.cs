@@ -54,6 +54,17 @@ internal static class RunFolder
         }
     }
 
+    /// <summary>Gives a folder back in which no run began; one that holds more than its configuration stays.</summary>
+    public static void Abandon(string folder)
+    {
+        var configuration = Path.Combine(folder, "config.yaml");
+        if (Directory.EnumerateFileSystemEntries(folder).SequenceEqual([configuration]))
+        {
+            File.Delete(configuration);
+            Directory.Delete(folder);
+        }
+    }
+
     private static bool TryClaim(string folder, string configuration)
     {
         if (File.Exists(folder) || (Directory.Exists(folder) && Directory.EnumerateFileSystemEntries(folder).Any()))

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Globalization;
+using System.Net;
 using DistTrain.Core;
 using DistTrain.Training.Tasks;
 
@@ -67,23 +68,23 @@ internal static class Common
         return option;
     }
 
-    /// <summary>Whether a text is HOST:PORT with a port from 0 to 65535.</summary>
+    /// <summary>Whether a text is an address of a machine's own and a port from 0 to 65535.</summary>
     public static bool IsEndpoint(string text)
     {
         var colon = text.LastIndexOf(':');
         return colon > 0 && ushort.TryParse(text.AsSpan(colon + 1), out _)
-            && Uri.CheckHostName(text[..colon].Trim('[', ']')) != UriHostNameType.Unknown;
+            && (text[..colon].Equals("localhost", StringComparison.OrdinalIgnoreCase) || IPAddress.TryParse(text[..colon], out _));
     }
 
     /// <summary>An option that names an address to listen on.</summary>
     public static Option<string> Listen(string standard, string description)
     {
-        var listen = new Option<string>("--listen") { Description = description, HelpName = "HOST:PORT", DefaultValueFactory = _ => standard };
+        var listen = new Option<string>("--listen") { Description = description, HelpName = "ADDRESS:PORT", DefaultValueFactory = _ => standard };
         listen.Validators.Add(result =>
         {
             if (result.GetValueOrDefault<string>() is not { } text || !IsEndpoint(text))
             {
-                result.AddError($"--listen is '{Common.Given(result)}': must be HOST:PORT, such as {standard}; port 0 lets the system choose.");
+                result.AddError($"--listen is '{Common.Given(result)}': must be ADDRESS:PORT, such as {standard}; port 0 lets the system choose.");
             }
         });
         return listen;

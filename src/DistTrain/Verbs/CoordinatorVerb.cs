@@ -63,6 +63,7 @@ internal static class CoordinatorVerb
         using var supervision = new Supervision(surroundings.IsSupervised, cancellation);
         using var over = CancellationTokenSource.CreateLinkedTokenSource(supervision.Stop);
         var following = Task.FromResult<V1.RunFinished?>(null);
+        var listened = false;
         await using var viewer = surroundings.IsSupervised ? null : RunViewers.For(surroundings, json);
         var settings = new CoordinatorSettings
         {
@@ -72,6 +73,7 @@ internal static class CoordinatorVerb
             MinimumLog = surroundings.IsSupervised ? LogLevel.Information : LogLevel.Warning,
             OnListening = address =>
             {
+                listened = true;
                 surroundings.Out.WriteLine(json ? ListeningLine.Write(address) : $"Listening on {address}; the run's folder is {folder}.");
                 surroundings.Out.Flush();
                 if (viewer is not null)
@@ -81,6 +83,11 @@ internal static class CoordinatorVerb
             },
         };
         var code = await Common.EndAsync(() => CoordinatorHost.RunAsync(settings, surroundings.Time, supervision.Stop), surroundings, supervision.Stop);
+        if (!listened && !surroundings.IsSupervised)
+        {
+            RunFolder.Abandon(folder);
+            return code;
+        }
 
         await Task.WhenAny(following, Task.Delay(LastWords, surroundings.Time, CancellationToken.None));
         await over.CancelAsync();
