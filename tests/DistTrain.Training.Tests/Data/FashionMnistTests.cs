@@ -78,7 +78,7 @@ public sealed class FashionMnistTests : IDisposable
 
         var error = Assert.Throws<DataException>(() => Source(server.Address).Load(_folder["mine"]));
 
-        Assert.Contains($"{_folder["mine"]} does not exist", error.Message, StringComparison.Ordinal);
+        Assert.Contains($"{_folder["mine"]} does not exist: put the four files train-images-idx3-ubyte", error.Message, StringComparison.Ordinal);
         Assert.Equal(0, server.Requests);
     }
 
