@@ -91,6 +91,7 @@ public sealed class DoorTests : IAsyncLifetime
         var refusal = await NextAsync(call);
         Assert.Equal(reason, refusal.Refusal.Reason);
         Assert.StartsWith(sentence, refusal.Refusal.Sentence);
+        await call.RequestStream.CompleteAsync();
         Assert.False(await call.ResponseStream.MoveNext());
 
         var second = _coordinator.StartWorker(_coordinator.Worker(1));
@@ -205,6 +206,9 @@ public sealed class DoorTests : IAsyncLifetime
         var answer = await SayAsync(call, hello);
         Assert.Equal(reason, answer.Refusal.Reason);
         Assert.StartsWith(sentence, answer.Refusal.Sentence);
+
+        // Whoever has read its refusal hangs up, and is answered in kind.
+        await call.RequestStream.CompleteAsync();
         Assert.False(await call.ResponseStream.MoveNext());
     }
 

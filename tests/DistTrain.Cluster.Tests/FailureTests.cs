@@ -64,7 +64,7 @@ public sealed class FailureTests : IDisposable
         await StepsAsync(coordinator, 3);
         relay.Silence(Side.Target);
         var outcome = await worker.WaitAsync(Soon, TestContext.Current.CancellationToken);
-        Assert.Equal(new RunOutcome(false, $"The coordinator at {relay.Address} was silent for 3 s."), outcome);
+        Assert.Equal(new RunOutcome(false, $"The coordinator at {relay.Address} was silent for 3s."), outcome);
         Assert.False((await coordinator.Outcome.WaitAsync(Soon, TestContext.Current.CancellationToken)).Success);
     }
 
@@ -182,7 +182,7 @@ public sealed class FailureTests : IDisposable
         using var occupied = new TcpListener(IPAddress.Loopback, 0);
         occupied.Start();
         var listen = occupied.LocalEndpoint.ToString()!;
-        var sentence = $"{listen} is in use by another program: choose another address or port with --listen.";
+        var sentence = $"{listen} is in use by another program: choose another port.";
         var coordinator = await CoordinatorHost.RunAsync(
             new CoordinatorSettings { Options = LocalCluster.Options(), Folder = _folder.At("run"), Listen = listen, Log = new LogBook() },
             TimeProvider.System, TestContext.Current.CancellationToken);
@@ -213,7 +213,7 @@ public sealed class FailureTests : IDisposable
         var worker = WorkerHost.RunAsync(
             coordinator.Worker(0) with { Coordinator = new Uri("http://127.0.0.1:9"), Patience = TimeSpan.FromSeconds(0.3) }, TimeProvider.System, asked.Token);
         var outcome = await worker.WaitAsync(Soon, TestContext.Current.CancellationToken);
-        Assert.Equal(new RunOutcome(false, "The coordinator at http://127.0.0.1:9/ was not reached within 0 s: see that it runs and that the address is right."), outcome);
+        Assert.Equal(new RunOutcome(false, "The coordinator at http://127.0.0.1:9/ was not reached within 300ms (Connection refused): see that it runs and that the address is right."), outcome);
 
         var waiting = WorkerHost.RunAsync(
             coordinator.Worker(0) with { Coordinator = new Uri("http://127.0.0.1:9") }, TimeProvider.System, asked.Token);
