@@ -1,6 +1,6 @@
 using DistTrain.Benchmarks;
 
-const string Usage = "usage: dotnet run -c Release --project tests/DistTrain.Benchmarks -- scaling|tree|kernels [--pairs N] [--steps N]";
+const string Usage = "usage: dotnet run -c Release --project tests/DistTrain.Benchmarks -- scaling|tree|kernels [--pairs N] [--steps N] [--global N]";
 if (args is not [var name, .. var rest] || Read(rest) is not { } settings)
 {
     Console.Error.WriteLine(Usage);
@@ -9,7 +9,7 @@ if (args is not [var name, .. var rest] || Read(rest) is not { } settings)
 
 Func<Task>? benchmark = name switch
 {
-    "scaling" => () => Scaling.RunAsync(settings.Pairs ?? 9, settings.Steps ?? 60),
+    "scaling" => () => Scaling.RunAsync(settings.Pairs ?? 9, settings.Steps ?? 60, settings.Global ?? 512),
     "tree" => () => TreeCost.RunAsync(settings.Pairs ?? 15),
     "kernels" => () => Kernels.RunAsync(settings.Pairs ?? 15),
     _ => null,
@@ -25,9 +25,9 @@ await benchmark();
 Console.WriteLine($"\nLoad average after: {Machine.LoadAverage()}");
 return 0;
 
-static (int? Pairs, int? Steps)? Read(string[] rest)
+static (int? Pairs, int? Steps, int? Global)? Read(string[] rest)
 {
-    (int? Pairs, int? Steps) read = default;
+    (int? Pairs, int? Steps, int? Global) read = default;
     for (var i = 0; i < rest.Length; i += 2)
     {
         if (i + 1 == rest.Length || !int.TryParse(rest[i + 1], out var value) || value < 1)
@@ -39,6 +39,7 @@ static (int? Pairs, int? Steps)? Read(string[] rest)
         {
             case "--pairs": read.Pairs = value; break;
             case "--steps": read.Steps = value; break;
+            case "--global": read.Global = value; break;
             default: return null;
         }
     }

@@ -9,7 +9,6 @@ namespace DistTrain.Benchmarks;
 /// </summary>
 internal static class Scaling
 {
-    private const int Global = 512;
     private const int Uncounted = 8;
 
     /// <summary>Kernel's unit of process times, USER_HZ: 100 on every Linux architecture .NET runs on.</summary>
@@ -17,10 +16,10 @@ internal static class Scaling
 
     private static readonly TimeSpan Deadline = TimeSpan.FromMinutes(5);
 
-    public static async Task RunAsync(int pairs, int steps)
+    public static async Task RunAsync(int pairs, int steps, int global)
     {
         Console.WriteLine(
-            $"Recipe fashion-mnist-cnn for {steps} steps of {Global} samples, the first {Uncounted} not counted. Rates are samples over wall time between "
+            $"Recipe fashion-mnist-cnn for {steps} steps of {global} samples, the first {Uncounted} not counted. Rates are samples over wall time between "
             + "lines of metrics.jsonl; CPU is that of worker processes over the same samples.\n");
         Console.WriteLine("| pair | together samples/s | apart samples/s | ratio | together CPU ms/sample | apart CPU ms/sample | ratio | coordinator % of a core |");
         Console.WriteLine("|---|---|---|---|---|---|---|---|");
@@ -33,8 +32,8 @@ internal static class Scaling
                 // Pair -1 warms the disk cache. Who goes first alternates.
                 var firstTogether = pair % 2 == 0;
                 var length = pair < 0 ? Uncounted + 4 : steps;
-                var first = await MeasureAsync(root, length, firstTogether);
-                var second = await MeasureAsync(root, length, !firstTogether);
+                var first = await MeasureAsync(root, length, global, firstTogether);
+                var second = await MeasureAsync(root, length, global, !firstTogether);
                 var (together, apart) = firstTogether ? (first, second) : (second, first);
                 if (pair < 0)
                 {
@@ -60,12 +59,12 @@ internal static class Scaling
         Console.WriteLine("Medians over pairs; 95 % intervals from order statistics.");
     }
 
-    private static async Task<Measured> MeasureAsync(string root, int steps, bool together)
+    private static async Task<Measured> MeasureAsync(string root, int steps, int global, bool together)
     {
         using var deadline = new CancellationTokenSource(Deadline);
         var runs = together
-            ? new[] { new Run(root, workers: 2, Global, steps) }
-            : [new Run(root, workers: 1, Global / 2, steps), new Run(root, workers: 1, Global / 2, steps)];
+            ? new[] { new Run(root, workers: 2, global, steps) }
+            : [new Run(root, workers: 1, global / 2, steps), new Run(root, workers: 1, global / 2, steps)];
         try
         {
             return Measured.Sum(await Task.WhenAll(runs.Select(r => r.FollowAsync(deadline.Token))));
