@@ -148,7 +148,7 @@ public sealed class RunMachine
 
     private void Arrive(int worker, WorkerHello hello, TimeSpan now)
     {
-        if (Examine(hello) is var (reason, sentence))
+        if (AdmissionRules.Refuse(hello, _version, _fingerprint, _workers.Count, _options.Workers) is var (reason, sentence))
         {
             _effects.Add(new RunEffect.Refuse(worker, reason, sentence));
             _effects.Add(new RunEffect.Announce("refused", $"{Name(worker, hello)} was refused. {sentence}"));
@@ -159,34 +159,6 @@ public sealed class RunMachine
         _effects.Add(new RunEffect.Welcome(worker));
         _effects.Add(new RunEffect.Announce("join", $"{Name(worker, hello)} joined from {hello.Host}, {hello.Address}."));
         PrepareWaiting();
-    }
-
-    private (RefusalReason Reason, string Sentence)? Examine(WorkerHello hello)
-    {
-        if (hello.Protocol != Protocol)
-        {
-            return (RefusalReason.Protocol,
-                $"It speaks protocol {hello.Protocol}, this coordinator protocol {Protocol}: install the same version of the program on both.");
-        }
-
-        if (hello.Version != _version)
-        {
-            return (RefusalReason.Version,
-                $"It is version {hello.Version}, this coordinator is {_version}: install the same version on both, another one may compute other bits.");
-        }
-
-        if (hello.ConfigurationFingerprint.Length > 0 && hello.ConfigurationFingerprint != _fingerprint)
-        {
-            return (RefusalReason.Configuration,
-                "It was given another configuration than this run's: start it without one, or with the run's config.yaml.");
-        }
-
-        if (_workers.Count >= _options.Workers)
-        {
-            return (RefusalReason.Full, $"The run has its {_options.Workers} workers: raise workers to use more.");
-        }
-
-        return null;
     }
 
     /// <summary>One worker builds checkpoint 0; when it is published, every other one that waits gets it.</summary>
@@ -232,7 +204,7 @@ public sealed class RunMachine
                     $"batch.global is {_options.Batch.Global}, the data hold {preparation.TrainingSamples} samples: every epoch is one step of all of them."));
             }
         }
-        else if (Differs(preparation, _reference!) is var (reason, sentence))
+        else if (AdmissionRules.Refuse(preparation, _reference!) is var (reason, sentence))
         {
             _workers.Remove(member.Id);
             _effects.Add(new RunEffect.Refuse(member.Id, reason, sentence));
@@ -246,31 +218,6 @@ public sealed class RunMachine
         {
             Begin();
         }
-    }
-
-    private static (RefusalReason Reason, string Sentence)? Differs(WorkerPreparation own, WorkerPreparation run)
-    {
-        if (own.DataFingerprint != run.DataFingerprint)
-        {
-            return (RefusalReason.Data,
-                $"Its data differ from the run's ({own.TrainingSamples} + {own.ValidationSamples} samples, fingerprint {Short(own.DataFingerprint)}, "
-                + $"against {run.TrainingSamples} + {run.ValidationSamples}, {Short(run.DataFingerprint)}): give it the same files.");
-        }
-
-        if (own.LayoutFingerprint != run.LayoutFingerprint)
-        {
-            return (RefusalReason.Layout, "Its model has other parameters than the run's: build it from the same code and configuration.");
-        }
-
-        if (own.ProbeHash != run.ProbeHash)
-        {
-            return (RefusalReason.Arithmetic,
-                $"Its processor or libraries compute other bits (probe gradient {Short(own.ProbeHash)}, the run's is {Short(run.ProbeHash)}): use hosts of one kind.");
-        }
-
-        return own.WeightsHash != run.WeightsHash
-            ? (RefusalReason.State, "The state it received is not the run's: its connection or memory is faulty.")
-            : null;
     }
 
     private void Begin()
@@ -322,7 +269,7 @@ public sealed class RunMachine
         if (first.WeightsHash != report.WeightsHash)
         {
             Finish(new RunOutcome(false,
-                $"After step {open.Operation.Step} {member.Name} holds weights {Short(report.WeightsHash)}, others hold {Short(first.WeightsHash)}: "
+                $"After step {open.Operation.Step} {member.Name} holds weights {AdmissionRules.Short(report.WeightsHash)}, others hold {AdmissionRules.Short(first.WeightsHash)}: "
                 + "a processor or memory on one of the hosts computes wrongly."));
             return;
         }
@@ -387,8 +334,6 @@ public sealed class RunMachine
     }
 
     private static string Name(int worker, WorkerHello hello) => $"Worker {(hello.Number >= 0 ? hello.Number : worker)}";
-
-    private static string Short(string hash) => hash.Length <= 12 ? hash : hash[..12];
 
     private enum Stage
     {

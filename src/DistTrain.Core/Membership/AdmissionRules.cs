@@ -1,0 +1,71 @@
+namespace DistTrain.Core.Membership;
+
+/// <summary>Who may take part in a run: at the door, and once more when data, model and arithmetic are proved.</summary>
+internal static class AdmissionRules
+{
+    /// <summary>Why a worker that says hello is sent away; null where it is let in.</summary>
+    /// <param name="hello">What it says of itself.</param>
+    /// <param name="version">The coordinator's own version.</param>
+    /// <param name="fingerprint">Of the run's configuration.</param>
+    /// <param name="present">Workers that were let in.</param>
+    /// <param name="wanted">Workers the run takes.</param>
+    public static (RefusalReason Reason, string Sentence)? Refuse(
+        WorkerHello hello, string version, string fingerprint, int present, int wanted)
+    {
+        if (hello.Protocol != RunMachine.Protocol)
+        {
+            return (RefusalReason.Protocol,
+                $"It speaks protocol {hello.Protocol}, this coordinator protocol {RunMachine.Protocol}: install the same version of the program on both.");
+        }
+
+        if (hello.Version != version)
+        {
+            return (RefusalReason.Version,
+                $"It is version {hello.Version}, this coordinator is {version}: install the same version on both, another one may compute other bits.");
+        }
+
+        if (hello.ConfigurationFingerprint.Length > 0 && hello.ConfigurationFingerprint != fingerprint)
+        {
+            return (RefusalReason.Configuration,
+                "It was given another configuration than this run's: start it without one, or with the run's config.yaml.");
+        }
+
+        if (present >= wanted)
+        {
+            return (RefusalReason.Full, $"The run has its {wanted} workers: raise workers to use more.");
+        }
+
+        return null;
+    }
+
+    /// <summary>Why a prepared worker may not take part; null where it agrees with the run in everything.</summary>
+    /// <param name="own">What it proved.</param>
+    /// <param name="run">What the worker that built the state proved.</param>
+    public static (RefusalReason Reason, string Sentence)? Refuse(WorkerPreparation own, WorkerPreparation run)
+    {
+        if (own.DataFingerprint != run.DataFingerprint)
+        {
+            return (RefusalReason.Data,
+                $"Its data differ from the run's ({own.TrainingSamples} + {own.ValidationSamples} samples, fingerprint {Short(own.DataFingerprint)}, "
+                + $"against {run.TrainingSamples} + {run.ValidationSamples}, {Short(run.DataFingerprint)}): give it the same files.");
+        }
+
+        if (own.LayoutFingerprint != run.LayoutFingerprint)
+        {
+            return (RefusalReason.Layout, "Its model has other parameters than the run's: build it from the same code and configuration.");
+        }
+
+        if (own.ProbeHash != run.ProbeHash)
+        {
+            return (RefusalReason.Arithmetic,
+                $"Its processor or libraries compute other bits (probe gradient {Short(own.ProbeHash)}, the run's is {Short(run.ProbeHash)}): use hosts of one kind.");
+        }
+
+        return own.WeightsHash != run.WeightsHash
+            ? (RefusalReason.State, "The state it received is not the run's: its connection or memory is faulty.")
+            : null;
+    }
+
+    /// <summary>Enough of a hash for people to compare.</summary>
+    public static string Short(string hash) => hash.Length <= 12 ? hash : hash[..12];
+}
