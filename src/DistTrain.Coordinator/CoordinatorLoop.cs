@@ -311,7 +311,7 @@ internal sealed partial class CoordinatorLoop
     private void Finish(RunOutcome outcome)
     {
         Log.Finished(_logger, outcome.Success, outcome.Sentence);
-        var summary = _folder.WriteSummary(_ledger.Summary(outcome, _machine.Generation, Checkpoints.Newest));
+        var summary = _folder.WriteSummary(_ledger.Summary(outcome, _machine, Checkpoints.Newest));
         var dismissal = new CoordinatorMessage { Dismissal = new Dismissal { Success = outcome.Success, Sentence = outcome.Sentence } };
         lock (_connections)
         {

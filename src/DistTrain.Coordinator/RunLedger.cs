@@ -48,10 +48,10 @@ internal sealed class RunLedger(RunOptions options, TimeProvider time)
     }
 
     /// <summary>The summary of a run that ended.</summary>
-    public RunSummary Summary(RunOutcome outcome, ulong generation, PublishedCheckpoint? checkpoint)
+    public RunSummary Summary(RunOutcome outcome, RunMachine machine, PublishedCheckpoint? checkpoint)
     {
         using var process = Process.GetCurrentProcess();
-        var workers = generation == 0 ? 0 : options.Workers;
+        var workers = machine.Generation == 0 ? 0 : options.Workers;
         return new RunSummary
         {
             Status = outcome.Success ? "completed" : "failed",
@@ -71,9 +71,10 @@ internal sealed class RunLedger(RunOptions options, TimeProvider time)
             WallSeconds = Math.Round(time.GetElapsedTime(_started).TotalSeconds, 3),
             SamplesPerSecond = _stepSeconds == 0 ? 0 : Math.Round(_samples / _stepSeconds, 1),
             Workers = new RunSummary.WorkerCounts(workers, workers, workers),
-            Generations = generation,
+            Generations = machine.Generation,
             PeakRssBytes = new RunSummary.PeakMemory(process.PeakWorkingSet64, _workerBytes),
             Hosts = [.. _hosts],
+            PromisesSameBits = machine.PromisesSameBits,
             Version = ProgramIdentity.Version,
         };
     }

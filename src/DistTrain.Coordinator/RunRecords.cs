@@ -64,6 +64,9 @@ internal sealed record RunSummary
 
     public IReadOnlyList<string> Hosts { get; init; } = [];
 
+    /// <summary>False where hosts took part that compute other bits than the first, or never the same twice.</summary>
+    public bool PromisesSameBits { get; init; }
+
     public required string Version { get; init; }
 
     internal sealed record WorkerCounts(int Min, int Max, int Final);

@@ -31,7 +31,7 @@ public static class Wire
 
     public static WorkerPreparation FromWire(Prepared prepared) => new(
         prepared.TrainingSamples, prepared.ValidationSamples, prepared.DataFingerprint, prepared.LayoutFingerprint,
-        prepared.ProbeHash, prepared.WeightsHash, [.. prepared.Metrics]);
+        prepared.ProbeHash, prepared.WeightsHash, [.. prepared.Metrics], [.. prepared.Remarks]);
 
     public static Prepared ToWire(WorkerPreparation preparation) => new()
     {
@@ -42,6 +42,7 @@ public static class Wire
         ProbeHash = preparation.ProbeHash,
         WeightsHash = preparation.WeightsHash,
         Metrics = { preparation.Metrics },
+        Remarks = { preparation.Remarks },
     };
 
     public static Operation FromWire(OperationDescriptor descriptor) => new(

@@ -19,7 +19,7 @@ internal sealed class StepExecutor : IDisposable
     private readonly Action _afterMicroBatch;
     private readonly bool _foldPerWorker;
     private readonly NodePool _gradients;
-    private readonly NodePool _headers = new(Replica.CreateEmptyNode);
+    private readonly NodePool _headers = new HostNodePool(layout: null);
 
     // A peer may still be sent this worker's part of one reduced step while the next one arrives.
     private readonly ReducedVector[] _reduced;
@@ -38,7 +38,7 @@ internal sealed class StepExecutor : IDisposable
         _foldPerWorker = foldPerWorker;
         _afterMicroBatch = afterMicroBatch;
         _time = time;
-        _gradients = new NodePool(replica.CreateNode);
+        _gradients = replica.CreateNodes();
         _reduced = [CreateReduced(), CreateReduced()];
 
         ReducedVector CreateReduced() => new(new NativeVector(replica.Layout.Count), new double[replica.Layout.Tiles.Count]);
@@ -131,7 +131,7 @@ internal sealed class StepExecutor : IDisposable
     {
         if (complete is var (node, buffer))
         {
-            allReduce.Offer(node, buffer.Values, buffer.Header);
+            allReduce.Offer(node, buffer.ToHost(), buffer.Header);
         }
     }
 

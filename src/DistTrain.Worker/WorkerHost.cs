@@ -5,6 +5,7 @@ using DistTrain.Core.Membership;
 using DistTrain.Core.Options;
 using DistTrain.Protocol;
 using DistTrain.Protocol.Hosting;
+using DistTrain.Training.Devices;
 using DistTrain.Training.Tasks;
 using DistTrain.Worker.Exchange;
 using Grpc.Core;
@@ -34,6 +35,12 @@ public sealed record WorkerSettings
 
     /// <summary>Where this host keeps the data; null for what the configuration says.</summary>
     public string? DataPath { get; init; }
+
+    /// <summary>Where this worker computes; null for what the configuration says.</summary>
+    public string? Device { get; init; }
+
+    /// <summary>Opens a device by its name and the worker's number.</summary>
+    public Func<string, int, ComputeDevice> OpenDevice { get; init; } = ComputeDevice.Open;
 
     /// <summary>How long the coordinator may be out of reach at the start.</summary>
     public TimeSpan Patience { get; init; } = TimeSpan.FromSeconds(30);
@@ -92,6 +99,11 @@ public static partial class WorkerHost
                 values["data.path"] = settings.DataPath;
             }
 
+            if (settings.Device is not null)
+            {
+                values["device"] = settings.Device;
+            }
+
             var (options, problems) = OptionsReader.ReadRun(values);
             problems = [.. problems, .. settings.Tasks.Check(options)];
             if (problems.Count > 0)
@@ -100,7 +112,7 @@ public static partial class WorkerHost
             }
 
             using var task = Create(settings.Tasks, options);
-            await using var loop = new WorkerLoop(session, task, options, settings.Number, groups, time, logger);
+            await using var loop = new WorkerLoop(session, task, options, settings, groups, time, logger);
             return await loop.RunAsync();
         }
         catch (Exception e) when (e is WorkerException or DataException)

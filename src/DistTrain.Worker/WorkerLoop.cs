@@ -17,7 +17,7 @@ namespace DistTrain.Worker;
 /// A worker's part in a run, in the order in which it happens: prepare, link to the peers of the generation, carry out operations until dismissed.
 /// </summary>
 internal sealed partial class WorkerLoop(
-    CoordinatorSession session, ITrainingTask task, RunOptions options, int number, PeerGroupDirectory groups, TimeProvider time, ILogger logger)
+    CoordinatorSession session, ITrainingTask task, RunOptions options, WorkerSettings settings, PeerGroupDirectory groups, TimeProvider time, ILogger logger)
     : IAsyncDisposable
 {
     private readonly ComputeThread _compute = new();
@@ -95,7 +95,7 @@ internal sealed partial class WorkerLoop(
         var probe = await _compute.RunAsync(() =>
         {
             TorchRuntime.Load(options.Threads);
-            _replica = new Replica(task, options);
+            _replica = new Replica(task, options, settings.OpenDevice(options.Device, settings.Number));
             return _replica.Probe();
         });
         var replica = _replica!;
@@ -109,14 +109,14 @@ internal sealed partial class WorkerLoop(
             await _compute.RunAsync(replica.StateWasReplaced);
         }
 
-        var delay = options.Debug.DelayPerMicroBatch.GetValueOrDefault($"{number}");
+        var delay = options.Debug.DelayPerMicroBatch.GetValueOrDefault($"{settings.Number}");
         _executor = new StepExecutor(replica, _compute, options.Debug.FoldPerWorker, () => Pause(delay), time);
-        Log.Prepared(logger, replica.Layout.Count, probe, replica.WeightsHash);
+        Log.Prepared(logger, replica.Layout.Count, replica.Device.Name, probe ?? "not repeatable", replica.WeightsHash);
         session.Send(new WorkerMessage
         {
             Prepared = Wire.ToWire(new WorkerPreparation(
                 task.Training.Count, task.Validation.Count, $"{task.Training.Fingerprint}+{task.Validation.Fingerprint}",
-                replica.Layout.Fingerprint, probe, replica.WeightsHash, task.Metrics)),
+                replica.Layout.Fingerprint, probe ?? "", replica.WeightsHash, task.Metrics, [.. replica.Remarks])),
         });
     }
 
@@ -224,8 +224,8 @@ internal sealed partial class WorkerLoop(
 
     private static partial class Log
     {
-        [LoggerMessage(1, LogLevel.Information, "Prepared: {Parameters} parameters, probe {Probe}, weights {Weights}", EventName = "prepared")]
-        public static partial void Prepared(ILogger logger, long parameters, string probe, string weights);
+        [LoggerMessage(1, LogLevel.Information, "Prepared: {Parameters} parameters on {Device}, probe {Probe}, weights {Weights}", EventName = "prepared")]
+        public static partial void Prepared(ILogger logger, long parameters, string device, string probe, string weights);
 
         [LoggerMessage(2, LogLevel.Information, "Linked: generation {Generation}, rank {Rank} of {WorldSize}", EventName = "linked")]
         public static partial void Linked(ILogger logger, ulong generation, int rank, int worldSize);

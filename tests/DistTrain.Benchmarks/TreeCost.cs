@@ -7,6 +7,7 @@ using DistTrain.Core.Planning;
 using DistTrain.Core.Reduction;
 using DistTrain.Core.Runs;
 using DistTrain.Core.Sampling;
+using DistTrain.Training.Devices;
 using DistTrain.Training.Native;
 using DistTrain.Training.Replicas;
 using DistTrain.Training.Tasks;
@@ -110,10 +111,10 @@ internal static class TreeCost
                 ["stop.epochs"] = "1",
             });
             _task = problems.Count == 0 ? BuiltInTasks.Catalog().Create(options) : throw new InvalidOperationException(string.Join(' ', problems));
-            (_treeReplica, _plainReplica) = _compute.RunAsync(() => (new Replica(_task, options), new Replica(_task, options))).GetAwaiter().GetResult();
+            (_treeReplica, _plainReplica) = _compute.RunAsync(() => (new Replica(_task, options, ComputeDevice.Cpu), new Replica(_task, options, ComputeDevice.Cpu))).GetAwaiter().GetResult();
             _executor = new StepExecutor(_treeReplica, _compute, foldPerWorker: false, () => { }, TimeProvider.System);
-            _pool = new NodePool(_treeReplica.CreateNode);
-            _sum = _plainReplica.CreateNode();
+            _pool = _treeReplica.CreateNodes();
+            _sum = _pool.Rent();
             _squares = new double[_plainReplica.Layout.Tiles.Count];
         }
 
@@ -150,10 +151,10 @@ internal static class TreeCost
                 var tiles = _plainReplica.Layout.Tiles;
                 for (var tile = 0; tile < tiles.Count; tile++)
                 {
-                    _squares[tile] = VectorKernels.SumOfSquares(_sum.Values.Span(tiles.Start(tile), tiles.Length(tile)));
+                    _squares[tile] = VectorKernels.SumOfSquares(_sum.ToHost().Span(tiles.Start(tile), tiles.Length(tile)));
                 }
 
-                _plainReplica.Apply(_sum.Values, _sum.Header, _squares, operation.LearningRate);
+                _plainReplica.Apply(_sum.ToHost(), _sum.Header, _squares, operation.LearningRate);
             });
         }
 
@@ -163,7 +164,6 @@ internal static class TreeCost
             {
                 _executor.Dispose();
                 _pool.Dispose();
-                _sum.Dispose();
                 _treeReplica.Dispose();
                 _plainReplica.Dispose();
                 _task.Dispose();

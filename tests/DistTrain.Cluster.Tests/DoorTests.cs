@@ -235,9 +235,9 @@ public sealed class DoorTests : IAsyncLifetime
     private async Task<Prepared> ProofAsync()
     {
         using var task = PatternTask.Catalog.Create(_options);
-        using var replica = new Training.Replicas.Replica(task, _options);
+        using var replica = new Training.Replicas.Replica(task, _options, Training.Devices.ComputeDevice.Cpu);
         return await Task.FromResult(Wire.ToWire(new WorkerPreparation(
             task.Training.Count, task.Validation.Count, $"{task.Training.Fingerprint}+{task.Validation.Fingerprint}", replica.Layout.Fingerprint,
-            replica.Probe(), replica.WeightsHash, task.Metrics)));
+            replica.Probe()!, replica.WeightsHash, task.Metrics, [])));
     }
 }

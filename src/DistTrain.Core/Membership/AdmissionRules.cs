@@ -55,15 +55,24 @@ internal static class AdmissionRules
             return (RefusalReason.Layout, "Its model has other parameters than the run's: build it from the same code and configuration.");
         }
 
-        if (own.ProbeHash != run.ProbeHash)
-        {
-            return (RefusalReason.Arithmetic,
-                $"Its processor or libraries compute other bits (probe gradient {Short(own.ProbeHash)}, the run's is {Short(run.ProbeHash)}): use hosts of one kind.");
-        }
-
         return own.WeightsHash != run.WeightsHash
             ? (RefusalReason.State, "The state it received is not the run's: its connection or memory is faulty.")
             : null;
+    }
+
+    /// <summary>Why a worker's arithmetic cannot keep the promise of equal bits; null where it can.</summary>
+    /// <param name="own">What the worker proved.</param>
+    /// <param name="run">What the worker that built the state proved; the same one for that worker itself.</param>
+    public static string? ArithmeticProblem(WorkerPreparation own, WorkerPreparation run)
+    {
+        if (own.ProbeHash.Length == 0)
+        {
+            return "Its device computed one gradient three times with different bits, so no run on it can be repeated";
+        }
+
+        return own.ProbeHash == run.ProbeHash
+            ? null
+            : $"Its processor or libraries compute other bits (probe gradient {Short(own.ProbeHash)}, the run's is {Short(run.ProbeHash)})";
     }
 
     /// <summary>Enough of a hash for people to compare.</summary>

@@ -61,6 +61,9 @@ public sealed class RunMachine
     /// <summary>The current generation; 0 before the first.</summary>
     public ulong Generation { get; private set; }
 
+    /// <summary>Whether every worker so far computes the same bits; false only where mixed hosts are allowed.</summary>
+    public bool PromisesSameBits { get; private set; } = true;
+
     /// <summary>Whether the run has ended.</summary>
     public bool HasEnded { get; private set; }
 
@@ -194,6 +197,24 @@ public sealed class RunMachine
             return;
         }
 
+        var reference = member.Id == _builder ? preparation : _reference!;
+        var arithmetic = AdmissionRules.ArithmeticProblem(preparation, reference);
+        var refusal = AdmissionRules.Refuse(preparation, reference)
+            ?? (arithmetic is null || _options.AllowMixedHosts
+                ? null
+                : (RefusalReason.Arithmetic, $"{arithmetic}: use hosts of one kind, or give up equal bits by --allow-mixed-hosts."));
+        if (refusal is var (reason, sentence))
+        {
+            Turn(member, reason, sentence);
+            return;
+        }
+
+        if (arithmetic is not null)
+        {
+            PromisesSameBits = false;
+            _effects.Add(new RunEffect.Announce("mixed-hosts", $"{member.Name}: {arithmetic}. It was let in all the same: this run promises no equal bits."));
+        }
+
         if (member.Id == _builder)
         {
             _reference = preparation;
@@ -203,13 +224,8 @@ public sealed class RunMachine
                 _effects.Add(new RunEffect.Announce("warning",
                     $"batch.global is {_options.Batch.Global}, the data hold {preparation.TrainingSamples} samples: every epoch is one step of all of them."));
             }
-        }
-        else if (AdmissionRules.Refuse(preparation, _reference!) is var (reason, sentence))
-        {
-            _workers.Remove(member.Id);
-            _effects.Add(new RunEffect.Refuse(member.Id, reason, sentence));
-            _effects.Add(new RunEffect.Announce("refused", $"{member.Name} was refused. {sentence}"));
-            return;
+
+            _effects.AddRange(preparation.Remarks.Select(remark => new RunEffect.Announce("warning", remark)));
         }
 
         member.Stage = Stage.Prepared;
@@ -217,6 +233,18 @@ public sealed class RunMachine
         if (Generation == 0 && _workers.Values.Count(m => m.Stage == Stage.Prepared) == _options.Workers)
         {
             Begin();
+        }
+    }
+
+    /// <summary>Sends a worker away after it has prepared. The state is the first one's: without it there is nothing to train.</summary>
+    private void Turn(Member member, RefusalReason reason, string sentence)
+    {
+        _workers.Remove(member.Id);
+        _effects.Add(new RunEffect.Refuse(member.Id, reason, sentence));
+        _effects.Add(new RunEffect.Announce("refused", $"{member.Name} was refused. {sentence}"));
+        if (member.Id == _builder)
+        {
+            Finish(new RunOutcome(false, $"{member.Name}, which built the model, was refused. {sentence}"));
         }
     }
 

@@ -17,12 +17,13 @@ public sealed record WorkerHello(
 /// <param name="ValidationSamples">Samples of the validation data.</param>
 /// <param name="DataFingerprint">Of the content of both.</param>
 /// <param name="LayoutFingerprint">Of names, shapes and order of the parameters.</param>
-/// <param name="ProbeHash">Of the gradient of a fixed micro-batch at fixed weights.</param>
+/// <param name="ProbeHash">Of the gradient of a fixed micro-batch at fixed weights; empty where the worker's device does not repeat it.</param>
 /// <param name="WeightsHash">Of the state it holds.</param>
 /// <param name="Metrics">Names of the evaluation's sums.</param>
+/// <param name="Remarks">What people should know of the model and this configuration, in sentences.</param>
 public sealed record WorkerPreparation(
     long TrainingSamples, long ValidationSamples, string DataFingerprint, string LayoutFingerprint, string ProbeHash, string WeightsHash,
-    IReadOnlyList<string> Metrics);
+    IReadOnlyList<string> Metrics, IReadOnlyList<string> Remarks);
 
 /// <summary>Why a worker is not admitted.</summary>
 public enum RefusalReason

@@ -57,8 +57,12 @@ public sealed record RunOptions
     [Description("torch threads of one worker; more than one changes the bits"), Range(1, 256)]
     public int Threads { get; init; } = 1;
 
-    [Description("where workers compute: auto or cpu"), AllowedValues("auto", "cpu"), HostOnly]
+    [Description("where workers compute: cpu, cuda, cuda:1 and so on, or auto for a GPU where there is one"),
+        RegularExpression("auto|cpu|cuda(:[0-9]{1,3})?"), HostOnly]
     public string Device { get; init; } = "auto";
+
+    [Description("admit hosts that compute other bits than the first, or never the same twice; the run then promises no equal bits"), HostOnly]
+    public bool AllowMixedHosts { get; init; }
 
     [Description("how soon a silent worker counts as lost; every other time limit follows from it"),
         Range(typeof(TimeSpan), "00:00:00.2", "00:10:00"), HostOnly]

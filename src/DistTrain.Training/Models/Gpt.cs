@@ -58,7 +58,7 @@ public sealed class Gpt : nn.Module<Tensor, Tensor>
     public override Tensor forward(Tensor input)
     {
         using var scope = NewDisposeScope();
-        var x = _dropout.call(_tokens.call(input) + _places.call(arange(input.shape[1], ScalarType.Int64)));
+        var x = _dropout.call(_tokens.call(input) + _places.call(arange(input.shape[1], ScalarType.Int64, input.device)));
         x = _blocks.Aggregate(x, (value, block) => block.call(value));
         return nn.functional.linear(_norm.call(x), _tokens.weight!).MoveToOuterDisposeScope();
     }

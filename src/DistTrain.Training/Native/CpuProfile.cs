@@ -10,7 +10,8 @@ namespace DistTrain.Training.Native;
 /// <remarks>
 /// Torch, oneDNN and OpenMP read these variables when they are loaded, so this comes first. It goes through libc because .NET keeps an
 /// environment of its own on Unix, which native libraries do not see. MKL_CBWR=AUTO keeps the fastest kernels but makes their choice independent of
-/// where operands lie in memory: without it, a product of 3 x 12 by 12 x 24 differs in the last bit from run to run.
+/// where operands lie in memory: without it, a product of 3 x 12 by 12 x 24 differs in the last bit from run to run. CUBLAS_WORKSPACE_CONFIG does the
+/// same for a GPU (NVIDIA, cuBLAS manual, "Results Reproducibility").
 /// </remarks>
 public static partial class CpuProfile
 {
@@ -23,6 +24,7 @@ public static partial class CpuProfile
         ("MKL_CBWR", "AUTO"),
         ("OMP_NUM_THREADS", $"{threads}"),
         ("OMP_WAIT_POLICY", "passive"),
+        ("CUBLAS_WORKSPACE_CONFIG", ":4096:8"),
     ];
 
     /// <summary>Sets what the user has not set, for this process and those it starts.</summary>

@@ -1,4 +1,7 @@
 using System.Runtime.InteropServices;
+using DistTrain.Core.Numerics;
+using TorchSharp;
+using static TorchSharp.torch;
 
 namespace DistTrain.Training.Native;
 
@@ -6,6 +9,7 @@ namespace DistTrain.Training.Native;
 public sealed unsafe class NativeVector : IDisposable
 {
     private const nuint Alignment = 64;
+    private readonly Tensor? _owner;
     private float* _data;
 
     /// <summary>Allocates.</summary>
@@ -20,11 +24,27 @@ public sealed unsafe class NativeVector : IDisposable
         Clear();
     }
 
+    private NativeVector(Tensor owner)
+    {
+        _owner = owner;
+        Count = owner.numel();
+        _data = (float*)TorchMemory.Address(owner);
+        Clear();
+    }
+
     /// <summary>Elements.</summary>
     public long Count { get; }
 
     /// <summary>The first element. Valid until disposed.</summary>
     public float* Data => _data != null ? _data : throw new ObjectDisposedException(nameof(NativeVector));
+
+    /// <summary>Allocates memory that the system keeps in place, from and to which a GPU copies at full speed. Needs a GPU.</summary>
+    /// <param name="count">Elements, 0 or more.</param>
+    internal static NativeVector Pinned(long count)
+    {
+        using var pageable = empty(count, ScalarType.Float32);
+        return new NativeVector(pageable.pin_memory().DetachFromDisposeScope());
+    }
 
     /// <summary>A part that fits a span.</summary>
     /// <param name="offset">First element.</param>
@@ -47,14 +67,37 @@ public sealed unsafe class NativeVector : IDisposable
         NativeMemory.Copy(source.Data, Data, (nuint)Count * sizeof(float));
     }
 
+    /// <summary>Adds a vector, element by element, to the elements from an offset on.</summary>
+    /// <param name="offset">First element that is added to.</param>
+    /// <param name="right">What is added, all of it.</param>
+    public void Add(long offset, NativeVector right)
+    {
+        const int piece = 1 << 20;
+        for (var at = 0L; at < right.Count; at += piece)
+        {
+            var count = (int)Math.Min(piece, right.Count - at);
+            VectorKernels.AddInPlace(Span(offset + at, count), right.Span(at, count));
+        }
+    }
+
     /// <inheritdoc/>
     public void Dispose()
     {
-        NativeMemory.AlignedFree(_data);
-        _data = null;
+        Free();
+        _owner?.Dispose();
         GC.SuppressFinalize(this);
     }
 
     /// <summary>Frees what nobody disposed, so that a failed run does not leak.</summary>
-    ~NativeVector() => NativeMemory.AlignedFree(_data);
+    ~NativeVector() => Free();
+
+    private void Free()
+    {
+        if (_owner is null)
+        {
+            NativeMemory.AlignedFree(_data);
+        }
+
+        _data = null;
+    }
 }

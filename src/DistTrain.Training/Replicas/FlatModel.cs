@@ -1,5 +1,7 @@
 using DistTrain.Core.Layouts;
+using DistTrain.Training.Devices;
 using DistTrain.Training.Native;
+using TorchSharp;
 using TorchSharp.Modules;
 using static TorchSharp.torch;
 
@@ -7,17 +9,24 @@ namespace DistTrain.Training.Replicas;
 
 /// <summary>
 /// A model whose parameters all lie in one flat vector. The tensors stay what they were to the model; only their memory moves. Gradients are made to
-/// accumulate into whichever node buffer is bound, so that the sum of a block needs no copy.
+/// accumulate into whichever node buffer is bound, so that the sum of a block needs no copy. On a device with memory of its own the model reads a copy
+/// of the vector, which is renewed before the next use whenever the vector has changed.
 /// </summary>
 internal sealed class FlatModel : IDisposable
 {
     private readonly List<(Parameter Parameter, int Slot)> _parameters = [];
-    private readonly List<Tensor> _views = [];
+    private readonly List<Tensor> _views;
+    private readonly ComputeDevice _device;
+    private readonly FlatTensor? _copy;
+    private bool _copyIsStale = true;
 
     /// <summary>Moves a model's parameters.</summary>
+    /// <param name="module">The model, on the CPU.</param>
+    /// <param name="device">Where it is to compute.</param>
     /// <exception cref="NotSupportedException">A parameter or a floating-point buffer is not fp32.</exception>
-    public FlatModel(nn.Module module)
+    public FlatModel(nn.Module module, ComputeDevice device)
     {
+        _device = device;
         Module = module;
         var named = module.named_parameters()
             .OrderBy(p => p.name, StringComparer.Ordinal)
@@ -36,27 +45,40 @@ internal sealed class FlatModel : IDisposable
             .Select(g => (g.First().name, (IReadOnlyList<long>)g.First().parameter.shape,
                 g.First().parameter.requires_grad ? SlotKind.Parameter : SlotKind.Frozen))
             .Concat(ModelBuffers.Describe(module)));
-        Weights = new NativeVector(Layout.Count);
+        Weights = device.CreateHostVector(Layout.Count);
 
-        var slots = Layout.Slots.Select((slot, index) => (slot, index)).ToDictionary(s => s.slot.Name, s => s.index);
         using var noGradient = no_grad();
+        var slots = Layout.Slots.Select((slot, index) => (slot, index)).ToDictionary(s => s.slot.Name, s => s.index);
+        var slotOf = new Dictionary<string, int>();
+        _views = [.. Layout.Slots.Where(s => s.Offset < Layout.BuffersStart).Select(s => TorchMemory.View(Weights, s.Offset, s.Shape))];
         foreach (var group in groups)
         {
             var slot = slots[group.First().name];
-            var view = TorchMemory.View(Weights, Layout.Slots[slot].Offset, Layout.Slots[slot].Shape);
-            view.copy_(group.First().parameter);
-            _views.Add(view);
-            foreach (var (_, parameter) in group)
+            _views[slot].copy_(group.First().parameter);
+            foreach (var (name, _) in group)
             {
-                parameter.set_(view);
-                if (parameter.requires_grad)
-                {
-                    _parameters.Add((parameter, slot));
-                }
+                slotOf.Add(name, slot);
             }
         }
 
-        Buffers = new ModelBuffers(module, Layout, Weights);
+        if (device.HasOwnMemory)
+        {
+            module.to(device.Torch);
+            _copy = new FlatTensor(device, Layout);
+        }
+
+        // By name: a module that was moved has other parameters than before.
+        foreach (var (name, parameter) in module.named_parameters())
+        {
+            var slot = slotOf[name];
+            parameter.set_(_copy is null ? _views[slot] : _copy.Parameters[slot]);
+            if (parameter.requires_grad)
+            {
+                _parameters.Add((parameter, slot));
+            }
+        }
+
+        Buffers = new ModelBuffers(module, Layout, Weights, device);
     }
 
     public nn.Module Module { get; }
@@ -68,11 +90,20 @@ internal sealed class FlatModel : IDisposable
 
     public NativeVector Weights { get; }
 
-    /// <summary>Allocates the memory of one node, zeroed.</summary>
-    public NodeBuffer CreateNode()
+    /// <summary>Memory for nodes where the model computes.</summary>
+    public NodePool CreateNodes() => _device.HasOwnMemory ? new DeviceNodePool(_device, Layout) : new HostNodePool(Layout);
+
+    /// <summary>To be called after <see cref="Weights"/> were written.</summary>
+    public void WeightsChanged() => _copyIsStale = true;
+
+    /// <summary>To be called before the model is: it then computes with <see cref="Weights"/> as they are.</summary>
+    public void Synchronize()
     {
-        var values = new NativeVector(Layout.Count);
-        return new NodeBuffer(values, [.. Layout.Slots.Where(s => s.Offset < Layout.BuffersStart).Select(s => TorchMemory.View(values, s.Offset, s.Shape))]);
+        if (_copyIsStale)
+        {
+            _copy?.CopyFrom(Weights);
+            _copyIsStale = false;
+        }
     }
 
     /// <summary>Makes the next backward passes add to a node.</summary>
@@ -99,6 +130,7 @@ internal sealed class FlatModel : IDisposable
         Module.Dispose();
         Buffers.Dispose();
         _views.ForEach(v => v.Dispose());
+        _copy?.Dispose();
         Weights.Dispose();
     }
 }

@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using DistTrain.Core.Layouts;
+using DistTrain.Training.Devices;
 using DistTrain.Training.Native;
 using TorchSharp;
 using static TorchSharp.torch;
@@ -22,6 +23,9 @@ internal sealed class ModelBuffers : IDisposable
 
     private readonly NativeVector _weights;
     private readonly NativeVector _working;
+    private readonly Tensor _workingView;
+    private readonly Tensor? _copy;
+    private readonly NativeVector _changes;
     private readonly long _start;
     private readonly List<Tensor> _views = [];
     private readonly List<(Tensor Tensor, Slot Slot)> _integers = [];
@@ -30,13 +34,17 @@ internal sealed class ModelBuffers : IDisposable
     /// <param name="module">The model.</param>
     /// <param name="layout">The layout of parameters and buffers.</param>
     /// <param name="weights">The state; its part from <see cref="ParameterLayout.BuffersStart"/> on is the buffers'.</param>
-    public ModelBuffers(nn.Module module, ParameterLayout layout, NativeVector weights)
+    /// <param name="device">Where the model computes; it has been moved there.</param>
+    public ModelBuffers(nn.Module module, ParameterLayout layout, NativeVector weights, ComputeDevice device)
     {
         _weights = weights;
         _start = layout.BuffersStart;
-        _working = new NativeVector(layout.Count - _start);
+        _working = device.CreateHostVector(layout.Count - _start);
+        _workingView = TorchMemory.View(_working, 0, [_working.Count]);
+        _changes = device.CreateHostVector(_working.Count);
         var slots = layout.Slots.Where(s => s.Offset >= _start).ToDictionary(s => s.Name);
         using var noGradient = no_grad();
+        _copy = device.HasOwnMemory ? empty(_working.Count, ScalarType.Float32, device.Torch).DetachFromDisposeScope() : null;
         foreach (var (name, buffer) in Named(module))
         {
             var slot = slots[name];
@@ -47,10 +55,15 @@ internal sealed class ModelBuffers : IDisposable
                 continue;
             }
 
-            var view = TorchMemory.View(_working, slot.Offset - _start, slot.Shape);
+            var view = (_copy ?? _workingView).narrow(0, slot.Offset - _start, slot.Count).view([.. slot.Shape]);
             view.copy_(buffer);
             buffer.set_(view);
             _views.Add(view);
+        }
+
+        Read();
+        foreach (var slot in slots.Values.Where(s => s.Kind == SlotKind.Buffer))
+        {
             _working.Span(slot.Offset - _start, checked((int)slot.Count)).CopyTo(weights.Span(slot.Offset, checked((int)slot.Count)));
         }
     }
@@ -78,40 +91,51 @@ internal sealed class ModelBuffers : IDisposable
     /// <summary>Sets the model's buffers to the state's, before a micro-batch.</summary>
     public unsafe void Restore()
     {
+        if (!Any)
+        {
+            return;
+        }
+
+        using var noGradient = no_grad();
         NativeMemory.Copy(_weights.Data + _start, _working.Data, (nuint)_working.Count * sizeof(float));
+        _copy?.copy_(_workingView);
         foreach (var (tensor, slot) in _integers)
         {
             ReadDigits(_weights.Span(slot.Offset, (int)slot.Count), tensor);
         }
     }
 
-    /// <summary>Adds what a micro-batch changed to a node.</summary>
-    /// <param name="node">The sums, of the layout's length.</param>
+    /// <summary>What a micro-batch changed, as it is to be summed; valid until the next one.</summary>
     /// <param name="weight">The micro-batch's weight.</param>
     /// <param name="isFirst">Whether it is micro-batch 0, the one that buffers of whole numbers follow.</param>
-    public void AddChanges(NativeVector node, long weight, bool isFirst)
+    public NativeVector Changes(long weight, bool isFirst)
     {
         const int piece = 1 << 20;
+        Read();
         for (var at = 0L; at < _working.Count; at += piece)
         {
             var count = (int)Math.Min(piece, _working.Count - at);
             var now = _working.Span(at, count);
             var before = _weights.Span(_start + at, count);
-            var sum = node.Span(_start + at, count);
+            var change = _changes.Span(at, count);
             for (var i = 0; i < count; i++)
             {
                 // Compared as bits: an infinity that stays must not become infinity minus infinity.
-                if (BitConverter.SingleToInt32Bits(now[i]) != BitConverter.SingleToInt32Bits(before[i]))
-                {
-                    sum[i] += (now[i] - before[i]) * weight;
-                }
+                change[i] = BitConverter.SingleToInt32Bits(now[i]) == BitConverter.SingleToInt32Bits(before[i]) ? 0 : (now[i] - before[i]) * weight;
             }
         }
 
-        foreach (var (tensor, slot) in _integers.Where(_ => isFirst))
+        foreach (var (tensor, slot) in _integers)
         {
-            WriteDigits(tensor, node.Span(slot.Offset, (int)slot.Count));
+            var digits = _changes.Span(slot.Offset - _start, (int)slot.Count);
+            digits.Clear();
+            if (isFirst)
+            {
+                WriteDigits(tensor, digits);
+            }
         }
+
+        return _changes;
     }
 
     /// <summary>Updates one part of the state from the reduced sum.</summary>
@@ -140,7 +164,20 @@ internal sealed class ModelBuffers : IDisposable
     {
         _views.ForEach(v => v.Dispose());
         _integers.ForEach(i => i.Tensor.Dispose());
+        _copy?.Dispose();
+        _workingView.Dispose();
         _working.Dispose();
+        _changes.Dispose();
+    }
+
+    /// <summary>Brings the model's buffers to <see cref="_working"/>, which they lie in anyway where the device has no memory of its own.</summary>
+    private void Read()
+    {
+        if (_copy is not null)
+        {
+            using var noGradient = no_grad();
+            _workingView.copy_(_copy);
+        }
     }
 
     private static IEnumerable<(string Name, Tensor Buffer)> Named(nn.Module module) =>
@@ -149,7 +186,7 @@ internal sealed class ModelBuffers : IDisposable
     private static void WriteDigits(Tensor tensor, Span<float> digits)
     {
         using var scope = NewDisposeScope();
-        var numbers = tensor.to(ScalarType.Int64).contiguous().data<long>().ToArray();
+        var numbers = tensor.cpu().to(ScalarType.Int64).contiguous().data<long>().ToArray();
         for (var i = 0; i < digits.Length; i++)
         {
             digits[i] = (ushort)(numbers[i / Digits] >> (i % Digits * DigitBits));

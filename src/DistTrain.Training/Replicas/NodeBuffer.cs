@@ -4,49 +4,38 @@ using static TorchSharp.torch;
 
 namespace DistTrain.Training.Replicas;
 
-/// <summary>The memory of one node of the reduction tree: a flat vector of gradient sums, and views of it for every parameter.</summary>
-public sealed class NodeBuffer : IDisposable
+/// <summary>The memory of one node of the reduction tree: a flat vector of gradient sums, laid out like the weights. It belongs to a <see cref="NodePool"/>.</summary>
+public abstract class NodeBuffer
 {
-    internal NodeBuffer(NativeVector values, Tensor[] gradients)
-    {
-        Values = values;
-        Gradients = gradients;
-    }
-
-    /// <summary>The gradient sums; empty for an evaluation.</summary>
-    public NativeVector Values { get; }
-
-    /// <summary>What is folded beside them.</summary>
+    /// <summary>What is folded beside the sums.</summary>
     public NodeHeader Header { get; internal set; } = new(0, 0, []);
 
-    internal Tensor[] Gradients { get; }
+    /// <summary>A view of the sums for every parameter, in the layout's order. Valid between <see cref="Clear"/> and <see cref="ToHost"/>.</summary>
+    internal abstract Tensor[] Gradients { get; }
+
+    /// <summary>The sums in host memory, final: nothing may be accumulated any more. Valid until the node is cleared or returned.</summary>
+    public abstract NativeVector ToHost();
+
+    /// <summary>Makes all sums 0, ready to be accumulated into.</summary>
+    public abstract void Clear();
 
     /// <summary>Makes it the sum of no samples.</summary>
     /// <param name="metrics">How many metric sums the header has.</param>
     public void SetZero(int metrics)
     {
-        Values.Clear();
+        Clear();
         Header = new NodeHeader(0, 0, new double[metrics]);
     }
 
-    /// <summary>left += right; <paramref name="right"/> keeps its values and may be used again.</summary>
-    public static NodeBuffer Add(NodeBuffer left, NodeBuffer right)
+    /// <summary>this += right, element by element; <paramref name="right"/> keeps its values.</summary>
+    public void Add(NodeBuffer right)
     {
-        const int piece = 1 << 20;
-        for (var at = 0L; at < left.Values.Count; at += piece)
-        {
-            var count = (int)Math.Min(piece, left.Values.Count - at);
-            Core.Numerics.VectorKernels.AddInPlace(left.Values.Span(at, count), right.Values.Span(at, count));
-        }
-
-        left.Header = NodeHeader.Add(left.Header, right.Header);
-        return left;
+        AddValues(right);
+        Header = NodeHeader.Add(Header, right.Header);
     }
 
-    /// <inheritdoc/>
-    public void Dispose()
-    {
-        Array.ForEach(Gradients, g => g.Dispose());
-        Values.Dispose();
-    }
+    /// <summary>Adds to the part that belongs to the model's buffers.</summary>
+    internal abstract void AddToBuffers(NativeVector changes);
+
+    private protected abstract void AddValues(NodeBuffer right);
 }

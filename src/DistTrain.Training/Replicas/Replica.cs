@@ -7,6 +7,7 @@ using DistTrain.Core.Options;
 using DistTrain.Core.Reduction;
 using DistTrain.Core.Runs;
 using DistTrain.Core.Sampling;
+using DistTrain.Training.Devices;
 using DistTrain.Training.Native;
 using DistTrain.Training.Optimizers;
 using DistTrain.Training.Tasks;
@@ -27,6 +28,9 @@ public readonly record struct AppliedStep(bool Skipped, double GradientNorm);
 /// <remarks>Create and use it on one thread: torch's scopes and its grad mode belong to threads.</remarks>
 public sealed class Replica : IDisposable
 {
+    /// <summary>How often a device computes the probe: one that adds in the order in which its threads arrive seldom repeats itself three times.</summary>
+    private const int ProbeTimes = 3;
+
     /// <summary>
     /// torch's generator belongs to the process: where several replicas share one, as in tests, seeding and forward pass must not interleave.
     /// </summary>
@@ -42,14 +46,16 @@ public sealed class Replica : IDisposable
     /// <summary>Builds the model and lays it out.</summary>
     /// <param name="task">The task; disposed by the caller.</param>
     /// <param name="options">The run's configuration.</param>
-    public Replica(ITrainingTask task, RunOptions options)
+    /// <param name="device">Where the model computes.</param>
+    public Replica(ITrainingTask task, RunOptions options, ComputeDevice device)
     {
         _task = task;
         _options = options;
+        Device = device;
         lock (Generator)
         {
             manual_seed(Hash64.InitialSeed(options.Seed)).Dispose();
-            _model = new FlatModel(task.BuildModel());
+            _model = new FlatModel(task.BuildModel(), device);
         }
 
         _optimizer = FlatOptimizers.Create(options.Optimizer, Layout.Count);
@@ -62,6 +68,12 @@ public sealed class Replica : IDisposable
         _hash = new WeightsHash(Layout.Tiles);
         _hash.TakeAll(_model.Weights);
     }
+
+    /// <summary>Where the model computes.</summary>
+    public ComputeDevice Device { get; }
+
+    /// <summary>What people should know of the model and the configuration, in sentences.</summary>
+    public IEnumerable<string> Remarks => ModelRemarks.On(_model.Module, _options.Batch);
 
     /// <summary>Where every parameter lies.</summary>
     public ParameterLayout Layout => _model.Layout;
@@ -83,14 +95,15 @@ public sealed class Replica : IDisposable
     /// <summary>How many metrics an evaluation sums.</summary>
     public int MetricCount => _task.Metrics.Count;
 
-    /// <summary>Allocates the memory of one node.</summary>
-    public NodeBuffer CreateNode() => _model.CreateNode();
-
-    /// <summary>Allocates a node that holds a header only.</summary>
-    public static NodeBuffer CreateEmptyNode() => new(new NativeVector(0), []);
+    /// <summary>Memory for the nodes of training operations; disposed by the caller, ahead of the replica.</summary>
+    public NodePool CreateNodes() => _model.CreateNodes();
 
     /// <summary>To be called after the vectors of <see cref="State"/> were written from outside.</summary>
-    public void StateWasReplaced() => _hash.TakeAll(_model.Weights);
+    public void StateWasReplaced()
+    {
+        _model.WeightsChanged();
+        _hash.TakeAll(_model.Weights);
+    }
 
     /// <summary>Sums the gradients of one block's micro-batches, or the metrics where the operation evaluates.</summary>
     /// <param name="operation">The operation.</param>
@@ -104,11 +117,12 @@ public sealed class Replica : IDisposable
         var metrics = new double[training ? 0 : _task.Metrics.Count];
         if (training)
         {
-            node.Values.Clear();
+            node.Clear();
             _model.BindGradients(node);
         }
 
         using var averaged = training ? null : UseAverage();
+        _model.Synchronize();
         var microBatches = batches.Block(block);
         for (var index = microBatches.First; index < microBatches.End; index++)
         {
@@ -171,6 +185,7 @@ public sealed class Replica : IDisposable
         }
 
         _hash.Complete();
+        _model.WeightsChanged();
         return new AppliedStep(Skipped: false, norm);
     }
 
@@ -178,7 +193,8 @@ public sealed class Replica : IDisposable
     /// A hash of the gradient of the first micro-batch at weights that are made up from nothing but their index: hosts that compute the same bits
     /// agree in it, whatever state the run is in. The weights are as before afterwards.
     /// </summary>
-    public string Probe()
+    /// <returns>The hash; null where three computations did not all agree, so that the device has no bits of its own.</returns>
+    public string? Probe()
     {
         using var saved = new NativeVector(Layout.Count);
         saved.CopyFrom(_model.Weights);
@@ -188,20 +204,13 @@ public sealed class Replica : IDisposable
             _model.Weights.Span(i, 1)[0] = ((Hash64.Mix((ulong)i + 1) >> 40) * (1f / (1 << 24)) - 0.5f) * 0.1f;
         }
 
-        using var node = CreateNode();
-        var samples = Math.Min(_options.Batch.Micro, _task.Training.Count);
-        var geometry = new BatchGeometry(samples, _options.Batch.Micro, 1);
-        Accumulate(new Operation(0, OperationKind.Train, 0, new SampleRange(0, 0, samples), geometry, 0, false, false), 0, node, () => { });
+        _model.WeightsChanged();
+        using var nodes = CreateNodes();
+        var hashes = Enumerable.Range(0, ProbeTimes).Select(_ => ProbeOnce(nodes)).Distinct().ToList();
         _model.UnbindGradients();
         _model.Weights.CopyFrom(saved);
-
-        var hash = new XxHash128();
-        for (var tile = 0; tile < Layout.Tiles.Count; tile++)
-        {
-            hash.Append(MemoryMarshal.AsBytes(node.Values.Span(Layout.Tiles.Start(tile), Layout.Tiles.Length(tile))));
-        }
-
-        return Convert.ToHexStringLower(hash.GetCurrentHash());
+        _model.WeightsChanged();
+        return hashes.Count == 1 ? hashes[0] : null;
     }
 
     /// <inheritdoc/>
@@ -233,11 +242,28 @@ public sealed class Replica : IDisposable
     }
 
     /// <summary>Evaluates the average in place of the weights, where one is kept, until disposed.</summary>
-    private WeightsSwap? UseAverage() => _average is null ? null : new WeightsSwap(_model.Weights, _average, Layout.BuffersStart);
+    private WeightsSwap? UseAverage() =>
+        _average is null ? null : new WeightsSwap(_model.Weights, _average, Layout.BuffersStart, _model.WeightsChanged);
 
     /// <summary>Biases and the gains of norms have one dimension; pulling them to zero is rarely meant.</summary>
     private float DecayOf(Slot slot) =>
         _options.Optimizer.DecayMatricesOnly && slot.Shape.Count < 2 ? 0 : (float)_options.Optimizer.WeightDecay;
+
+    private string ProbeOnce(NodePool nodes)
+    {
+        var node = nodes.Rent();
+        var samples = Math.Min(_options.Batch.Micro, _task.Training.Count);
+        var geometry = new BatchGeometry(samples, _options.Batch.Micro, 1);
+        Accumulate(new Operation(0, OperationKind.Train, 0, new SampleRange(0, 0, samples), geometry, 0, false, false), 0, node, () => { });
+        var (gradient, hash) = (node.ToHost(), new XxHash128());
+        for (var tile = 0; tile < Layout.Tiles.Count; tile++)
+        {
+            hash.Append(MemoryMarshal.AsBytes(gradient.Span(Layout.Tiles.Start(tile), Layout.Tiles.Length(tile))));
+        }
+
+        nodes.Return(node);
+        return Convert.ToHexStringLower(hash.GetCurrentHash());
+    }
 
     private (double Loss, long Weight) Train(long step, long microBatch, TensorBatch batch, NodeBuffer node)
     {
@@ -251,7 +277,11 @@ public sealed class Replica : IDisposable
         }
 
         loss.Sum.backward();
-        _model.Buffers.AddChanges(node.Values, loss.Weight, isFirst: microBatch == 0);
+        if (_model.Buffers.Any)
+        {
+            node.AddToBuffers(_model.Buffers.Changes(loss.Weight, isFirst: microBatch == 0));
+        }
+
         return (loss.Sum.ToDouble(), loss.Weight);
     }
 
@@ -275,7 +305,7 @@ public sealed class Replica : IDisposable
                 numbers[i] = first + i;
             }
 
-            return _task.Validation.Load(numbers);
+            return Device.Take(_task.Validation.Load(numbers));
         }
 
         var keys = new ulong[range.Count];
@@ -286,6 +316,6 @@ public sealed class Replica : IDisposable
             keys[i] = Hash64.SampleKey(_options.Seed, operation.Samples.Epoch, first + i);
         }
 
-        return _task.Training.LoadForTraining(numbers, keys);
+        return Device.Take(_task.Training.LoadForTraining(numbers, keys));
     }
 }

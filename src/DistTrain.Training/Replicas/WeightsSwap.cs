@@ -8,11 +8,16 @@ internal sealed class WeightsSwap : IDisposable
     private readonly NativeVector _one;
     private readonly NativeVector _other;
     private readonly long _count;
+    private readonly Action _exchanged;
 
     /// <summary>Exchanges the first elements of two vectors.</summary>
-    public WeightsSwap(NativeVector one, NativeVector other, long count)
+    /// <param name="one">A vector.</param>
+    /// <param name="other">Another.</param>
+    /// <param name="count">How many elements.</param>
+    /// <param name="exchanged">Called after each of the two exchanges.</param>
+    public WeightsSwap(NativeVector one, NativeVector other, long count, Action exchanged)
     {
-        (_one, _other, _count) = (one, other, count);
+        (_one, _other, _count, _exchanged) = (one, other, count, exchanged);
         Exchange();
     }
 
@@ -32,5 +37,7 @@ internal sealed class WeightsSwap : IDisposable
             b.CopyTo(a);
             kept[..length].CopyTo(b);
         }
+
+        _exchanged();
     }
 }

@@ -81,8 +81,8 @@ internal sealed class BlockFold
 
     private NodeBuffer Add(NodeBuffer left, NodeBuffer right)
     {
-        var sum = NodeBuffer.Add(left, right);
+        left.Add(right);
         _pool.Return(right);
-        return sum;
+        return left;
     }
 }

@@ -21,12 +21,14 @@ internal sealed class ConfigurationArguments
     };
 
     private readonly Option<string?>? _workers;
+    private readonly Option<bool>? _mixed;
 
     /// <summary>Adds the arguments to a verb.</summary>
     /// <param name="command">The verb.</param>
     /// <param name="workers">What <c>--workers</c> means to it; null for a verb without.</param>
     /// <param name="otherwise">What counts where no recipe or file is named.</param>
-    public ConfigurationArguments(Command command, string? workers, string otherwise = "the default recipe")
+    /// <param name="admits">Whether the verb begins a run, and so decides which hosts may take part.</param>
+    public ConfigurationArguments(Command command, string? workers, string otherwise = "the default recipe", bool admits = false)
     {
         _source = new Argument<string?>("RECIPE|FILE")
         {
@@ -39,6 +41,15 @@ internal sealed class ConfigurationArguments
         {
             _workers = new Option<string?>("--workers", "-w") { Description = workers, HelpName = "N" };
             command.Add(_workers);
+        }
+
+        if (admits)
+        {
+            _mixed = new Option<bool>("--allow-mixed-hosts")
+            {
+                Description = "Admit workers that compute other bits than the first; the run then promises no equal bits, and says so.",
+            };
+            command.Add(_mixed);
         }
     }
 
@@ -57,7 +68,11 @@ internal sealed class ConfigurationArguments
             Source = Source(parsed),
             Environment = app.Surroundings.Environment,
             Sets = parsed.GetValue(_sets) ?? [],
-            Flags = workers is null ? [] : [("--workers", "workers", workers)],
+            Flags =
+            [
+                .. workers is null ? [] : new[] { ("--workers", "workers", workers) },
+                .. _mixed is not null && parsed.GetValue(_mixed) ? new[] { ("--allow-mixed-hosts", "allowMixedHosts", "true") } : [],
+            ],
         };
         var (options, problems) = RunConfiguration.Read(request, app.Recipes, app.Tasks);
         foreach (var problem in problems)

@@ -25,7 +25,7 @@ internal static class CoordinatorVerb
             + "  coordinator my-run.yaml --workers 3                        for workers on this machine\n"
             + "  coordinator my-run.yaml --listen 0.0.0.0:5400              for workers on other machines\n"
             + "  coordinator digits --listen 127.0.0.1:0 --json             for programs: the first line says where it listens");
-        var configuration = new ConfigurationArguments(command, "How many workers the run waits for before its first step.");
+        var configuration = new ConfigurationArguments(command, "How many workers the run waits for before its first step.", admits: true);
         var listen = Common.Listen("127.0.0.1:5400", "Where workers reach it. Only this machine does, unless you say otherwise.");
         var @out = new Option<string?>("--out", "-o") { Description = "The run's folder, new or empty; runs/NAME, or the next free runs/NAME-2, where left away.", HelpName = "DIR" };
         var json = Common.Json("One JSON object per line on standard output: where it listens, every event, the summary.");

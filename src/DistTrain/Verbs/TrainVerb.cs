@@ -20,7 +20,7 @@ internal static class TrainVerb
             + "  train my-run.yaml --set batch.global=4096      a file, one key changed\n"
             + "  train my-run.yaml --out runs/mine --json       for programs: one object per event, the summary last\n\n"
             + "The run's folder holds config.yaml, metrics.jsonl, summary.json, checkpoints and logs.");
-        var configuration = new ConfigurationArguments(command, "Worker processes; changes how long a run takes, never its bits.");
+        var configuration = new ConfigurationArguments(command, "Worker processes; changes how long a run takes, never its bits.", admits: true);
         var @out = new Option<string?>("--out", "-o") { Description = "The run's folder, new or empty; runs/NAME, or the next free runs/NAME-2, where left away.", HelpName = "DIR" };
         var port = Common.WholeNumber("--port", "The coordinator's port on 127.0.0.1; 0 lets the system choose.", "PORT", 0, ushort.MaxValue, standard: 0);
         var json = Common.Json("One JSON object per event on standard output; the last is the summary.");

@@ -51,12 +51,14 @@ internal static class WorkerVerb
             }
         });
         var data = new Option<string?>("--data") { Description = "Where this machine keeps the data, instead of data.path.", HelpName = "PATH" };
+        var device = new Option<string?>("--device") { Description = "Where this worker computes, such as cpu or cuda:1, instead of device.", HelpName = "DEVICE" };
         command.Add(coordinator);
         command.Add(listen);
         command.Add(advertise);
         command.Add(number);
         command.Add(wait);
         command.Add(data);
+        command.Add(device);
         command.SetAction(async (parsed, cancellation) =>
         {
             var surroundings = app.Surroundings;
@@ -89,6 +91,7 @@ internal static class WorkerVerb
                 Patience = Duration.TryParse(parsed.GetValue(wait)!, out var patience) ? patience : TimeSpan.Zero,
                 Options = options,
                 DataPath = parsed.GetValue(data),
+                Device = parsed.GetValue(device),
                 Tasks = app.Tasks,
             };
 

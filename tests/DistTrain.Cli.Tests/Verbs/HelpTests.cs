@@ -7,9 +7,9 @@ public sealed class HelpTests
 {
     public static TheoryData<string, string> Options() => new()
     {
-        { "train", "--set --workers --out --port --json" },
-        { "coordinator", "--set --workers --out --listen --json" },
-        { "worker", "--set --coordinator --listen --advertise --number --wait --data" },
+        { "train", "--set --workers --allow-mixed-hosts --out --port --json" },
+        { "coordinator", "--set --workers --allow-mixed-hosts --out --listen --json" },
+        { "worker", "--set --coordinator --listen --advertise --number --wait --data --device" },
         { "plan", "--set --workers --json" },
         { "verify", "--json" },
         { "recipes", "--json" },

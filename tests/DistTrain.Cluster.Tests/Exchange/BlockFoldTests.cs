@@ -1,6 +1,6 @@
+using DistTrain.Core.Layouts;
 using DistTrain.Core.Planning;
 using DistTrain.Core.Reduction;
-using DistTrain.Training.Native;
 using DistTrain.Training.Replicas;
 using DistTrain.Worker.Exchange;
 
@@ -31,7 +31,7 @@ public sealed class BlockFoldTests
                         handed.Add(node);
                         Assert.Equal(block + 1, spec.Tree.EndBlock(node));
                         Assert.Equal(Enumerable.Range(ReductionTree.FirstBlock(node), spec.Tree.EndBlock(node) - ReductionTree.FirstBlock(node)).Sum(),
-                            buffer.Values.Span(0, 1)[0]);
+                            buffer.ToHost().Span(0, 1)[0]);
                     }
 
                     Assert.Equal(spec.Covers[1], handed);
@@ -44,12 +44,8 @@ public sealed class BlockFoldTests
     [Fact]
     public void From_operation_to_operation_no_node_is_allocated()
     {
-        var allocated = 0;
-        using var pool = new NodePool(() =>
-        {
-            allocated++;
-            return new NodeBuffer(new NativeVector(1), []);
-        });
+        using var pool = Pool();
+        var rented = new HashSet<NodeBuffer>();
         var spec = ReductionSpec.Canonical(40, [new BlockRange(0, 3), new BlockRange(3, 40)]);
         var afterFirst = 0;
         for (var operation = 0; operation < 5; operation++)
@@ -57,15 +53,17 @@ public sealed class BlockFoldTests
             var fold = new BlockFold(spec, 1, pool);
             for (var block = 3; block < 40; block++)
             {
-                fold.Add(block, Node(pool, block));
+                var node = Node(pool, block);
+                rented.Add(node);
+                fold.Add(block, node);
             }
 
             fold.Release();
-            afterFirst = operation == 0 ? allocated : afterFirst;
+            afterFirst = operation == 0 ? rented.Count : afterFirst;
         }
 
-        Assert.Equal(afterFirst, allocated);
-        Assert.InRange(allocated, 1, 12);
+        Assert.Equal(afterFirst, rented.Count);
+        Assert.InRange(rented.Count, 1, 12);
     }
 
     [Fact]
@@ -76,18 +74,18 @@ public sealed class BlockFoldTests
         Assert.Null(fold.Add(0, Node(pool, 3)));
         Assert.Null(fold.Add(1, Node(pool, 4)));
         var (node, sum) = fold.Finish(() => Node(pool, 0)) ?? default;
-        Assert.Equal((new NodeId(0, 1), 7f), (node, sum.Values.Span(0, 1)[0]));
+        Assert.Equal((new NodeId(0, 1), 7f), (node, sum.ToHost().Span(0, 1)[0]));
 
         var idle = new BlockFold(new NodeId(0, 2), pool);
-        Assert.Equal(0, (idle.Finish(() => Node(pool, 0)) ?? default).Buffer.Values.Span(0, 1)[0]);
+        Assert.Equal(0, (idle.Finish(() => Node(pool, 0)) ?? default).Buffer.ToHost().Span(0, 1)[0]);
     }
 
-    private static NodePool Pool() => new(() => new NodeBuffer(new NativeVector(1), []));
+    private static HostNodePool Pool() => new(new ParameterLayout([("one", [1], SlotKind.Parameter)]));
 
     private static NodeBuffer Node(NodePool pool, float value)
     {
         var node = pool.Rent();
-        node.Values.Span(0, 1)[0] = value;
+        node.ToHost().Span(0, 1)[0] = value;
         node.Header = new NodeHeader(value, 1, []);
         return node;
     }

@@ -109,7 +109,7 @@ internal sealed class SimulatedExchange : IDisposable
 
     private sealed class Rank(SimulatedExchange world, int number) : IPeerLinks, IDisposable
     {
-        private readonly NodePool _pool = new(() => new NodeBuffer(new NativeVector(world._layout.Count), []));
+        private readonly HostNodePool _pool = new(world._layout);
         private readonly ReducedVector[] _reduced =
             [.. Enumerable.Range(0, 2).Select(_ => new ReducedVector(new NativeVector(world._layout.Count), new double[world._layout.Tiles.Count]))];
 
@@ -201,7 +201,7 @@ internal sealed class SimulatedExchange : IDisposable
         private void Compute(int block)
         {
             var node = _pool.Rent();
-            var values = node.Values.Span(0, (int)world._layout.Count);
+            var values = node.ToHost().Span(0, (int)world._layout.Count);
             for (var i = 0; i < values.Length; i++)
             {
                 values[i] = Value(Done, block, i);
@@ -210,7 +210,7 @@ internal sealed class SimulatedExchange : IDisposable
             node.Header = SimulatedExchange.Header(Done, block, Operation.Metrics);
             if (_fold!.Add(block, node) is var (name, complete))
             {
-                _current!.Offer(name, complete.Values, complete.Header);
+                _current!.Offer(name, complete.ToHost(), complete.Header);
             }
         }
 

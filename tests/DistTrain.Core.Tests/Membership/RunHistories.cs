@@ -39,7 +39,7 @@ public class RunHistories
 
     private sealed class History
     {
-        private static readonly WorkerPreparation Proof = new(40, 10, "data", "layout", "probe", "weights", ["accuracy"]);
+        private static readonly WorkerPreparation Proof = new(40, 10, "data", "layout", "probe", "weights", ["accuracy"], []);
 
         private readonly int _seed;
         private readonly Random _random;

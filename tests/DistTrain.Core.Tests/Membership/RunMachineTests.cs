@@ -7,7 +7,7 @@ namespace DistTrain.Core.Tests.Membership;
 /// <summary>One test for every sentence a run can say.</summary>
 public class RunMachineTests
 {
-    private static readonly WorkerPreparation Proof = new(100, 10, "data0123456789", "layout", "probe0123456789", "weights0123456789", ["accuracy"]);
+    private static readonly WorkerPreparation Proof = new(100, 10, "data0123456789", "layout", "probe0123456789", "weights0123456789", ["accuracy"], []);
 
     [Fact]
     public void The_first_worker_builds_and_the_others_get_what_it_built()
@@ -107,7 +107,7 @@ public class RunMachineTests
     [InlineData(RefusalReason.Data, "Its data differ from the run's (100 + 10 samples, fingerprint other, against 100 + 10, data01234567): give it the same files.")]
     [InlineData(RefusalReason.Layout, "Its model has other parameters than the run's: build it from the same code and configuration.")]
     [InlineData(RefusalReason.Arithmetic,
-        "Its processor or libraries compute other bits (probe gradient other, the run's is probe0123456): use hosts of one kind.")]
+        "Its processor or libraries compute other bits (probe gradient other, the run's is probe0123456): use hosts of one kind, or give up equal bits by --allow-mixed-hosts.")]
     [InlineData(RefusalReason.State, "The state it received is not the run's: its connection or memory is faulty.")]
     public void A_worker_that_proves_something_else_is_refused_and_its_place_is_free(RefusalReason reason, string sentence)
     {
@@ -127,6 +127,50 @@ public class RunMachineTests
         run.Arrive(2);
         run.Handle(new RunEvent.Prepared(2, Proof));
         Assert.Equal([0, 2], run.Effects.OfType<RunEffect.FormGeneration>().Single().Members);
+    }
+
+    [Fact]
+    public void Without_a_builder_that_repeats_itself_there_is_no_run()
+    {
+        var run = new Run(workers: 1);
+        run.Arrive(0);
+        run.Handle(new RunEvent.CheckpointPublished(0));
+        EndsWith(run, new RunEvent.Prepared(0, Proof with { ProbeHash = "" }),
+            "Worker 0, which built the model, was refused. Its device computed one gradient three times with different bits, so no run on it can be "
+            + "repeated: use hosts of one kind, or give up equal bits by --allow-mixed-hosts.");
+        Assert.True(run.PromisesSameBits);
+    }
+
+    [Theory]
+    [InlineData("", "Worker 1: Its device computed one gradient three times with different bits, so no run on it can be repeated.")]
+    [InlineData("other", "Worker 1: Its processor or libraries compute other bits (probe gradient other, the run's is probe0123456).")]
+    public void Mixed_hosts_may_be_allowed_and_then_nothing_is_promised(string probe, string sentence)
+    {
+        var run = new Run(workers: 2, options => options with { AllowMixedHosts = true });
+        run.Arrive(0);
+        run.Arrive(1);
+        run.Handle(new RunEvent.CheckpointPublished(0));
+        run.Handle(new RunEvent.Prepared(0, Proof));
+        Assert.True(run.PromisesSameBits);
+        run.Handle(new RunEvent.Prepared(1, Proof with { ProbeHash = probe }));
+        Assert.False(run.PromisesSameBits);
+        Assert.Contains(
+            new RunEffect.Announce("mixed-hosts", $"{sentence} It was let in all the same: this run promises no equal bits."), run.Effects);
+        Assert.Single(run.Effects.OfType<RunEffect.FormGeneration>());
+    }
+
+    [Fact]
+    public void What_the_builder_remarks_is_announced_once()
+    {
+        var run = new Run(workers: 2);
+        run.Arrive(0);
+        run.Arrive(1);
+        run.Handle(new RunEvent.CheckpointPublished(0));
+        var proof = Proof with { Remarks = ["Small micro-batches."] };
+        run.Handle(new RunEvent.Prepared(0, proof));
+        Assert.Contains(new RunEffect.Announce("warning", "Small micro-batches."), run.Effects);
+        run.Handle(new RunEvent.Prepared(1, proof));
+        Assert.DoesNotContain(new RunEffect.Announce("warning", "Small micro-batches."), run.Effects);
     }
 
     [Fact]
@@ -322,6 +366,8 @@ public class RunMachineTests
         }
 
         public TimeSpan Now { get; set; }
+
+        public bool PromisesSameBits => _machine.PromisesSameBits;
 
         public IReadOnlyList<RunEffect> Effects { get; private set; } = [];
 

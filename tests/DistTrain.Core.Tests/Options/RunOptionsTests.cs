@@ -52,7 +52,7 @@ public class RunOptionsTests
     [InlineData("schedule.warmupSamples", "-1", "must be between 0 and 1125899906842624")]
     [InlineData("seed", "-1", "must be a whole number, 0 or more")]
     [InlineData("workers", "0", "must be between 1 and 4096")]
-    [InlineData("device", "tpu", "must be auto or cpu")]
+    [InlineData("device", "tpu", "must be cpu, cuda, cuda:1 and so on, or auto for a GPU where there is one")]
     [InlineData("failureDetection", "2", "must be a duration such as 500ms, 2s or 5m between 200ms and 10m")]
     [InlineData("failureDetection", "100ms", "must be between 200ms and 10m")]
     [InlineData("debug.delayPerMicroBatch.1", "slow", "must be a duration such as 500ms, 2s or 5m")]
@@ -137,14 +137,14 @@ public class RunOptionsTests
     {
         var one = OptionsReader.ReadRun(Least).Options;
         var other = OptionsReader.ReadRun(With(
-            ("name", "other"), ("workers", "7"), ("device", "cpu"), ("failureDetection", "9s"),
+            ("name", "other"), ("workers", "7"), ("device", "cpu"), ("allowMixedHosts", "true"), ("failureDetection", "9s"),
             ("checkpoint.keep", "9"), ("checkpoint.everySteps", "5"), ("debug.delayPerMicroBatch.0", "1s"),
             ("data.path", "/elsewhere"))).Options;
         Assert.Equal(OptionsReader.IdentityLines(one), OptionsReader.IdentityLines(other));
         var hostOnly = OptionsReader.Keys(typeof(RunOptions)).Where(k => k.HostOnly).Select(k => k.Key).ToList();
         Assert.Equal(
             [
-                "name", "checkpoint.everySteps", "checkpoint.keep", "workers", "device", "failureDetection",
+                "name", "checkpoint.everySteps", "checkpoint.keep", "workers", "device", "allowMixedHosts", "failureDetection",
                 "debug.delayPerMicroBatch",
             ],
             hostOnly);

@@ -11,9 +11,10 @@ public sealed partial class CpuProfileTests
     public void Instruction_sets_are_named_only_where_the_processor_has_them()
     {
         Assert.Equal(
-            [("ATEN_CPU_CAPABILITY", "avx2"), ("ONEDNN_MAX_CPU_ISA", "AVX2"), ("MKL_CBWR", "AUTO"), ("OMP_NUM_THREADS", "3"), ("OMP_WAIT_POLICY", "passive")],
+            [("ATEN_CPU_CAPABILITY", "avx2"), ("ONEDNN_MAX_CPU_ISA", "AVX2"), ("MKL_CBWR", "AUTO"), ("OMP_NUM_THREADS", "3"), ("OMP_WAIT_POLICY", "passive"),
+                ("CUBLAS_WORKSPACE_CONFIG", ":4096:8")],
             CpuProfile.Variables(3, avx2: true));
-        Assert.Equal([("MKL_CBWR", "AUTO"), ("OMP_NUM_THREADS", "1"), ("OMP_WAIT_POLICY", "passive")], CpuProfile.Variables(1, avx2: false));
+        Assert.Equal([("MKL_CBWR", "AUTO"), ("OMP_NUM_THREADS", "1"), ("OMP_WAIT_POLICY", "passive"), ("CUBLAS_WORKSPACE_CONFIG", ":4096:8")], CpuProfile.Variables(1, avx2: false));
     }
 
     [Theory]

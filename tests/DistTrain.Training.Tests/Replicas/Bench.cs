@@ -4,6 +4,7 @@ using DistTrain.Core.Reduction;
 using DistTrain.Core.Runs;
 using DistTrain.Core.Sampling;
 using DistTrain.TestKit;
+using DistTrain.Training.Devices;
 using DistTrain.Training.Replicas;
 using DistTrain.Training.Tasks;
 using TorchSharp;
@@ -18,15 +19,23 @@ internal sealed class Bench : IDisposable
     private ulong _operations;
 
     public Bench(ITrainingTask task, params string[] settings)
+        : this(task, ComputeDevice.Cpu, settings)
+    {
+    }
+
+    public Bench(ITrainingTask task, ComputeDevice device, params string[] settings)
     {
         _task = task;
         Options = LocalCluster.Options(settings);
-        Replica = new Replica(task, Options);
+        Replica = new Replica(task, Options, device);
+        Nodes = Replica.CreateNodes();
     }
 
     public RunOptions Options { get; }
 
     public Replica Replica { get; }
+
+    public NodePool Nodes { get; }
 
     /// <summary>The task that all clusters of tests train.</summary>
     public static PatternTask Pattern() => new(new TaskContext<PatternModel, PatternData>(new PatternModel(), new PatternData(), LocalCluster.Options()));
@@ -44,10 +53,13 @@ internal sealed class Bench : IDisposable
     /// <summary>The sums of one block.</summary>
     public (float[] Gradient, NodeHeader Header) Block(Operation operation, int block)
     {
-        using var node = Replica.CreateNode();
-        node.Values.Span(0, (int)node.Values.Count).Fill(float.NaN);
+        var node = Nodes.Rent();
+        node.SetZero(0);
+        node.ToHost().Span(0, (int)Replica.Layout.Count).Fill(float.NaN);
         Replica.Accumulate(operation, block, node, () => { });
-        return (node.Values.Span(0, (int)node.Values.Count).ToArray(), node.Header);
+        var gradient = node.ToHost().Span(0, (int)Replica.Layout.Count).ToArray();
+        Nodes.Return(node);
+        return (gradient, node.Header);
     }
 
     /// <summary>The sums of a whole step, along the tree.</summary>
@@ -58,19 +70,18 @@ internal sealed class Bench : IDisposable
         NodeBuffer? root = null;
         for (var block = 0; block < tree.Blocks; block++)
         {
-            var node = Replica.CreateNode();
+            var node = Nodes.Rent();
             Replica.Accumulate(operation, block, node, () => { });
             root = fold.Add(tree.Leaf(block), node).Value;
         }
 
         return root!;
 
-        static NodeBuffer Add(NodeBuffer left, NodeBuffer right)
+        NodeBuffer Add(NodeBuffer left, NodeBuffer right)
         {
-            using (right)
-            {
-                return NodeBuffer.Add(left, right);
-            }
+            left.Add(right);
+            Nodes.Return(right);
+            return left;
         }
     }
 
@@ -80,17 +91,30 @@ internal sealed class Bench : IDisposable
         var squares = new double[tiles.Count];
         for (var tile = 0; tile < tiles.Count; tile++)
         {
-            squares[tile] = Core.Numerics.VectorKernels.SumOfSquares(reduced.Values.Span(tiles.Start(tile), tiles.Length(tile)));
+            squares[tile] = Core.Numerics.VectorKernels.SumOfSquares(reduced.ToHost().Span(tiles.Start(tile), tiles.Length(tile)));
         }
 
-        return Replica.Apply(reduced.Values, reduced.Header, squares, rate);
+        return Replica.Apply(reduced.ToHost(), reduced.Header, squares, rate);
     }
 
     /// <summary>Computes and applies a step.</summary>
     public AppliedStep Step(long step)
     {
-        using var reduced = Reduce(Operation(step));
-        return Apply(reduced);
+        var reduced = Reduce(Operation(step));
+        var applied = Apply(reduced);
+        Nodes.Return(reduced);
+        return applied;
+    }
+
+    /// <summary>The loss and metrics of the first validation samples.</summary>
+    public NodeHeader Evaluate()
+    {
+        using var headers = new HostNodePool(layout: null);
+        var node = headers.Rent();
+        var operation = new Operation(
+            ++_operations, OperationKind.Evaluate, 1, new SampleRange(0, 0, Math.Min(20, _task.Validation.Count)), new BatchGeometry(20, 7, 1), 0, false, false);
+        Replica.Accumulate(operation, 0, node, () => { });
+        return node.Header with { MetricSums = [] };
     }
 
     /// <summary>The bits of the weights and of the optimizer's vectors.</summary>
@@ -106,6 +130,7 @@ internal sealed class Bench : IDisposable
 
     public void Dispose()
     {
+        Nodes.Dispose();
         Replica.Dispose();
         _task.Dispose();
     }

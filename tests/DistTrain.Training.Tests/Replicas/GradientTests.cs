@@ -124,8 +124,8 @@ public sealed class GradientTests
     {
         using var whole = WithoutDropout("batch.global=53", "batch.micro=64");
         using var ragged = WithoutDropout("batch.global=53", "batch.micro=8");
-        using var one = whole.Reduce(whole.Operation());
-        using var many = ragged.Reduce(ragged.Operation());
+        var one = whole.Reduce(whole.Operation());
+        var many = ragged.Reduce(ragged.Operation());
 
         Assert.Equal((53, 53), (one.Header.Weight, many.Header.Weight));
         Assert.Equal(one.Header.LossSum, many.Header.LossSum, 1e-4);
@@ -138,9 +138,9 @@ public sealed class GradientTests
 
     private static double[] Mean(Bench bench)
     {
-        using var reduced = bench.Reduce(bench.Operation());
+        var reduced = bench.Reduce(bench.Operation());
         var weight = (double)reduced.Header.Weight;
-        return [.. reduced.Values.Span(0, (int)reduced.Values.Count).ToArray().Select(g => g / weight)];
+        return [.. reduced.ToHost().Span(0, (int)reduced.ToHost().Count).ToArray().Select(g => g / weight)];
     }
 
     private static double Error(double[] actual, double[] expected) =>

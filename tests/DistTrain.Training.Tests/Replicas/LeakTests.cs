@@ -6,7 +6,7 @@ namespace DistTrain.Training.Tests.Replicas;
 [Collection(AloneInProcess.Name)]
 public sealed class LeakTests
 {
-    private const int Warmup = 1_000;
+    private const int Warmup = 3_000;
     private const int Steps = 2_000;
     private const long Limit = 8 << 20;
 
@@ -14,7 +14,7 @@ public sealed class LeakTests
     public void Two_thousand_steps_leave_no_tensor_and_no_memory()
     {
         using var bench = new Bench(Bench.Pattern(), "batch.global=8", "batch.micro=4", "batch.blocks=1");
-        using var node = bench.Replica.CreateNode();
+        var node = bench.Nodes.Rent();
         Train(1, Warmup);
         var (tensors, managed, resident) = Measure();
         Train(Warmup + 1, Warmup + Steps);

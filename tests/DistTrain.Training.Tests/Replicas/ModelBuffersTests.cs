@@ -49,9 +49,9 @@ public sealed class ModelBuffersTests
         using var task = new ChangedTask(Bench.Pattern(), Model);
         using var bench = new Bench(task);
         var layout = bench.Replica.Layout;
-        using var reduced = bench.Reduce(bench.Operation());
+        var reduced = bench.Reduce(bench.Operation());
         var squares = layout.Slots.Where(s => s.Kind == SlotKind.Parameter)
-            .Sum(s => reduced.Values.Span(s.Offset, (int)s.Count).ToArray().Sum(g => (double)g * g));
+            .Sum(s => reduced.ToHost().Span(s.Offset, (int)s.Count).ToArray().Sum(g => (double)g * g));
 
         Assert.All(layout.Slots.Where(s => s.Kind == SlotKind.Parameter), s => Assert.True(s.Offset < layout.BuffersStart));
         Assert.Equal(Math.Sqrt(squares) / reduced.Header.Weight, bench.Apply(reduced).GradientNorm, 1e-9);
@@ -64,8 +64,8 @@ public sealed class ModelBuffersTests
         using var bench = new Bench(task);
         bench.Step(1);
         var before = bench.StateBits();
-        using var reduced = bench.Reduce(bench.Operation(2));
-        reduced.Values.Span(0, 1)[0] = float.NaN;
+        var reduced = bench.Reduce(bench.Operation(2));
+        reduced.ToHost().Span(0, 1)[0] = float.NaN;
 
         Assert.True(bench.Apply(reduced).Skipped);
         Assert.Equal(before, bench.StateBits());

@@ -21,12 +21,12 @@ public sealed class ReplicaTests
     {
         using var bench = new Bench(Bench.Pattern(), $"clip.globalNorm={limit}", "optimizer.momentum=0");
         var before = bench.Replica.Layout.Slots.ToDictionary(s => s.Name, s => bench.Weights(s.Name));
-        using var reduced = bench.Reduce(bench.Operation());
+        var reduced = bench.Reduce(bench.Operation());
 
         using var scope = NewDisposeScope();
         var parameters = bench.Replica.Layout.Slots.Select(slot => new Parameter(tensor(before[slot.Name]))
         {
-            grad = tensor(reduced.Values.Span(slot.Offset, (int)slot.Count).ToArray()) / reduced.Header.Weight,
+            grad = tensor(reduced.ToHost().Span(slot.Offset, (int)slot.Count).ToArray()) / reduced.Header.Weight,
         }).ToList();
         var norm = nn.utils.clip_grad_norm_(parameters, limit);
         var applied = bench.Apply(reduced, rate: 1);
@@ -54,9 +54,9 @@ public sealed class ReplicaTests
 
         foreach (var at in new[] { 0, 1, 7, 8, count / 2, count - 1 })
         {
-            using var reduced = bench.Replica.CreateNode();
-            reduced.Values.Span(0, (int)count).Fill(0.1f);
-            reduced.Values.Span(at, 1)[0] = value;
+            var reduced = bench.Nodes.Rent();
+            reduced.ToHost().Span(0, (int)count).Fill(0.1f);
+            reduced.ToHost().Span(at, 1)[0] = value;
             Assert.True(ApplyWith(reduced, weight).Skipped);
             Assert.Equal(state, bench.StateBits());
             Assert.Equal(hash, bench.Replica.WeightsHash);
@@ -69,8 +69,8 @@ public sealed class ReplicaTests
         {
             var tiles = bench.Replica.Layout.Tiles;
             var squares = Enumerable.Range(0, tiles.Count)
-                .Select(t => Core.Numerics.VectorKernels.SumOfSquares(reduced.Values.Span(tiles.Start(t), tiles.Length(t)))).ToArray();
-            return bench.Replica.Apply(reduced.Values, new NodeHeader(1, total, []), squares, 0.1);
+                .Select(t => Core.Numerics.VectorKernels.SumOfSquares(reduced.ToHost().Span(tiles.Start(t), tiles.Length(t)))).ToArray();
+            return bench.Replica.Apply(reduced.ToHost(), new NodeHeader(1, total, []), squares, 0.1);
         }
     }
 
@@ -193,7 +193,7 @@ public sealed class ReplicaTests
         trained.Step(2);
         var (state, hash) = (trained.StateBits(), trained.Replica.WeightsHash);
 
-        var probe = trained.Replica.Probe();
+        var probe = trained.Replica.Probe()!;
 
         Assert.Equal(32, probe.Length);
         Assert.Equal(probe, fresh.Replica.Probe());
