@@ -17,10 +17,10 @@ namespace DistTrain.PyTorch;
 /// <param name="Play">The reference's, see <see cref="ReferenceStep"/>.</param>
 internal sealed record StepResult(Difference Step, Difference MeanOfMeans, double Weights, double Rule, double Play)
 {
-    /// <summary>Of both sides: as a gradient, the weights have a bound as a whole.</summary>
-    private const double MostWeights = Difference.MostGradient;
+    /// <summary>Adam moves a weight by about its rate however small the gradient is, so also where the gradient is nothing but rounding.</summary>
+    private const double MostWeights = 1e-3;
 
-    /// <summary>Sixteen steps of fp32 just above 1; a rule without its weight decay is 5e-4 away.</summary>
+    /// <summary>Sixteen steps of fp32 just above 1; a forgotten weight decay is 10 times that and more.</summary>
     private const double MostRule = 2e-6;
 
     /// <summary>Whether the gradient differs only because ReLUs whose input is next to 0 are on the other side.</summary>
@@ -46,6 +46,13 @@ internal sealed class Comparison : IDisposable
         _task = @case.Ragged ? new RaggedTask(_task) : _task;
         _replica = new Replica(_task, _options);
         _count = (int)_replica.Layout.Count;
+        foreach (var slot in _replica.Layout.Slots.Where(s => s.Shape.Count == 2))
+        {
+            foreach (ref var weight in _replica.State[0].Vector.Span(slot.Offset, (int)slot.Count))
+            {
+                weight *= @case.Gain;
+            }
+        }
     }
 
     private double[] Weights => [.. _replica.State[0].Vector.Span(0, _count).ToArray().Select(w => (double)w)];
