@@ -5,8 +5,8 @@ namespace DistTrain.PyTorch;
 /// <param name="Settings">The run's keys; PyTorch's side is given the same.</param>
 /// <param name="Ragged">Whether samples have targets of different lengths, and the mean of the micro-batches' means is the control.</param>
 /// <param name="Gain">
-/// What initial matrices are multiplied by. A GPT begins with matrices so small that what lies between them is as good as linear: another GELU or a wrong
-/// scale of attention would hardly show.
+/// What initial matrices are multiplied by. A GPT begins with matrices so small that what lies between them is as good as linear, and another GELU would
+/// not show; with large ones another epsilon of its norms would not.
 /// </param>
 internal sealed record Case(string Name, IReadOnlyDictionary<string, string> Settings, bool Ragged = false, float Gain = 1)
 {
@@ -34,7 +34,7 @@ internal sealed record Case(string Name, IReadOnlyDictionary<string, string> Set
         Of("cnn, Adam, clipped", Cnn + "batch.global=48 batch.micro=7 clip.globalNorm=0.5 " + Adam),
         Of("resnet with GroupNorm, AdamW", ResNet + "model.norm=group batch.micro=10 " + AdamW),
         Of("resnet with BatchNorm, SGD with Nesterov's momentum, one micro-batch", ResNet + "model.norm=batch batch.micro=48 optimizer.nesterov=true " + Sgd),
-        Of("gpt, SGD with momentum", Gpt + Sgd) with { Gain = GptGain },
+        Of("gpt as it is drawn, SGD with momentum", Gpt + Sgd),
         Of("gpt, Adam", Gpt + Adam) with { Gain = GptGain },
         Of("gpt, AdamW that spares biases and norms", Gpt + "optimizer.decayMatricesOnly=true " + AdamW) with { Gain = GptGain },
         Of("gpt, SGD with momentum, ragged, weighted by tokens", Gpt + Sgd) with { Ragged = true, Gain = GptGain },
