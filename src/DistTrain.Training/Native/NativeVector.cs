@@ -6,10 +6,16 @@ using static TorchSharp.torch;
 namespace DistTrain.Training.Native;
 
 /// <summary>One native allocation of fp32 numbers with 64-bit offsets: weights, optimizer state, gradient sums. Starts as zeros.</summary>
-public sealed unsafe class NativeVector : IDisposable
+/// <remarks>
+/// On Linux a large one is a mapping of its own. From malloc it would come out of the heaps that torch's short-lived tensors cut up, where
+/// what a vector takes depends on what was freed before, and what it leaves behind need not go back to the system.
+/// </remarks>
+public sealed unsafe partial class NativeVector : IDisposable
 {
     private const nuint Alignment = 64;
+    private const nuint SmallestMapping = 1 << 20;
     private readonly Tensor? _owner;
+    private readonly nuint _mapped;
     private float* _data;
 
     /// <summary>Allocates.</summary>
@@ -20,6 +26,13 @@ public sealed unsafe class NativeVector : IDisposable
         ArgumentOutOfRangeException.ThrowIfNegative(count);
         Count = count;
         var bytes = checked((nuint)count * sizeof(float));
+        if (OperatingSystem.IsLinux() && bytes >= SmallestMapping)
+        {
+            _data = (float*)Map(bytes);
+            _mapped = bytes;
+            return;
+        }
+
         _data = (float*)NativeMemory.AlignedAlloc(Math.Max(bytes, Alignment), Alignment);
         Clear();
     }
@@ -91,13 +104,31 @@ public sealed unsafe class NativeVector : IDisposable
     /// <summary>Frees what nobody disposed, so that a failed run does not leak.</summary>
     ~NativeVector() => Free();
 
+    /// <summary>Zeroed pages, present before they are written, as a step must not be the first to learn that memory is short.</summary>
+    private static void* Map(nuint bytes)
+    {
+        // PROT_READ | PROT_WRITE; MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE: the values of Linux on x64 and arm64.
+        var pages = MapPages(null, bytes, 0x1 | 0x2, 0x2 | 0x20 | 0x8000, -1, 0);
+        return (nint)pages == -1 ? throw new InsufficientMemoryException($"The system has no {bytes:N0} bytes for a vector.") : pages;
+    }
+
     private void Free()
     {
-        if (_owner is null)
+        if (_mapped > 0 && _data != null)
+        {
+            _ = UnmapPages(_data, _mapped);
+        }
+        else if (_mapped == 0 && _owner is null)
         {
             NativeMemory.AlignedFree(_data);
         }
 
         _data = null;
     }
+
+    [LibraryImport("libc", EntryPoint = "mmap", SetLastError = true)]
+    private static partial void* MapPages(void* address, nuint bytes, int protection, int flags, int file, nint offset);
+
+    [LibraryImport("libc", EntryPoint = "munmap", SetLastError = true)]
+    private static partial int UnmapPages(void* address, nuint bytes);
 }

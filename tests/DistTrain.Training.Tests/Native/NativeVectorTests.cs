@@ -3,6 +3,7 @@ using DistTrain.Training.Native;
 namespace DistTrain.Training.Tests.Native;
 
 /// <summary>Memory outside the managed heap.</summary>
+[Collection(AloneInProcess.Name)]
 public sealed unsafe class NativeVectorTests
 {
     [Fact]
@@ -15,6 +16,24 @@ public sealed unsafe class NativeVectorTests
             Assert.True(vector.Span(0, count).TrimStart(0f).IsEmpty);
             vector.Span(0, count).Fill(float.NaN);
         }
+    }
+
+    [Fact]
+    public void A_large_vector_starts_as_zeros_and_gives_its_memory_back()
+    {
+        const int count = 16 << 20;
+        long before = Environment.WorkingSet, held;
+        using (var vector = new NativeVector(count))
+        {
+            held = Environment.WorkingSet;
+            Assert.Equal(0, (long)vector.Data % 64);
+            Assert.True(vector.Span(0, count).TrimStart(0f).IsEmpty);
+            vector.Span(0, count).Fill(float.NaN);
+        }
+
+        // Half of its size: the runtime's own threads take and give some meanwhile.
+        Assert.True(held - before > count * sizeof(float) / 2, $"{held - before} bytes were taken");
+        Assert.True(held - Environment.WorkingSet > count * sizeof(float) / 2, $"{held - Environment.WorkingSet} bytes were given back");
     }
 
     [Fact]

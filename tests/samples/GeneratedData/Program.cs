@@ -1,0 +1,74 @@
+using DistTrain;
+using DistTrain.Training.Models;
+using DistTrain.Training.Tasks;
+using TorchSharp;
+using static TorchSharp.torch;
+
+return await new DistTrainApp(args)
+    .AddTask<HiddenLayers, GeneratedSamples>("generated", context => new GeneratedTask(context.Model.Hidden, context.Data.Samples))
+    .RunAsync();
+
+/// <summary>The keys of <c>model</c>: h^2 + 268h + 10 parameters, so 875 makes 1.0 million and 4868 makes 25.0 million.</summary>
+internal sealed record HiddenLayers
+{
+    public string Name { get; init; } = "";
+
+    public int Hidden { get; init; } = 875;
+}
+
+/// <summary>The keys of <c>data</c>.</summary>
+internal sealed record GeneratedSamples
+{
+    public string Name { get; init; } = "";
+
+    public long Samples { get; init; } = 131_072;
+}
+
+/// <summary>A classification of data that take no memory, by a perceptron of any size: what a worker holds is DistTrain's and the model's alone.</summary>
+internal sealed class GeneratedTask(int hidden, long samples) : ITrainingTask
+{
+    public IDataset Training { get; } = new Numbers(samples, first: 0);
+
+    public IDataset Validation { get; } = new Numbers(256, first: samples);
+
+    public IReadOnlyList<string> Metrics => [];
+
+    public nn.Module BuildModel() => new Mlp(Numbers.Inputs, Numbers.Classes, hidden);
+
+    public LossSum Loss(nn.Module model, TensorBatch batch) =>
+        new(nn.functional.cross_entropy(((nn.Module<Tensor, Tensor>)model).call(batch.Inputs), batch.Targets, reduction: nn.Reduction.Sum), batch.Targets.shape[0]);
+
+    public LossSum Evaluate(nn.Module model, TensorBatch batch, Span<double> metrics) => Loss(model, batch);
+
+    public void Dispose()
+    {
+    }
+}
+
+/// <summary>Samples made from their number: the class is its remainder, which the inputs show.</summary>
+internal sealed class Numbers(long count, long first) : IDataset
+{
+    public const int Inputs = 256;
+    public const int Classes = 10;
+
+    public long Count => count;
+
+    public string Fingerprint => $"{first}+{count} of {Inputs}/{Classes}";
+
+    public TensorBatch Load(ReadOnlySpan<long> samples)
+    {
+        var inputs = new float[samples.Length * Inputs];
+        var targets = new long[samples.Length];
+        for (var i = 0; i < samples.Length; i++)
+        {
+            var number = first + samples[i];
+            targets[i] = number % Classes;
+            for (var j = 0; j < Inputs; j++)
+            {
+                inputs[(i * Inputs) + j] = (j + number) % Classes / (float)Classes;
+            }
+        }
+
+        return new TensorBatch(tensor(inputs, samples.Length, Inputs), tensor(targets));
+    }
+}
