@@ -4,6 +4,7 @@ using DistTrain.Core.Options;
 using DistTrain.Core.Reduction;
 using DistTrain.Core.Runs;
 using DistTrain.Core.Sampling;
+using DistTrain.Training.Devices;
 using DistTrain.Training.Replicas;
 using DistTrain.Training.Tasks;
 
@@ -36,6 +37,7 @@ internal sealed class Comparison : IDisposable
     private readonly RunOptions _options;
     private readonly ITrainingTask _task;
     private readonly Replica _replica;
+    private readonly NodePool _nodes;
     private readonly int _count;
 
     /// <summary>Opens a case's task and builds its model.</summary>
@@ -44,7 +46,8 @@ internal sealed class Comparison : IDisposable
         (_options, var problems) = OptionsReader.ReadRun(@case.Settings);
         _task = problems.Count == 0 ? BuiltInTasks.Catalog().Create(_options) : throw new InvalidOperationException(string.Join(' ', problems));
         _task = @case.Ragged ? new RaggedTask(_task) : _task;
-        _replica = new Replica(_task, _options);
+        _replica = new Replica(_task, _options, ComputeDevice.Cpu);
+        _nodes = _replica.CreateNodes();
         _count = (int)_replica.Layout.Count;
         foreach (var slot in _replica.Layout.Slots.Where(s => s.Shape.Count == 2))
         {
@@ -90,6 +93,7 @@ internal sealed class Comparison : IDisposable
 
     public void Dispose()
     {
+        _nodes.Dispose();
         _replica.Dispose();
         _task.Dispose();
     }
@@ -98,27 +102,25 @@ internal sealed class Comparison : IDisposable
     {
         SetState(step, state);
         var (reduced, meanOfMeans) = Reduce(step, expected);
-        using (reduced)
+        var sum = reduced.ToHost().Span(0, _count);
+        var mean = new double[_replica.Layout.BuffersStart];
+        for (var i = 0; i < mean.Length; i++)
         {
-            var sum = reduced.Values.Span(0, _count);
-            var mean = new double[_replica.Layout.BuffersStart];
-            for (var i = 0; i < mean.Length; i++)
-            {
-                mean[i] = (double)sum[i] / reduced.Header.Weight;
-            }
-
-            var difference = Difference.Of(reduced.Header.LossSum / reduced.Header.Weight, mean, expected);
-            Apply(reduced);
-            var whole = Difference.Relative(Weights, weights);
-            SetState(step, state);
-            for (var i = 0; i < mean.Length; i++)
-            {
-                sum[i] = expected.Gradient[i] * reduced.Header.Weight;
-            }
-
-            Apply(reduced);
-            return new StepResult(difference, meanOfMeans, whole, Weights.Zip(weights, (a, b) => Math.Abs(a - b)).Max(), expected.Play);
+            mean[i] = (double)sum[i] / reduced.Header.Weight;
         }
+
+        var difference = Difference.Of(reduced.Header.LossSum / reduced.Header.Weight, mean, expected);
+        Apply(reduced);
+        var whole = Difference.Relative(Weights, weights);
+        SetState(step, state);
+        for (var i = 0; i < mean.Length; i++)
+        {
+            sum[i] = expected.Gradient[i] * reduced.Header.Weight;
+        }
+
+        Apply(reduced);
+        _nodes.Return(reduced);
+        return new StepResult(difference, meanOfMeans, whole, Weights.Zip(weights, (a, b) => Math.Abs(a - b)).Max(), expected.Play);
     }
 
     /// <summary>The state as the reference has it before a step; Adam's powers follow from the number of steps.</summary>
@@ -144,9 +146,9 @@ internal sealed class Comparison : IDisposable
         NodeBuffer? root = null;
         for (var block = 0; block < tree.Blocks; block++)
         {
-            var node = _replica.CreateNode();
+            var node = _nodes.Rent();
             _replica.Accumulate(operation, block, node, () => { });
-            var sum = node.Values.Span(0, _count);
+            var sum = node.ToHost().Span(0, _count);
             var share = 1.0 / (node.Header.Weight * tree.Blocks);
             loss += node.Header.LossSum * share;
             for (var i = 0; i < gradient.Length; i++)
@@ -159,12 +161,11 @@ internal sealed class Comparison : IDisposable
 
         return (root!, Difference.Of(loss, gradient, expected));
 
-        static NodeBuffer Add(NodeBuffer left, NodeBuffer right)
+        NodeBuffer Add(NodeBuffer left, NodeBuffer right)
         {
-            using (right)
-            {
-                return NodeBuffer.Add(left, right);
-            }
+            left.Add(right);
+            _nodes.Return(right);
+            return left;
         }
     }
 
@@ -174,10 +175,10 @@ internal sealed class Comparison : IDisposable
         var squares = new double[tiles.Count];
         for (var tile = 0; tile < tiles.Count; tile++)
         {
-            squares[tile] = VectorKernels.SumOfSquares(reduced.Values.Span(tiles.Start(tile), tiles.Length(tile)));
+            squares[tile] = VectorKernels.SumOfSquares(reduced.ToHost().Span(tiles.Start(tile), tiles.Length(tile)));
         }
 
-        if (_replica.Apply(reduced.Values, reduced.Header, squares, _options.Optimizer.LearningRate).Skipped)
+        if (_replica.Apply(reduced.ToHost(), reduced.Header, squares, _options.Optimizer.LearningRate).Skipped)
         {
             throw new InvalidDataException("A step was skipped: its gradient is not finite.");
         }
