@@ -8,7 +8,7 @@ set -euo pipefail
 need_fashion_mnist
 build
 
-# The recipe's five epochs become one; the short form keeps the geometry and stops early.
+# The recipe's epochs become one; the short form keeps the geometry and stops early.
 length=(--set stop.epochs=1)
 $short && length=(--set stop.epochs=0 --set stop.steps=4)
 uneven=(fashion-mnist-cnn --set batch.global=1000 --set batch.micro=48 "${length[@]}")

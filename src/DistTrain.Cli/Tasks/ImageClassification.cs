@@ -1,5 +1,6 @@
 using System.ComponentModel;
 using System.ComponentModel.DataAnnotations;
+using System.Globalization;
 using DistTrain.Training.Data;
 using DistTrain.Training.Models;
 using DistTrain.Training.Tasks;
@@ -50,7 +51,7 @@ public sealed record ImageDataOptions
 }
 
 /// <summary>Images are told apart by class. Cross entropy; metric <c>accuracy</c>.</summary>
-internal sealed class ImageClassification : ITrainingTask
+internal sealed class ImageClassification : ITrainingTask, IPredictor
 {
     private readonly ImageModelOptions _model;
     private readonly ImageDataset _training;
@@ -99,8 +100,28 @@ internal sealed class ImageClassification : ITrainingTask
         return SumOf(logits, batch);
     }
 
+    public IEnumerable<string> Predict(nn.Module model, PredictRequest request)
+    {
+        var images = request.Input is { } path ? _validation.Unlabelled(path) : _validation;
+        for (var image = 0L; image < Math.Min(request.Count, images.Count); image++)
+        {
+            var (label, probability, truth) = Answer((nn.Module<Tensor, Tensor>)model, images, image);
+            var line = string.Create(CultureInfo.InvariantCulture, $"image {image}: {label}, probability {probability:0.0000}");
+            yield return request.Input is null ? $"{line}, labelled {truth}\n" : $"{line}\n";
+        }
+    }
+
     public void Dispose()
     {
+    }
+
+    private static (long Label, double Probability, long Truth) Answer(nn.Module<Tensor, Tensor> model, ImageDataset images, long image)
+    {
+        using var scope = NewDisposeScope();
+        using var batch = images.Load([image]);
+        var probabilities = nn.functional.softmax(model.call(batch.Inputs), 1)[0];
+        var label = probabilities.argmax().ToInt64();
+        return (label, probabilities[label].ToDouble(), batch.Targets[0].ToInt64());
     }
 
     private static LossSum SumOf(Tensor logits, TensorBatch batch)

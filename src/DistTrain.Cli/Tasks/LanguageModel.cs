@@ -1,5 +1,7 @@
 using System.ComponentModel;
 using System.ComponentModel.DataAnnotations;
+using System.Text;
+using DistTrain.Core.Numerics;
 using DistTrain.Training.Data;
 using DistTrain.Training.Models;
 using DistTrain.Training.Tasks;
@@ -41,7 +43,7 @@ public sealed record TextOptions
 }
 
 /// <summary>The next byte of a text is predicted. Cross entropy in nats per byte, weighted by bytes; metric <c>accuracy</c>.</summary>
-internal sealed class LanguageModel : ITrainingTask
+internal sealed class LanguageModel : ITrainingTask, IPredictor
 {
     private const int Bytes = 256;
     private readonly GptSize _size;
@@ -87,8 +89,61 @@ internal sealed class LanguageModel : ITrainingTask
         return SumOf(logits, batch);
     }
 
+    /// <summary>The prompt and what follows it; without a prompt, what follows a line break. Bytes that are no UTF-8 are replaced.</summary>
+    public IEnumerable<string> Predict(nn.Module model, PredictRequest request)
+    {
+        if (!string.IsNullOrEmpty(request.Prompt))
+        {
+            yield return request.Prompt;
+        }
+
+        List<byte> context = [.. Encoding.UTF8.GetBytes(request.Prompt is { Length: > 0 } prompt ? prompt : "\n")];
+        var random = new CounterRandom(request.Seed);
+        var decoder = Encoding.UTF8.GetDecoder();
+        var characters = new char[4];
+        for (var left = request.Length; left > 0; left--)
+        {
+            context.RemoveRange(0, Math.Max(0, context.Count - _size.Window));
+            var next = Draw(Logits((nn.Module<Tensor, Tensor>)model, context), request.Temperature, random.NextWord());
+            context.Add(next);
+            var count = decoder.GetChars([next], characters, flush: left == 1);
+            if (count > 0)
+            {
+                yield return new string(characters, 0, count);
+            }
+        }
+    }
+
     public void Dispose()
     {
+    }
+
+    /// <summary>The logits of the byte that follows.</summary>
+    private static float[] Logits(nn.Module<Tensor, Tensor> model, List<byte> context)
+    {
+        using var scope = NewDisposeScope();
+        var input = tensor(context.ConvertAll(b => (long)b)).unsqueeze(0);
+        return model.call(input)[0, -1].data<float>().ToArray();
+    }
+
+    /// <summary>Draws a byte by its probability, softmax(logits / temperature).</summary>
+    private static byte Draw(float[] logits, double temperature, ulong word)
+    {
+        var most = logits.Max();
+        if (temperature == 0)
+        {
+            return (byte)Array.IndexOf(logits, most);
+        }
+
+        var weights = Array.ConvertAll(logits, logit => Math.Exp((logit - most) / temperature));
+        var left = (word >> 11) * (1.0 / (1L << 53)) * weights.Sum();
+        var drawn = 0;
+        while (drawn < weights.Length - 1 && (left -= weights[drawn]) >= 0)
+        {
+            drawn++;
+        }
+
+        return (byte)drawn;
     }
 
     private static LossSum SumOf(Tensor logits, TensorBatch batch)

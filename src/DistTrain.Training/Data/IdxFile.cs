@@ -71,7 +71,7 @@ public static class IdxFile
         }
         catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
         {
-            throw new DataException($"{path} does not exist: put the file of {what} there, or change data.path.", e);
+            throw new DataException($"{path} does not exist: put the file of {what} there, or name another.", e);
         }
         catch (UnauthorizedAccessException e)
         {

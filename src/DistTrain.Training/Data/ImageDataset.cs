@@ -54,6 +54,13 @@ public sealed class ImageDataset : IDataset
         _fingerprint = new Lazy<string>(Hash);
     }
 
+    private ImageDataset(ImageDataset form, byte[] pixels)
+    {
+        (_pixels, _labels, _normalised) = (pixels, new byte[pixels.Length / (form.Height * form.Width)], form._normalised);
+        (Height, Width, Classes) = (form.Height, form.Width, form.Classes);
+        _fingerprint = new Lazy<string>(Hash);
+    }
+
     private ImageDataset(ImageDataset source, ImageAugmentation augmentation)
     {
         (_pixels, _labels, _normalised, _fingerprint) = (source._pixels, source._labels, source._normalised, source._fingerprint);
@@ -97,6 +104,18 @@ public sealed class ImageDataset : IDataset
 
     /// <summary>The same images, changed at random when they are trained on.</summary>
     public ImageDataset With(ImageAugmentation augmentation) => new(this, augmentation);
+
+    /// <summary>Other images of this form, scaled alike, of which nobody knows the class: all labels are 0.</summary>
+    /// <param name="path">An IDX file of images, plain or gzipped.</param>
+    /// <exception cref="DataException">The file is missing, damaged, or its images are of another size.</exception>
+    public ImageDataset Unlabelled(string path)
+    {
+        var images = IdxFile.ReadImages(path);
+        return images.Dimensions is [_, var height, var width] && height == Height && width == Width
+            ? new ImageDataset(this, images.Bytes)
+            : throw new DataException(
+                $"{path} holds images of {images.Dimensions[1]} x {images.Dimensions[2]} pixels and the model was trained on {Height} x {Width}: name a file of such images.");
+    }
 
     private TensorBatch Load(ReadOnlySpan<long> samples, ReadOnlySpan<ulong> keys)
     {

@@ -12,6 +12,7 @@ public sealed class HelpTests
         { "worker", "--set --coordinator --listen --advertise --number --wait --data --device" },
         { "plan", "--set --workers --json" },
         { "verify", "--json" },
+        { "predict", "--prompt --length --temperature --seed --input --count --json" },
         { "recipes", "--json" },
     };
 
@@ -54,6 +55,10 @@ public sealed class HelpTests
     [InlineData("coordinator --listen host:99999", "--listen is 'host:99999': must be ADDRESS:PORT, such as 127.0.0.1:5400; port 0 lets the system choose.")]
     [InlineData("coordinator --listen somehost:5400", "--listen is 'somehost:5400': must be ADDRESS:PORT, such as 127.0.0.1:5400; port 0 lets the system choose.")]
     [InlineData("verify one", "'verify'")]
+    [InlineData("predict", "'predict'")]
+    [InlineData("predict run --temperature hot", "--temperature is 'hot': must be a number between 0 and 100.")]
+    [InlineData("predict run --temperature nan", "--temperature is 'nan': must be a number between 0 and 100.")]
+    [InlineData("predict run --count 0", "--count is '0': must be a whole number between 1 and 2147483647.")]
     [InlineData("recipes nonsense", "'nonsense' is no recipe (the recipes are toy).")]
     [InlineData("train tyo", "'tyo' is neither a recipe nor a file")]
     [InlineData("train --out /dev/null", "--out '/dev/null' is a file: name a new folder, or leave --out away for runs/toy.")]
