@@ -1,4 +1,5 @@
 using DistTrain.Core.Options;
+using DistTrain.Training.Devices;
 using DistTrain.Training.Native;
 using DistTrain.Training.Replicas;
 using DistTrain.Training.Tasks;
@@ -24,7 +25,7 @@ public sealed class TrainedModel : IDisposable
         _predictor = task as IPredictor
             ?? throw new DataException($"The task {options.Task} predicts nothing: implement {nameof(IPredictor)} in {task.GetType().Name}, beside {nameof(ITrainingTask)}.");
         TorchRuntime.Load(options.Threads);
-        _model = new FlatModel(task.BuildModel());
+        _model = new FlatModel(task.BuildModel(), ComputeDevice.Cpu);
         try
         {
             using var weights = checkpoint.Open("model.safetensors");
