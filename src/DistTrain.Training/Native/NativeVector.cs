@@ -55,6 +55,12 @@ public sealed unsafe partial class NativeVector : IDisposable
     /// <param name="count">Elements, 0 or more.</param>
     internal static NativeVector Pinned(long count)
     {
+        // A tensor of no elements has no memory, and so no address to begin at.
+        if (count == 0)
+        {
+            return new NativeVector(0);
+        }
+
         using var pageable = empty(count, ScalarType.Float32);
         return new NativeVector(pageable.pin_memory().DetachFromDisposeScope());
     }

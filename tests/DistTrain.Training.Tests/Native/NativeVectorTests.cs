@@ -37,6 +37,15 @@ public sealed unsafe class NativeVectorTests
     }
 
     [Fact]
+    public void Nothing_can_be_pinned()
+    {
+        using var vector = NativeVector.Pinned(0);
+        vector.Clear();
+
+        Assert.Equal(0, vector.Count);
+    }
+
+    [Fact]
     public void A_span_outside_the_vector_is_refused()
     {
         using var vector = new NativeVector(10);
