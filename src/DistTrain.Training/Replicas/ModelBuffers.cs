@@ -55,7 +55,8 @@ internal sealed class ModelBuffers : IDisposable
                 continue;
             }
 
-            var view = (_copy ?? _workingView).narrow(0, slot.Offset - _start, slot.Count).view([.. slot.Shape]);
+            using var part = (_copy ?? _workingView).narrow(0, slot.Offset - _start, slot.Count);
+            var view = part.view([.. slot.Shape]);
             view.copy_(buffer);
             buffer.set_(view);
             _views.Add(view);
