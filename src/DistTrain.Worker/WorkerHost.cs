@@ -40,7 +40,7 @@ public sealed record WorkerSettings
     public string? Device { get; init; }
 
     /// <summary>Opens a device by its name and the worker's number.</summary>
-    public Func<string, int, ComputeDevice> OpenDevice { get; init; } = ComputeDevice.Open;
+    internal Func<string, int, ComputeDevice> OpenDevice { get; init; } = ComputeDevice.Open;
 
     /// <summary>How long the coordinator may be out of reach at the start.</summary>
     public TimeSpan Patience { get; init; } = TimeSpan.FromSeconds(30);

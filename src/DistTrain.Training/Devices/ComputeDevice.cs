@@ -15,7 +15,7 @@ public sealed class ComputeDevice
     /// Nodes that a device with memory of its own holds at once: the block in progress and three partial sums. More would be filled only every eighth
     /// block; they wait in host memory.
     /// </summary>
-    public const int StandardNodes = 4;
+    internal const int StandardNodes = 4;
 
     private readonly DeviceType _type;
     private readonly int _index;
@@ -71,11 +71,11 @@ public sealed class ComputeDevice
     }
 
     /// <summary>
-    /// A stand-in for a GPU on hosts without one: the processor, treated as a device with memory of its own. It takes every path but the GPU's kernels,
-    /// and has the processor's bits.
+    /// A stand-in for a GPU on hosts without one: the processor, treated as a device with memory of its own, with the processor's bits. What it does not
+    /// take part in is the GPU's own: its kernels, pinned host memory, and the copies between the two memories.
     /// </summary>
     /// <param name="nodes">Nodes it holds at once, at least 1.</param>
-    public static ComputeDevice StandIn(int nodes)
+    internal static ComputeDevice StandIn(int nodes)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(nodes, 1);
         return new ComputeDevice(DeviceType.CPU, -1, nodes);
@@ -83,6 +83,23 @@ public sealed class ComputeDevice
 
     /// <summary>Host memory that the device copies from and to without a detour.</summary>
     internal NativeVector CreateHostVector(long count) => _type == DeviceType.CPU ? new NativeVector(count) : NativeVector.Pinned(count);
+
+    /// <summary>Moves a model's parameters and buffers to the device. They stay the same tensors: TorchSharp's own way makes new ones, and fails where two
+    /// modules hold the same one.</summary>
+    internal void Take(nn.Module module)
+    {
+        List<Tensor> tensors = [.. module.parameters(), .. module.buffers()];
+        if (_type != DeviceType.CPU)
+        {
+            TorchMemory.Move(tensors, Torch);
+            return;
+        }
+
+        // The stand-in's memory is the one they are in already. A longer type and back takes new memory and changes no value.
+        tensors.RemoveAll(t => !t.is_floating_point());
+        TorchMemory.Convert(tensors, ScalarType.Float64);
+        TorchMemory.Convert(tensors, ScalarType.Float32);
+    }
 
     /// <summary>Moves a batch to the device; the given one must not be used any more.</summary>
     internal TensorBatch Take(TensorBatch batch)

@@ -5,7 +5,7 @@ using static TorchSharp.torch;
 
 namespace DistTrain.Training.Native;
 
-/// <summary>Tensors over memory that we own, and the address of a tensor's memory: two entry points of TorchSharp's shim it has no public call for.</summary>
+/// <summary>Tensors over memory that we own, and the address and the place of a tensor's memory: entry points of TorchSharp's shim it has no public call for.</summary>
 internal static unsafe class TorchMemory
 {
     /// <summary>A tensor that reads and writes a part of a vector. The vector must outlive it.</summary>
@@ -24,6 +24,44 @@ internal static unsafe class TorchMemory
     /// <summary>Where a CPU tensor's first element lies.</summary>
     public static IntPtr Address(Tensor tensor) => THSTensor_data(tensor.Handle);
 
+    /// <summary>
+    /// Gives tensors memory on a device, or of a type, with their values. They stay the same tensors to whoever holds them, so what is tied stays tied.
+    /// torch moves the contents of a module that way; it is therefore told of a module that holds nothing else.
+    /// </summary>
+    public static void Move(IReadOnlyList<Tensor> tensors, Device device)
+    {
+        using var carrier = new Carrier(tensors);
+        THSNN_Module_to_device(carrier.Module, (long)device.type, device.type == DeviceType.CPU ? -1 : device.index, false);
+        CheckForErrors();
+    }
+
+    /// <summary>Gives tensors memory of another type, as <see cref="Move"/> does of another device.</summary>
+    public static void Convert(IReadOnlyList<Tensor> tensors, ScalarType type)
+    {
+        using var carrier = new Carrier(tensors);
+        THSNN_Module_to_dtype(carrier.Module, (sbyte)type, false);
+        CheckForErrors();
+    }
+
+    /// <summary>A module of torch's own, not TorchSharp's, that holds some tensors; freeing it leaves them.</summary>
+    private readonly ref struct Carrier
+    {
+        public Carrier(IReadOnlyList<Tensor> tensors)
+        {
+            Module = THSNN_Sequential_ctor();
+            for (var i = 0; i < tensors.Count; i++)
+            {
+                THSNN_Module_register_buffer(Module, $"{i}", tensors[i].Handle);
+            }
+
+            CheckForErrors();
+        }
+
+        public IntPtr Module { get; }
+
+        public void Dispose() => THSNN_Module_dispose(Module);
+    }
+
     [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
     private static void Keep(IntPtr data)
     {
@@ -39,4 +77,24 @@ internal static unsafe class TorchMemory
     [DllImport("LibTorchSharp", ExactSpelling = true)]
     [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
     private static extern IntPtr THSTensor_data(IntPtr tensor);
+
+    [DllImport("LibTorchSharp", ExactSpelling = true)]
+    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
+    private static extern IntPtr THSNN_Sequential_ctor();
+
+    [DllImport("LibTorchSharp", ExactSpelling = true)]
+    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
+    private static extern void THSNN_Module_register_buffer(IntPtr module, [MarshalAs(UnmanagedType.LPStr)] string name, IntPtr tensor);
+
+    [DllImport("LibTorchSharp", ExactSpelling = true)]
+    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
+    private static extern void THSNN_Module_to_device(IntPtr module, long device, long index, [MarshalAs(UnmanagedType.U1)] bool nonBlocking);
+
+    [DllImport("LibTorchSharp", ExactSpelling = true)]
+    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
+    private static extern void THSNN_Module_to_dtype(IntPtr module, sbyte type, [MarshalAs(UnmanagedType.U1)] bool nonBlocking);
+
+    [DllImport("LibTorchSharp", ExactSpelling = true)]
+    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
+    private static extern void THSNN_Module_dispose(IntPtr module);
 }

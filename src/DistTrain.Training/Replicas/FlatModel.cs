@@ -63,11 +63,10 @@ internal sealed class FlatModel : IDisposable
 
         if (device.HasOwnMemory)
         {
-            module.to(device.Torch);
+            device.Take(module);
             _copy = new FlatTensor(device, Layout);
         }
 
-        // By name: a module that was moved has other parameters than before.
         foreach (var (name, parameter) in module.named_parameters())
         {
             var slot = slotOf[name];
