@@ -1,4 +1,5 @@
-# What the acceptance commands share. Sourced, after `set -euo pipefail`; needs bash, coreutils and the SDK.
+# What the acceptance commands share. Sourced, after `set -euo pipefail`; needs bash, coreutils, grep, sed, diff, find and the
+# SDK; some of the commands awk and gzip besides.
 #
 #   check "what is claimed" command...     runs the command; counts and prints the result
 #   expect_failure CODE PATTERN command... the command ends with CODE and one line on standard error that matches PATTERN
@@ -99,12 +100,13 @@ expect_failure() {
   nothing_left
 }
 
-# The processes of this command that carry the mark and are disttrain's.
+# The processes of this command that carry the mark and run the program under test, $disttrain.
 left() {
-  local process
+  local process program
+  program=$(basename "$disttrain")
   for process in /proc/[0-9]*; do
     if grep -qz "^DISTTRAIN_ACCEPTANCE_MARK=$DISTTRAIN_ACCEPTANCE_MARK\$" "$process/environ" 2>/dev/null \
-      && tr '\0' ' ' <"$process/cmdline" 2>/dev/null | grep -q '/disttrain[ .]'; then
+      && tr '\0' ' ' <"$process/cmdline" 2>/dev/null | grep -q "/$program[ .]"; then
       basename "$process"
     fi
   done
