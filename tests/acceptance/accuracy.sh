@@ -25,10 +25,10 @@ timed() {
   train "$@" && echo $((SECONDS - start)) >"$work/$name.seconds"
 }
 
-# compare A OPERATOR B: of two numbers; an empty one compares with nothing
+# compare A OPERATOR B: of two numbers; what is none, such as null or NaN, awk would compare as text
 compare() {
   echo "$1 $2 $3"
-  [ -n "$1" ] && awk -v a="$1" -v b="$3" "BEGIN { exit !(a $2 b) }"
+  grep -Eqx -- '-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?' <<<"$1" && awk -v a="$1" -v b="$3" "BEGIN { exit !(a $2 b) }"
 }
 
 # predict NAME FILE ARGUMENTS...: what a run answers goes to $work/FILE
@@ -50,6 +50,15 @@ known_words() {
   known=$(words <"$1" | LC_ALL=C grep -cxF -f "$work/vocabulary" || true)
   echo $((all > 0 ? 100 * known / all : 0))
 }
+
+compares_numbers() {
+  local other
+  for other in "" null NaN Infinity -; do
+    ! compare "$other" ">=" 0.91 && ! compare "$other" "<" 2.0 || return 1
+  done
+  compare 0.9125 ">=" 0.91 && compare 9e-1 "<" 2.0 && ! compare 0.9 ">=" 0.91
+}
+check "control: only numbers are compared" compares_numbers
 
 # Images.
 check "fashion-mnist-cnn trains" timed images fashion-mnist-cnn "${length[@]}"
