@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text.Json;
+using DistTrain.Core.Layouts;
 using DistTrain.Training.Tasks;
 
 namespace DistTrain.Training.Checkpoints;
@@ -12,6 +13,9 @@ public sealed record CheckpointFolder(string Path, string Run, long Step)
 {
     private const string Manifest = "manifest.json";
     private const string Prefix = "step-";
+
+    /// <summary>Bytes; a manifest has some thousand.</summary>
+    private const long LargestManifest = 1 << 20;
 
     /// <summary>Finds a run's newest checkpoint, or the one that is named.</summary>
     /// <param name="path">A run's folder, or a checkpoint's.</param>
@@ -35,16 +39,24 @@ public sealed record CheckpointFolder(string Path, string Run, long Step)
     }
 
     /// <summary>Opens one of its files after checking it against the manifest.</summary>
+    /// <param name="name">The file's name.</param>
+    /// <param name="slots">The layout of each of its vectors.</param>
+    /// <param name="prefixes">What stands before the names in each vector.</param>
     /// <exception cref="DataException">The file or the manifest is missing or damaged.</exception>
-    internal SafetensorsFile Open(string name)
+    internal SafetensorsFile Open(string name, IReadOnlyList<Slot> slots, IReadOnlyList<string> prefixes)
     {
         var manifest = System.IO.Path.Combine(Path, Manifest);
         try
         {
+            if (new FileInfo(manifest).Length > LargestManifest)
+            {
+                throw new DataException($"{manifest} is damaged, it has more than {LargestManifest:N0} bytes: use another checkpoint of the run.");
+            }
+
             using var json = JsonDocument.Parse(File.ReadAllBytes(manifest));
             var sum = json.RootElement.GetProperty("files").EnumerateArray()
                 .First(f => f.GetProperty("name").GetString() == name).GetProperty("dataSha256").GetString()!;
-            return SafetensorsFile.Open(System.IO.Path.Combine(Path, name), sum);
+            return SafetensorsFile.Open(System.IO.Path.Combine(Path, name), sum, slots, prefixes);
         }
         catch (Exception damaged) when (damaged is JsonException or KeyNotFoundException or InvalidOperationException)
         {

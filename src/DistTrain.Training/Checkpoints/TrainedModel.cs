@@ -1,6 +1,7 @@
 using DistTrain.Core.Options;
 using DistTrain.Training.Devices;
 using DistTrain.Training.Native;
+using DistTrain.Training.Optimizers;
 using DistTrain.Training.Replicas;
 using DistTrain.Training.Tasks;
 using static TorchSharp.torch;
@@ -11,6 +12,7 @@ namespace DistTrain.Training.Checkpoints;
 /// <remarks>Create and use it on one thread: torch's scopes and its grad mode belong to threads.</remarks>
 public sealed class TrainedModel : IDisposable
 {
+    private const string Average = "average.";
     private readonly FlatModel _model;
     private readonly IPredictor _predictor;
 
@@ -28,17 +30,18 @@ public sealed class TrainedModel : IDisposable
         _model = new FlatModel(task.BuildModel(), ComputeDevice.Cpu);
         try
         {
-            using var weights = checkpoint.Open("model.safetensors");
-            using var average = options.Average.Decay > 0 ? checkpoint.Open("optimizer.safetensors") : null;
-            foreach (var slot in _model.Layout.Slots)
+            var slots = _model.Layout.Slots;
+            using var weights = checkpoint.Open("model.safetensors", slots, [""]);
+            using var average = options.Average.Decay > 0 ? checkpoint.Open("optimizer.safetensors", slots, OptimizerPrefixes(options)) : null;
+            foreach (var slot in slots)
             {
                 if (average is not null && slot.Offset < _model.Layout.BuffersStart)
                 {
-                    average.Read($"average.{slot.Name}", slot, _model.Weights);
+                    average.Read(Average, slot, _model.Weights);
                 }
                 else
                 {
-                    weights.Read(slot.Name, slot, _model.Weights);
+                    weights.Read("", slot, _model.Weights);
                 }
             }
         }
@@ -60,6 +63,13 @@ public sealed class TrainedModel : IDisposable
         {
             yield return piece;
         }
+    }
+
+    /// <summary>What the vectors beside the weights are called, in a run that keeps an average.</summary>
+    private static string[] OptimizerPrefixes(RunOptions options)
+    {
+        using var rule = FlatOptimizers.Create(options.Optimizer, count: 0);
+        return [.. rule.Vectors.Select(v => $"{v.Name}."), Average];
     }
 
     /// <inheritdoc/>
