@@ -70,6 +70,11 @@ internal static class AdmissionRules
             return "Its device computed one gradient three times with different bits, so no run on it can be repeated";
         }
 
+        if (run.ProbeHash.Length == 0)
+        {
+            return $"The worker that built the model does not repeat its own bits, so there are none to compare its probe gradient {Short(own.ProbeHash)} with";
+        }
+
         return own.ProbeHash == run.ProbeHash
             ? null
             : $"Its processor or libraries compute other bits (probe gradient {Short(own.ProbeHash)}, the run's is {Short(run.ProbeHash)})";

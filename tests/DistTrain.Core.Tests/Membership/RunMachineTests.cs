@@ -142,20 +142,21 @@ public class RunMachineTests
     }
 
     [Theory]
-    [InlineData("", "Worker 1: Its device computed one gradient three times with different bits, so no run on it can be repeated.")]
-    [InlineData("other", "Worker 1: Its processor or libraries compute other bits (probe gradient other, the run's is probe0123456).")]
-    public void Mixed_hosts_may_be_allowed_and_then_nothing_is_promised(string probe, string sentence)
+    [InlineData("probe01234567", "", "Its device computed one gradient three times with different bits, so no run on it can be repeated.")]
+    [InlineData("probe01234567", "other", "Its processor or libraries compute other bits (probe gradient other, the run's is probe0123456).")]
+    [InlineData("", "other", "The worker that built the model does not repeat its own bits, so there are none to compare its probe gradient other with.")]
+    public void Mixed_hosts_may_be_allowed_and_then_nothing_is_promised(string builder, string probe, string sentence)
     {
         var run = new Run(workers: 2, options => options with { AllowMixedHosts = true });
         run.Arrive(0);
         run.Arrive(1);
         run.Handle(new RunEvent.CheckpointPublished(0));
-        run.Handle(new RunEvent.Prepared(0, Proof));
-        Assert.True(run.PromisesSameBits);
+        run.Handle(new RunEvent.Prepared(0, Proof with { ProbeHash = builder }));
+        Assert.Equal(builder.Length > 0, run.PromisesSameBits);
         run.Handle(new RunEvent.Prepared(1, Proof with { ProbeHash = probe }));
         Assert.False(run.PromisesSameBits);
         Assert.Contains(
-            new RunEffect.Announce("mixed-hosts", $"{sentence} It was let in all the same: this run promises no equal bits."), run.Effects);
+            new RunEffect.Announce("mixed-hosts", $"Worker 1: {sentence} It was let in all the same: this run promises no equal bits."), run.Effects);
         Assert.Single(run.Effects.OfType<RunEffect.FormGeneration>());
     }
 
