@@ -184,7 +184,6 @@ public static class OptionsReader
                     RangeAttribute => $"must be{Bounds(property)}",
                     AllowedValuesAttribute allowed => $"must be {string.Join(" or ", allowed.Values)}",
                     RequiredAttribute => "must not be empty",
-                    RegularExpressionAttribute => $"must be {Description(property).Split(": ")[^1]}",
                     _ => attribute.FormatErrorMessage(Camel(property.Name)),
                 };
             }

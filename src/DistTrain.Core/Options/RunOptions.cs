@@ -58,7 +58,7 @@ public sealed record RunOptions
     public int Threads { get; init; } = 1;
 
     [Description("where workers compute: cpu, cuda, cuda:1 and so on, or auto for a GPU where there is one"),
-        RegularExpression("auto|cpu|cuda(:[0-9]{1,3})?"), HostOnly]
+        RegularExpression("auto|cpu|cuda(:[0-9]{1,3})?", ErrorMessage = "must be cpu, cuda, cuda:1 and so on, or auto for a GPU where there is one"), HostOnly]
     public string Device { get; init; } = "auto";
 
     [Description("admit hosts that compute other bits than the first, or never the same twice; the run then promises no equal bits"), HostOnly]

@@ -68,6 +68,13 @@ public class OptionsReaderTests
     }
 
     [Fact]
+    public void A_pattern_says_itself_what_it_wants()
+    {
+        var (_, problems) = OptionsReader.Read<Patterned>(new Dictionary<string, string> { ["colour"] = "7" });
+        Assert.Equal("colour is '7': must be small letters.", Assert.Single(problems).ToString());
+    }
+
+    [Fact]
     public void Every_key_is_listed_with_default_and_description()
     {
         var keys = OptionsReader.Keys(typeof(RunOptions)).ToDictionary(k => k.Key);
@@ -78,6 +85,12 @@ public class OptionsReaderTests
 
         (string Default, string Description, bool HostOnly) About(string key) =>
             (keys[key].Default, keys[key].Description, keys[key].HostOnly);
+    }
+
+    private sealed record Patterned
+    {
+        [Description("what it is painted with: a colour"), RegularExpression("[a-z]+", ErrorMessage = "must be small letters")]
+        public string Colour { get; init; } = "red";
     }
 
     private sealed record ModelKeys
