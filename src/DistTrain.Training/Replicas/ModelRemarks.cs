@@ -1,3 +1,4 @@
+using DistTrain.Core.Batches;
 using DistTrain.Core.Options;
 using TorchSharp.Modules;
 using static TorchSharp.torch;
@@ -16,10 +17,11 @@ internal static class ModelRemarks
     /// <summary>The remarks, in sentences.</summary>
     public static IEnumerable<string> On(nn.Module model, BatchOptions batch)
     {
-        var samples = Math.Min(batch.Micro, batch.Global);
+        // The smallest micro-batch of a whole step.
+        var samples = batch.Global / new BatchPlan(batch.Global, new BatchGeometry(batch.Global, batch.Micro, 1)).MicroBatches;
         if (samples < EnoughForBatchNorm && model.modules().Any(m => m is BatchNorm1d or BatchNorm2d or BatchNorm3d))
         {
-            yield return $"The model has BatchNorm, which normalises by the mean and variance of each micro-batch, here of {samples} samples, and not of the "
+            yield return $"The model has BatchNorm, which normalises by the mean and variance of each micro-batch, here of {samples} {(samples == 1 ? "sample" : "samples")}, and not of the "
                 + $"global batch: below {EnoughForBatchNorm} these are noisy and accuracy suffers. Raise batch.micro, or use a norm that does not look "
                 + "across samples, such as GroupNorm.";
         }

@@ -10,6 +10,8 @@ public sealed class ModelRemarksTests
     [Theory]
     [InlineData(NormKind.Batch, 15, 45, 15)]
     [InlineData(NormKind.Batch, 32, 12, 12)]
+    [InlineData(NormKind.Batch, 16, 17, 8)]
+    [InlineData(NormKind.Batch, 1, 48, 1)]
     [InlineData(NormKind.Batch, 16, 48, 0)]
     [InlineData(NormKind.Group, 2, 48, 0)]
     public void BatchNorm_with_small_micro_batches_is_remarked_on(NormKind norm, int micro, int global, int remarked)
@@ -19,7 +21,7 @@ public sealed class ModelRemarksTests
         var remarks = bench.Replica.Remarks.ToList();
 
         Assert.Equal(remarked > 0 ? 1 : 0, remarks.Count);
-        Assert.All(remarks, remark => Assert.Contains($"each micro-batch, here of {remarked} samples, and not of the global batch", remark));
+        Assert.All(remarks, remark => Assert.Contains($"each micro-batch, here of {remarked} {(remarked == 1 ? "sample" : "samples")}, and not of the global batch", remark));
     }
 
     private static nn.Module<Tensor, Tensor> Model(NormKind norm) =>
