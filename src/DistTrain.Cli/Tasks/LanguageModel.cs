@@ -89,7 +89,8 @@ internal sealed class LanguageModel : ITrainingTask, IPredictor
         return SumOf(logits, batch);
     }
 
-    /// <summary>The prompt and what follows it; without a prompt, what follows a line break. Bytes that are no UTF-8 are replaced.</summary>
+    /// <summary>The prompt and what follows it; without a prompt, what follows a line break. Bytes that are no UTF-8 are replaced,
+    /// and so are control characters, which a terminal would obey, but for line breaks and tabs.</summary>
     public IEnumerable<string> Predict(nn.Module model, PredictRequest request)
     {
         if (!string.IsNullOrEmpty(request.Prompt))
@@ -109,7 +110,7 @@ internal sealed class LanguageModel : ITrainingTask, IPredictor
             var count = decoder.GetChars([next], characters, flush: left == 1);
             if (count > 0)
             {
-                yield return new string(characters, 0, count);
+                yield return new string(Array.ConvertAll(characters[..count], c => char.IsControl(c) && c is not ('\n' or '\t') ? '\uFFFD' : c));
             }
         }
     }

@@ -45,6 +45,15 @@ public sealed class PredictTests
     }
 
     [Fact]
+    public void Characters_that_a_terminal_obeys_are_replaced()
+    {
+        using var task = Text();
+        using var model = new Successor(('a', 0x1B), (0x1B, '\t'), ('\t', '\r'), ('\r', 0xC2), (0xC2, 0x9B), (0x9B, '\n'), ('\n', 'b'));
+
+        Assert.Equal("a\uFFFD\t\uFFFD\uFFFD\nb", Ask(task, model, new PredictRequest { Prompt = "a", Length = 7, Temperature = 0 }));
+    }
+
+    [Fact]
     public void Bytes_are_drawn_by_their_probability_and_a_seed_repeats_them()
     {
         using var task = Text();
