@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using System.Runtime.InteropServices;
 using System.Text.Json;
 
 namespace DistTrain.PyTorch;
@@ -16,6 +15,9 @@ internal sealed record ReferenceStep(double Loss, double Play, float[] Gradient)
 /// <summary>The running <c>reference.py</c>: a state, then for each step the loss, the gradient and the state after it.</summary>
 internal sealed class Reference : IDisposable
 {
+    /// <summary>How long it may say nothing: loading torch and the slowest step take seconds on a busy machine.</summary>
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(5);
+
     private readonly Process _process;
     private readonly Stream _output;
     private readonly int _count;
@@ -42,15 +44,19 @@ internal sealed class Reference : IDisposable
     public ReferenceStep ReadStep()
     {
         var numbers = new double[2];
-        Fill(MemoryMarshal.AsBytes(numbers.AsSpan()));
+        Fill(numbers);
         return new ReferenceStep(numbers[0], numbers[1], ReadVector());
     }
 
     /// <summary>Nothing more may follow.</summary>
     public void Finish()
     {
-        var more = _output.ReadByte() >= 0;
-        _process.WaitForExit();
+        var more = Read(new byte[1]) > 0;
+        if (!_process.WaitForExit(Patience))
+        {
+            throw Silent();
+        }
+
         if (more || _process.ExitCode != 0)
         {
             throw new InvalidDataException($"reference.py wrote more than was expected, or ended with {_process.ExitCode}.");
@@ -70,15 +76,48 @@ internal sealed class Reference : IDisposable
     private float[] ReadVector()
     {
         var vector = new float[_count];
-        Fill(MemoryMarshal.AsBytes(vector.AsSpan()));
+        Fill(vector);
         return vector;
     }
 
-    private void Fill(Span<byte> bytes)
+    private void Fill<T>(T[] numbers)
+        where T : unmanaged
     {
-        if (_output.ReadAtLeast(bytes, bytes.Length, throwOnEndOfStream: false) < bytes.Length)
+        var bytes = new byte[Buffer.ByteLength(numbers)];
+        if (Read(bytes) < bytes.Length)
         {
             throw new InvalidDataException("reference.py ended too early: what it said on standard error tells why.");
         }
+
+        Buffer.BlockCopy(bytes, 0, numbers, 0, bytes.Length);
     }
+
+    /// <summary>Reads until the buffer is full or the output ends.</summary>
+    /// <exception cref="TimeoutException">Nothing came for longer than <see cref="Patience"/>.</exception>
+    private int Read(byte[] bytes)
+    {
+        var have = 0;
+        while (have < bytes.Length)
+        {
+            using var deadline = new CancellationTokenSource(Patience);
+            try
+            {
+                var got = _output.ReadAsync(bytes.AsMemory(have), deadline.Token).AsTask().GetAwaiter().GetResult();
+                if (got == 0)
+                {
+                    break;
+                }
+
+                have += got;
+            }
+            catch (OperationCanceledException)
+            {
+                throw Silent();
+            }
+        }
+
+        return have;
+    }
+
+    private static TimeoutException Silent() => new($"reference.py said nothing for {Patience.TotalMinutes:0} minutes: see what it waits for.");
 }
