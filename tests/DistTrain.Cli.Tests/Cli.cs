@@ -1,3 +1,4 @@
+using DistTrain.Core.Options;
 using DistTrain.Launching;
 using DistTrain.Training.Tasks;
 using static TorchSharp.torch;
@@ -50,13 +51,21 @@ internal sealed record ToyModel
 }
 
 /// <summary>The toy's keys below <c>data</c>.</summary>
-internal sealed record ToyData
+internal sealed record ToyData : IOptionRelations
 {
     public string Name { get; init; } = "";
 
     public string? Path { get; init; }
 
     public long Count { get; init; }
+
+    public IEnumerable<OptionProblem> Validate()
+    {
+        if (Count == 13)
+        {
+            yield return new OptionProblem("count", "13", "brings bad luck; choose another");
+        }
+    }
 }
 
 /// <summary>A task of a size and nothing else: it must never be asked to train.</summary>

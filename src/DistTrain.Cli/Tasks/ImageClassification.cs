@@ -1,6 +1,7 @@
 using System.ComponentModel;
 using System.ComponentModel.DataAnnotations;
 using System.Globalization;
+using DistTrain.Core.Options;
 using DistTrain.Training.Data;
 using DistTrain.Training.Models;
 using DistTrain.Training.Tasks;
@@ -32,7 +33,7 @@ public sealed record ImageModelOptions
 }
 
 /// <summary>The keys of <c>data</c>.</summary>
-public sealed record ImageDataOptions
+public sealed record ImageDataOptions : IOptionRelations
 {
     [Description("digits, fashion-mnist or idx"), AllowedValues("digits", "fashion-mnist", "idx")]
     public string Name { get; init; } = "digits";
@@ -48,6 +49,19 @@ public sealed record ImageDataOptions
 
     [Description("standard deviation of noise added to normalised training images"), Range(0.0, 100.0)]
     public double Noise { get; init; }
+
+    /// <inheritdoc/>
+    public IEnumerable<OptionProblem> Validate()
+    {
+        if (Name == "idx" && string.IsNullOrEmpty(Path))
+        {
+            yield return OptionProblem.Missing("path", $"set it to the folder with {string.Join(", ", IdxFolder.Names)}");
+        }
+        else if (Name == "digits" && !string.IsNullOrEmpty(Path))
+        {
+            yield return new OptionProblem("path", Path, $"has no effect with data.name {Name}; set data.name to idx or fashion-mnist");
+        }
+    }
 }
 
 /// <summary>Images are told apart by class. Cross entropy; metric <c>accuracy</c>.</summary>
@@ -133,9 +147,7 @@ internal sealed class ImageClassification : ITrainingTask, IPredictor
     private static ImageData Open(ImageDataOptions data) => data.Name switch
     {
         "fashion-mnist" => new FashionMnist().Load(data.Path),
-        "idx" => IdxFolder.Load(!string.IsNullOrEmpty(data.Path)
-            ? data.Path
-            : throw new DataException($"data.path is not set: set it to the folder with {string.Join(", ", IdxFolder.Names)}.")),
+        "idx" => IdxFolder.Load(data.Path!),
         _ => Digits.Load(),
     };
 }

@@ -2,6 +2,7 @@ using System.ComponentModel;
 using System.ComponentModel.DataAnnotations;
 using System.Text;
 using DistTrain.Core.Numerics;
+using DistTrain.Core.Options;
 using DistTrain.Training.Data;
 using DistTrain.Training.Models;
 using DistTrain.Training.Tasks;
@@ -11,7 +12,7 @@ using static TorchSharp.torch;
 namespace DistTrain.Cli.Tasks;
 
 /// <summary>The keys of <c>model</c>.</summary>
-public sealed record LanguageModelOptions
+public sealed record LanguageModelOptions : IOptionRelations
 {
     [Description("gpt"), AllowedValues("gpt")]
     public string Name { get; init; } = "gpt";
@@ -30,16 +31,40 @@ public sealed record LanguageModelOptions
 
     [Description("probability that an activation is dropped"), Range(0.0, 0.95)]
     public double Dropout { get; init; }
+
+    /// <inheritdoc/>
+    public IEnumerable<OptionProblem> Validate()
+    {
+        if (Width % Heads != 0)
+        {
+            yield return new OptionProblem("heads", $"{Heads}", $"must divide model.width, which is {Width}");
+        }
+    }
 }
 
 /// <summary>The keys of <c>data</c>.</summary>
-public sealed record TextOptions
+public sealed record TextOptions : IOptionRelations
 {
-    [Description("devils-dictionary, or file"), AllowedValues("devils-dictionary", "file")]
+    private const string File = "file";
+
+    [Description("devils-dictionary, or file"), AllowedValues("devils-dictionary", File)]
     public string Name { get; init; } = "devils-dictionary";
 
     [Description("the text file, for file")]
     public string? Path { get; init; }
+
+    /// <inheritdoc/>
+    public IEnumerable<OptionProblem> Validate()
+    {
+        if (Name == File && string.IsNullOrEmpty(Path))
+        {
+            yield return OptionProblem.Missing("path", "set it to a text file");
+        }
+        else if (Name != File && !string.IsNullOrEmpty(Path))
+        {
+            yield return new OptionProblem("path", Path, $"has no effect with data.name {Name}; set data.name to {File}");
+        }
+    }
 }
 
 /// <summary>The next byte of a text is predicted. Cross entropy in nats per byte, weighted by bytes; metric <c>accuracy</c>.</summary>
@@ -52,18 +77,8 @@ internal sealed class LanguageModel : ITrainingTask, IPredictor
     public LanguageModel(TaskContext<LanguageModelOptions, TextOptions> context)
     {
         var model = context.Model;
-        if (model.Width % model.Heads != 0)
-        {
-            throw new DataException($"model.width is {model.Width} and model.heads is {model.Heads}: choose heads that divide the width.");
-        }
-
         _size = new GptSize(Bytes, model.Window, model.Width, model.Layers, model.Heads, model.Dropout);
-        _text = context.Data switch
-        {
-            { Name: "file", Path: null or "" } => throw new DataException("data.path is not set: set it to a text file."),
-            { Name: "file" } => TextData.FromFile(context.Data.Path!, model.Window),
-            _ => TextData.DevilsDictionary(model.Window),
-        };
+        _text = context.Data.Path is { Length: > 0 } path ? TextData.FromFile(path, model.Window) : TextData.DevilsDictionary(model.Window);
     }
 
     public IDataset Training => _text.Training;

@@ -13,7 +13,8 @@ namespace DistTrain.Core.Options;
 public static class OptionsReader
 {
     /// <summary>
-    /// Reads a record whose properties are scalars, nested records, maps or <see cref="OptionSection"/>s.
+    /// Reads a record whose properties are scalars, nested records, maps or <see cref="OptionSection"/>s, and asks it for relations between its keys
+    /// where it is <see cref="IOptionRelations"/>.
     /// </summary>
     /// <param name="values">Keys with dots, compared without case, and their text.</param>
     /// <param name="path">
@@ -40,6 +41,11 @@ public static class OptionsReader
         foreach (var (key, value) in left.OrderBy(k => k.Key, StringComparer.Ordinal))
         {
             problems.Add(new OptionProblem(Join(path, key), value, Unknown(key, path, known)));
+        }
+
+        if (problems.Count == 0 && options is IOptionRelations relations)
+        {
+            problems.AddRange(relations.Validate().Select(p => p with { Key = Join(path, p.Key) }));
         }
 
         return (options, problems);

@@ -38,6 +38,11 @@ public sealed record TextData(TextDataset Training, TextDataset Validation)
     /// <exception cref="DataException">The file is missing, unreadable, too small or too large.</exception>
     public static TextData FromFile(string path, int window)
     {
+        if (Directory.Exists(path))
+        {
+            throw new DataException($"{path} is a folder: set data.path to a text file.");
+        }
+
         try
         {
             var length = new FileInfo(path).Length;
@@ -50,7 +55,7 @@ public sealed record TextData(TextDataset Training, TextDataset Validation)
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new DataException($"{path} cannot be read: {e.Message} Set data.path to a text file, or leave it out for the embedded text.", e);
+            throw new DataException($"{path} cannot be read: {e.Message} Set data.path to a text file that can be.", e);
         }
     }
 

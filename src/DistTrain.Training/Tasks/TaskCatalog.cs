@@ -17,7 +17,8 @@ public sealed class TaskCatalog
     public IReadOnlyCollection<string> Names => _tasks.Keys;
 
     /// <summary>Adds a task.</summary>
-    /// <typeparam name="TModel">The keys the task knows below <c>model</c>: a record as <see cref="OptionsReader"/> reads it.</typeparam>
+    /// <typeparam name="TModel">The keys the task knows below <c>model</c>: a record as <see cref="OptionsReader"/> reads it,
+    /// <see cref="IOptionRelations"/> where its keys depend on each other.</typeparam>
     /// <typeparam name="TData">The keys the task knows below <c>data</c>.</typeparam>
     /// <param name="name">The value of <c>task</c> that chooses it.</param>
     /// <param name="create">Creates the task. It throws <see cref="DataException"/> where data are missing or damaged.</param>
@@ -26,14 +27,21 @@ public sealed class TaskCatalog
         where TData : new()
     {
         _tasks.Add(name, new TaskDefinition(
+            [.. Keys<TModel>("model"), .. Keys<TData>("data")],
             run => [.. ReadModel(run).Problems, .. ReadData(run).Problems],
             run => create(new TaskContext<TModel, TData>(ReadModel(run).Options, ReadData(run).Options, run))));
         return this;
+
+        static IEnumerable<OptionKey> Keys<T>(string section) => OptionsReader.Keys(typeof(T)).Select(k => k with { Key = $"{section}.{k.Key}" });
 
         static (TModel Options, IReadOnlyList<OptionProblem> Problems) ReadModel(RunOptions run) => Read<TModel>(run.Model);
 
         static (TData Options, IReadOnlyList<OptionProblem> Problems) ReadData(RunOptions run) => Read<TData>(run.Data);
     }
+
+    /// <summary>The keys that a task knows below <c>model</c> and <c>data</c>.</summary>
+    /// <param name="name">One of <see cref="Names"/>.</param>
+    public IReadOnlyList<OptionKey> Keys(string name) => _tasks[name].Keys;
 
     /// <summary>Every mistake in the task's own part of a configuration.</summary>
     public IReadOnlyList<OptionProblem> Check(RunOptions run)
@@ -65,5 +73,6 @@ public sealed class TaskCatalog
         return OptionsReader.Read<T>(values, section.Path);
     }
 
-    private sealed record TaskDefinition(Func<RunOptions, IReadOnlyList<OptionProblem>> Check, Func<RunOptions, ITrainingTask> Create);
+    private sealed record TaskDefinition(
+        IReadOnlyList<OptionKey> Keys, Func<RunOptions, IReadOnlyList<OptionProblem>> Check, Func<RunOptions, ITrainingTask> Create);
 }

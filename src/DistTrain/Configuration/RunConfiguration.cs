@@ -36,6 +36,7 @@ internal sealed record RunConfiguration(RunOptions Options, IReadOnlyList<string
         PourEnvironment(request.Environment, table, problems);
         PourCommandLine(request, table, problems);
         RefuseValuesForSections(table, problems);
+        ResolveDataPath(table);
 
         var (options, found) = OptionsReader.ReadRun(table.Values);
         var all = found.Any(p => p.Key == "task") ? found : [.. found, .. tasks.Check(options)];
@@ -150,6 +151,16 @@ internal sealed record RunConfiguration(RunOptions Options, IReadOnlyList<string
                 problems.Add($"{section} is '{table.Values[section]}' ({layer}): it holds keys of its own, such as {example}; set those.");
                 table.Remove(section);
             }
+        }
+    }
+
+    /// <summary>A path means the working directory's file, also to whoever repeats the run from elsewhere by its config.yaml.</summary>
+    private static void ResolveDataPath(LayeredTable table)
+    {
+        const string key = "data.path";
+        if (table.LayerOf(key) is { } layer && table.Values[key] is { Length: > 0 } path)
+        {
+            table.Set(key, Path.GetFullPath(path), layer);
         }
     }
 

@@ -27,7 +27,7 @@ internal static class CommandTree
             WorkerVerb.Create(app),
         };
         var help = root.Options.OfType<HelpOption>().Single();
-        help.Action = new TeachingHelp((HelpAction)help.Action!);
+        help.Action = new TeachingHelp((HelpAction)help.Action!, app.Tasks);
 
         var surroundings = app.Surroundings;
         if (args.Length == 0)

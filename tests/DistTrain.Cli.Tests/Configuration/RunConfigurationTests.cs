@@ -50,6 +50,16 @@ public sealed class RunConfigurationTests : IDisposable
     }
 
     [Fact]
+    public void A_path_to_data_means_the_working_directory_for_good()
+    {
+        var read = Read(_folder.File("run.yaml", Toy + "data.path: ../there\n"), []);
+        Assert.Empty(read.Problems);
+        var path = OptionsReader.Write(read.Options)["data.path"];
+        Assert.Equal(Path.GetFullPath("../there", Environment.CurrentDirectory), path);
+        Assert.Equal(path, OptionsReader.Write(Read("toy", [$"data.path={path}"]).Options)["data.path"]);
+    }
+
+    [Fact]
     public void Null_in_a_file_is_no_value()
     {
         var read = Read(_folder.File("run.yaml", Toy + "seed: null\ndata.path: ~\nname:\n"), []);
@@ -65,6 +75,7 @@ public sealed class RunConfigurationTests : IDisposable
     [InlineData("", "model=mlp", "model is 'mlp' (--set): it holds keys of its own, such as model.name; set those.")]
     [InlineData("", "model.hiden=5", "model.hiden is '5' (--set): no such key; see disttrain train --help (the nearest is model.hidden).")]
     [InlineData("", "data.count=few", "data.count is 'few' (--set): must be a whole number.")]
+    [InlineData("", "data.count=13", "data.count is '13' (--set): brings bad luck; choose another.")]
     [InlineData("", "task=toys", "task is 'toys' (--set): must be one of toy, or a task that your own program adds.")]
     [InlineData("", "task=", "task is not set: set it to what is trained: a built-in task or one your program adds.")]
     [InlineData("", "failureDetection=2", "failureDetection is '2' (--set): must be a duration such as 500ms, 2s or 5m between 200ms and 10m.")]

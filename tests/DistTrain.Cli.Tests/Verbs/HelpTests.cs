@@ -35,6 +35,8 @@ public sealed class HelpTests
     {
         var (_, text, _) = await Cli.RunAsync("train", "--help");
         Assert.All(OptionsReader.Keys(typeof(RunOptions)), key => Assert.Contains($"\n  {key.Key} ", text, StringComparison.Ordinal));
+        Assert.Contains("\nKeys of the task toy:\n  model.name", text, StringComparison.Ordinal);
+        Assert.Contains("\n  data.count    (0)\n", text, StringComparison.Ordinal);
     }
 
     [Theory]

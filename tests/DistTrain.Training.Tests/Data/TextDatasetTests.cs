@@ -52,6 +52,7 @@ public sealed class TextDatasetTests
 
         Assert.Contains("9 bytes, too few", Refused("short.txt"), StringComparison.Ordinal);
         Assert.Contains("cannot be read", Refused("missing.txt"), StringComparison.Ordinal);
+        Assert.EndsWith("is a folder: set data.path to a text file.", Refused("."), StringComparison.Ordinal);
 
         string Refused(string name) => Assert.Throws<DataException>(() => TextData.FromFile(folder.At(name), 16)).Message;
     }

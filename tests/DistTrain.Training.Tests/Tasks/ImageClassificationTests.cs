@@ -146,13 +146,6 @@ public sealed class ImageClassificationTests
             StringComparison.Ordinal);
     }
 
-    [Fact]
-    public void A_folder_of_idx_files_has_to_be_named() =>
-        Assert.Contains(
-            "data.path is not set",
-            Assert.Throws<DataException>(() => Create("mlp", ("data.name", "idx"))).Message,
-            StringComparison.Ordinal);
-
     private static ITrainingTask Create(string model, params (string Key, string Value)[] more)
     {
         var options = Options([("model.name", model), .. more]);

@@ -1,0 +1,28 @@
+using DistTrain.Cli.Tasks;
+using DistTrain.Core.Options;
+
+namespace DistTrain.Training.Tests.Tasks;
+
+/// <summary>What depends on each other among the keys of the built-in tasks is reported before anything is started.</summary>
+public sealed class BuiltInOptionsTests
+{
+    private const string Text = "task=language-model model.name=gpt data.name=devils-dictionary";
+    private const string Images = "task=image-classification model.name=mlp data.name=digits";
+
+    [Theory]
+    [InlineData(Text + " data.path=/mine.txt", "data.path is '/mine.txt': has no effect with data.name devils-dictionary; set data.name to file.")]
+    [InlineData(Text + " data.name=file", "data.path is not set: set it to a text file.")]
+    [InlineData(Text + " model.width=127 model.heads=4", "model.heads is '4': must divide model.width, which is 127.")]
+    [InlineData(Images + " data.path=/mine", "data.path is '/mine': has no effect with data.name digits; set data.name to idx or fashion-mnist.")]
+    [InlineData(Images + " data.name=idx",
+        "data.path is not set: set it to the folder with train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte.")]
+    [InlineData(Images + " data.name=fashion-mnist data.path=/mine", null)]
+    [InlineData(Text + " data.name=file data.path=/mine.txt", null)]
+    public void A_relation_that_does_not_hold_is_a_problem_of_its_key(string settings, string? problem)
+    {
+        var values = settings.Split(' ').Select(s => s.Split('=')).GroupBy(s => s[0]).ToDictionary(g => g.Key, g => g.Last()[1]);
+        var (options, problems) = OptionsReader.ReadRun(new Dictionary<string, string>(values) { ["stop.epochs"] = "1" });
+        Assert.Empty(problems);
+        Assert.Equal(problem is null ? [] : [problem], BuiltInTasks.Catalog().Check(options).Select(p => p.ToString()));
+    }
+}
