@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using DistTrain.Views;
 
 namespace DistTrain.Comparing;
 
@@ -30,7 +31,7 @@ internal sealed record Comparison(long EqualSteps, Difference? First, string Sen
                 return new Comparison(
                     equal,
                     new Difference(step, null, left?.Fields["weightsHash"], right?.Fields["weightsHash"]),
-                    $"{lacking.Path} {how}, {having.Path} goes on to step {having.Steps.Keys.Last()}; the {equal} steps before are the same.");
+                    $"{lacking.Path} {how}, {having.Path} goes on to step {having.Steps.Keys.Last()}; the {Words.Count(equal, "step")} before {(equal == 1 ? "is" : "are")} the same.");
             }
 
             // A field that only one of two versions of the program writes is no difference of the runs.
@@ -50,7 +51,7 @@ internal sealed record Comparison(long EqualSteps, Difference? First, string Sen
         }
 
         var last = a.Steps.Last().Value;
-        return new Comparison(equal, null, $"The runs are the same, bit for bit: {equal} steps, weights {last.Fields["weightsHash"]} after step {last.Step}.");
+        return new Comparison(equal, null, $"The runs are the same, bit for bit: {Words.Count(equal, "step")}, weights {last.Fields["weightsHash"]} after step {last.Step}.");
     }
 
     /// <summary>The result for programs.</summary>

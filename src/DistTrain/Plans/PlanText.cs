@@ -18,7 +18,7 @@ internal static class PlanText
             .Add("training samples", $"{plan.Length.DataSize:N0}", "an epoch")
             .Add("validation samples", $"{plan.ValidationSamples:N0}", "")
             .Add("steps per epoch", $"{plan.Length.StepsPerEpoch:N0}", LastStep(plan))
-            .Add("steps", $"{plan.Steps:N0}", $"{plan.Samples:N0} samples in all")
+            .Add("steps", $"{plan.Steps:N0}", $"{Words.Count(plan.Samples, "sample")} in all")
             .Add("micro-batches M", $"{batch.MicroBatches:N0}", $"= ceil({batch.Samples:N0} / {plan.MicroBatch:N0}), {Sizes(Largest(batch.Samples, batch.MicroBatches), Smallest(batch.Samples, batch.MicroBatches), "sample")} each")
             .Add("blocks K", $"{batch.Blocks:N0}", $"of {Sizes(Largest(batch.MicroBatches, batch.Blocks), Smallest(batch.MicroBatches, batch.Blocks), "micro-batch", "es")} each")
             .Write(output, "  ");

@@ -1,5 +1,6 @@
 using DistTrain.Core.Options;
 using DistTrain.Core.Runs;
+using DistTrain.Views;
 
 namespace DistTrain.Plans;
 
@@ -73,12 +74,13 @@ internal sealed record RunPlan
     {
         if (options.Batch.Global > trainingSamples)
         {
-            yield return $"batch.global is {options.Batch.Global:N0} and the data hold {trainingSamples:N0} samples: every epoch is one step of {trainingSamples:N0}.";
+            yield return $"batch.global is {options.Batch.Global:N0} and the data hold {Words.Count(trainingSamples, "sample")}: every epoch is one step of {trainingSamples:N0}.";
         }
 
         if (options.Workers > full.Batch.Blocks)
         {
-            yield return $"{options.Workers:N0} workers share {full.Batch.Blocks:N0} blocks: {options.Workers - full.Batch.Blocks:N0} of them have nothing to compute; "
+            var idle = options.Workers - full.Batch.Blocks;
+            yield return $"{Words.Count(options.Workers, "worker")} share {Words.Count(full.Batch.Blocks, "block")}: {idle:N0} of them {(idle == 1 ? "has" : "have")} nothing to compute; "
                 + "lower batch.micro, or raise batch.global or batch.blocks.";
         }
     }

@@ -70,6 +70,9 @@ public sealed class PlanTests
         var (_, text, error) = await Cli.RunAsync("plan", "--workers", "5");
         Assert.Equal("warning: 5 workers share 3 blocks: 2 of them have nothing to compute; lower batch.micro, or raise batch.global or batch.blocks.\n", error);
         Assert.Contains("none", text, StringComparison.Ordinal);
+
+        (_, _, error) = await Cli.RunAsync("plan", "--workers", "2", "--set", "batch.blocks=1");
+        Assert.StartsWith("warning: 2 workers share 1 block: 1 of them has nothing to compute; ", error, StringComparison.Ordinal);
     }
 
     [Fact]

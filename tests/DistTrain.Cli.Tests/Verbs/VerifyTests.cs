@@ -44,7 +44,7 @@ public sealed class VerifyTests : IDisposable
         Run("b", Line(1, "h1"));
         var (code, text, _) = await VerifyAsync();
         Assert.Equal(1, code);
-        Assert.Equal($"{_folder["b/metrics.jsonl"]} ends at step 1, {_folder["a/metrics.jsonl"]} goes on to step 3; the 1 steps before are the same.\n", text);
+        Assert.Equal($"{_folder["b/metrics.jsonl"]} ends at step 1, {_folder["a/metrics.jsonl"]} goes on to step 3; the 1 step before is the same.\n", text);
     }
 
     [Fact]
