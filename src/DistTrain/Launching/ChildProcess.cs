@@ -14,7 +14,7 @@ internal sealed class ChildProcess : IDisposable
     private readonly Queue<string> _tail = new();
     private readonly TaskCompletionSource<string?> _firstLine = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
-    private bool _disposed;
+    private bool _filing = true;
 
     private ChildProcess(string name, Process process, string log)
     {
@@ -122,8 +122,7 @@ internal sealed class ChildProcess : IDisposable
     {
         lock (_gate)
         {
-            _disposed = true;
-            _log.Dispose();
+            StopFiling();
         }
 
         _process.Dispose();
@@ -146,16 +145,45 @@ internal sealed class ChildProcess : IDisposable
                     _tail.Dequeue();
                 }
 
-                if (!_disposed)
-                {
-                    _log.WriteLine(line);
-                }
+                File(line);
             }
         }
 
         if (first)
         {
             _firstLine.TrySetResult(null);
+        }
+    }
+
+    /// <summary>Files a line. A disk that has no room takes the log, not the run: whether that can go on is the coordinator's to find out.</summary>
+    private void File(string line)
+    {
+        if (_filing)
+        {
+            try
+            {
+                _log.WriteLine(line);
+            }
+            catch (IOException)
+            {
+                StopFiling();
+            }
+        }
+    }
+
+    private void StopFiling()
+    {
+        if (_filing)
+        {
+            _filing = false;
+            try
+            {
+                _log.Dispose();
+            }
+            catch (IOException)
+            {
+                // What it still held has no room either.
+            }
         }
     }
 
