@@ -37,9 +37,12 @@ internal static class Cli
     }
 
     public static TaskCatalog Catalog() =>
-        new TaskCatalog().Add<ToyModel, ToyData>("toy", context => context.Data.Count < 0
-            ? throw new DataException("data.path holds no numbers: put some there.")
-            : new ToyTask(context.Data.Count));
+        new TaskCatalog().Add<ToyModel, ToyData>("toy", context => context.Data.Count switch
+        {
+            -1 => throw new DataException("data.path holds no numbers: put some there."),
+            < 0 => throw new NotSupportedException($"Nobody counts to {context.Data.Count}."),
+            _ => new ToyTask(context.Data.Count),
+        });
 }
 
 /// <summary>The toy's keys below <c>model</c>.</summary>

@@ -90,6 +90,8 @@ internal sealed class ImageClassification : ITrainingTask, IPredictor
 
     public IReadOnlyList<string> Metrics { get; } = ["accuracy"];
 
+    public IReadOnlyCollection<string> Takes { get; } = [nameof(PredictRequest.Input), nameof(PredictRequest.Count)];
+
     public nn.Module BuildModel() => _model.Name switch
     {
         "cnn" => new Cnn(_training.Height, _training.Width, _training.Classes, _model.Hidden ?? 128, _model.Dropout),
@@ -114,14 +116,21 @@ internal sealed class ImageClassification : ITrainingTask, IPredictor
         return SumOf(logits, batch);
     }
 
-    public IEnumerable<string> Predict(nn.Module model, PredictRequest request)
+    public IEnumerable<Prediction> Predict(nn.Module model, PredictRequest request)
     {
         var images = request.Input is { } path ? _validation.Unlabelled(path) : _validation;
         for (var image = 0L; image < Math.Min(request.Count, images.Count); image++)
         {
             var (label, probability, truth) = Answer((nn.Module<Tensor, Tensor>)model, images, image);
             var line = string.Create(CultureInfo.InvariantCulture, $"image {image}: {label}, probability {probability:0.0000}");
-            yield return request.Input is null ? $"{line}, labelled {truth}\n" : $"{line}\n";
+            var fields = new Dictionary<string, object> { ["image"] = image, ["label"] = label, ["probability"] = probability };
+            if (request.Input is null)
+            {
+                line += $", labelled {truth}";
+                fields["trueLabel"] = truth;
+            }
+
+            yield return new Prediction($"{line}\n", fields);
         }
     }
 

@@ -87,6 +87,9 @@ internal sealed class LanguageModel : ITrainingTask, IPredictor
 
     public IReadOnlyList<string> Metrics { get; } = ["accuracy"];
 
+    public IReadOnlyCollection<string> Takes { get; } =
+        [nameof(PredictRequest.Prompt), nameof(PredictRequest.Length), nameof(PredictRequest.Temperature), nameof(PredictRequest.Seed)];
+
     public nn.Module BuildModel() => new Gpt(_size);
 
     public LossSum Loss(nn.Module model, TensorBatch batch)
@@ -106,11 +109,11 @@ internal sealed class LanguageModel : ITrainingTask, IPredictor
 
     /// <summary>The prompt and what follows it; without a prompt, what follows a line break. Bytes that are no UTF-8 are replaced,
     /// and so are control characters, which a terminal would obey, but for line breaks and tabs.</summary>
-    public IEnumerable<string> Predict(nn.Module model, PredictRequest request)
+    public IEnumerable<Prediction> Predict(nn.Module model, PredictRequest request)
     {
         if (!string.IsNullOrEmpty(request.Prompt))
         {
-            yield return request.Prompt;
+            yield return new Prediction(request.Prompt);
         }
 
         List<byte> context = [.. Encoding.UTF8.GetBytes(request.Prompt is { Length: > 0 } prompt ? prompt : "\n")];
@@ -125,7 +128,7 @@ internal sealed class LanguageModel : ITrainingTask, IPredictor
             var count = decoder.GetChars([next], characters, flush: left == 1);
             if (count > 0)
             {
-                yield return new string(Array.ConvertAll(characters[..count], c => char.IsControl(c) && c is not ('\n' or '\t') ? '\uFFFD' : c));
+                yield return new Prediction(new string(Array.ConvertAll(characters[..count], c => char.IsControl(c) && c is not ('\n' or '\t') ? '\uFFFD' : c)));
             }
         }
     }

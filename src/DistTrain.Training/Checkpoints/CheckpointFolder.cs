@@ -19,23 +19,51 @@ public sealed record CheckpointFolder(string Path, string Run, long Step)
 
     /// <summary>Finds a run's newest checkpoint, or the one that is named.</summary>
     /// <param name="path">A run's folder, or a checkpoint's.</param>
-    /// <exception cref="DataException">There is no such folder, or no checkpoint in it.</exception>
+    /// <exception cref="DataException">There is no such folder, no checkpoint in it, or the newest is incomplete.</exception>
     public static CheckpointFolder Find(string path)
     {
         if (!Directory.Exists(path))
         {
-            throw new DataException($"{path} does not exist: give the folder of a run, or of one of its checkpoints.");
+            throw new DataException(File.Exists(path)
+                ? $"{path} is a file: give the folder of a run, or of one of its checkpoints."
+                : $"{path} does not exist: give the folder of a run, or of one of its checkpoints.");
         }
 
         var folder = System.IO.Path.TrimEndingDirectorySeparator(path);
-        if (System.IO.Path.GetDirectoryName(System.IO.Path.GetDirectoryName(System.IO.Path.GetFullPath(folder))) is { } run && Of(folder, run) is { } named)
+        var whole = System.IO.Path.GetFullPath(folder);
+        if (StepOf(whole) is { } step)
         {
-            return named;
+            var run = System.IO.Path.GetDirectoryName(System.IO.Path.GetDirectoryName(whole)) ?? whole;
+            return IsComplete(whole) ? new CheckpointFolder(folder, run, step) : throw new DataException($"{Incomplete(folder)}: use another checkpoint of the run.");
         }
 
-        var all = System.IO.Path.Combine(folder, "checkpoints");
-        return (Directory.Exists(all) ? Directory.EnumerateDirectories(all) : []).Select(f => Of(f, folder)).OfType<CheckpointFolder>().MaxBy(c => c.Step)
-            ?? throw new DataException($"{path} holds no checkpoint: give the folder of a run that wrote one, or of a checkpoint.");
+        if (IsComplete(whole))
+        {
+            throw new DataException($"{path} is a checkpoint under another name, apart from its run: give {Prefix}NNNNNNNN in the folder of the run, which says how its model is built.");
+        }
+
+        return Newest(folder) ?? throw new DataException($"{path} holds no checkpoint: give the folder of a run that wrote one, or of a checkpoint.");
+    }
+
+    /// <summary>Reads a checkpoint; a run that is going on may delete it meanwhile, then the one that is the newest by now.</summary>
+    /// <param name="path">A run's folder, or a checkpoint's.</param>
+    /// <param name="read">Reads it.</param>
+    /// <exception cref="DataException">As in <see cref="Find"/>, or thrown by <paramref name="read"/> for a checkpoint that is still there.</exception>
+    public static T Read<T>(string path, Func<CheckpointFolder, T> read)
+    {
+        const int most = 5;
+        var checkpoint = Find(path);
+        for (var attempt = 1; ; attempt++)
+        {
+            try
+            {
+                return read(checkpoint);
+            }
+            catch (DataException) when (attempt < most && Find(path) is var newer && newer != checkpoint)
+            {
+                checkpoint = newer;
+            }
+        }
     }
 
     /// <summary>Opens one of its files after checking it against the manifest.</summary>
@@ -54,11 +82,16 @@ public sealed record CheckpointFolder(string Path, string Run, long Step)
             }
 
             using var json = JsonDocument.Parse(File.ReadAllBytes(manifest));
+            if (json.RootElement.GetProperty("step").GetInt64() is var step && step != Step)
+            {
+                throw new DataException($"{manifest} is of step {step}, its folder of step {Step}: use another checkpoint of the run.");
+            }
+
             var sum = json.RootElement.GetProperty("files").EnumerateArray()
                 .First(f => f.GetProperty("name").GetString() == name).GetProperty("dataSha256").GetString()!;
             return SafetensorsFile.Open(System.IO.Path.Combine(Path, name), sum, slots, prefixes);
         }
-        catch (Exception damaged) when (damaged is JsonException or KeyNotFoundException or InvalidOperationException)
+        catch (Exception damaged) when (damaged is JsonException or KeyNotFoundException or InvalidOperationException or FormatException)
         {
             throw new DataException($"{manifest} is damaged, or lists no {name}: use another checkpoint of the run.", damaged);
         }
@@ -68,10 +101,33 @@ public sealed record CheckpointFolder(string Path, string Run, long Step)
         }
     }
 
-    private static CheckpointFolder? Of(string folder, string run) =>
+    /// <summary>The newest of a run's checkpoints; null where there is none. An older one is not taken in silence for one that is broken.</summary>
+    private static CheckpointFolder? Newest(string run)
+    {
+        var all = System.IO.Path.Combine(run, "checkpoints");
+        var found = (Directory.Exists(all) ? Directory.EnumerateDirectories(all) : [])
+            .Where(f => StepOf(f) is not null)
+            .Select(f => new CheckpointFolder(f, run, StepOf(f)!.Value))
+            .OrderByDescending(c => c.Step)
+            .ToList();
+        if (found is not [var newest, ..] || IsComplete(newest.Path))
+        {
+            return found.FirstOrDefault();
+        }
+
+        throw new DataException(found.Find(c => IsComplete(c.Path)) is { } good
+            ? $"{Incomplete(newest.Path)}. The newest that is complete is {good.Path}: give that folder to ask it."
+            : $"{Incomplete(newest.Path)}, and there is no other: give the folder of another run.");
+    }
+
+    private static string Incomplete(string folder) => $"{folder} is incomplete, it has no {Manifest}";
+
+    private static bool IsComplete(string folder) => File.Exists(System.IO.Path.Combine(folder, Manifest));
+
+    /// <summary>The step that a folder's name says; null where it is no checkpoint's, such as one that was being written.</summary>
+    private static long? StepOf(string folder) =>
         System.IO.Path.GetFileName(folder) is var name && name.StartsWith(Prefix, StringComparison.Ordinal)
         && long.TryParse(name.AsSpan(Prefix.Length), NumberStyles.None, CultureInfo.InvariantCulture, out var step)
-        && File.Exists(System.IO.Path.Combine(folder, Manifest))
-            ? new CheckpointFolder(folder, run, step)
+            ? step
             : null;
 }

@@ -55,8 +55,11 @@ public sealed class TrainedModel : IDisposable
         _model.Module.eval();
     }
 
+    /// <summary>Which properties of a request are regarded; see <see cref="IPredictor.Takes"/>.</summary>
+    public IReadOnlyCollection<string> Takes => _predictor.Takes;
+
     /// <summary>Asks the model; see <see cref="IPredictor.Predict"/>.</summary>
-    public IEnumerable<string> Predict(PredictRequest request)
+    public IEnumerable<Prediction> Predict(PredictRequest request)
     {
         using var noGradient = no_grad();
         foreach (var piece in _predictor.Predict(_model.Module, request))

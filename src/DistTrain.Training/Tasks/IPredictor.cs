@@ -7,16 +7,24 @@ namespace DistTrain.Training.Tasks;
 /// </summary>
 public interface IPredictor
 {
+    /// <summary>Which properties of <see cref="PredictRequest"/> it regards, by name; a command line that gives others is refused.</summary>
+    IReadOnlyCollection<string> Takes { get; }
+
     /// <summary>Asks the model.</summary>
     /// <param name="model">What <see cref="ITrainingTask.BuildModel"/> returned, with the weights of a checkpoint, in evaluation mode, without gradient.</param>
     /// <param name="request">The question; a task leaves aside what does not concern it.</param>
     /// <returns>
-    /// Pieces of the answer, shown one after the other as they come, with the line breaks they hold and no others. They are drawn on one thread, but no
-    /// dispose scope may be open between two of them. Equal requests give equal answers on one kind of host.
+    /// Pieces of the answer, shown one after the other as they come. They are drawn on one thread, but no dispose scope may be open between two of them.
+    /// Equal requests give equal answers on one kind of host.
     /// </returns>
     /// <exception cref="DataException">What the request names is missing, damaged or of the wrong kind.</exception>
-    IEnumerable<string> Predict(nn.Module model, PredictRequest request);
+    IEnumerable<Prediction> Predict(nn.Module model, PredictRequest request);
 }
+
+/// <summary>A piece of an answer.</summary>
+/// <param name="Text">For people, with the line breaks it holds and no others.</param>
+/// <param name="Fields">The same for programs: numbers and texts by name; null where the text says it all.</param>
+public sealed record Prediction(string Text, IReadOnlyDictionary<string, object>? Fields = null);
 
 /// <summary>A question to a trained model.</summary>
 public sealed record PredictRequest

@@ -16,15 +16,14 @@ internal sealed record Trajectory(string Path, SortedDictionary<long, Trajectory
     public static IReadOnlyList<string> Compared { get; } =
         ["weightsHash", "loss", "epoch", "samples", "globalBatch", "lr", "gradNorm", "skipped", "noiseScale"];
 
-    /// <summary>Reads a run's folder, or the file itself.</summary>
+    /// <summary>Reads a run's folder, or the file itself; one of them is there.</summary>
     /// <returns>The steps, or what is wrong with the file, in a sentence.</returns>
     public static (Trajectory? Trajectory, string? Problem) Read(string run)
     {
         var path = System.IO.File.Exists(run) ? run : System.IO.Path.Combine(run, File);
         if (!System.IO.File.Exists(path))
         {
-            var what = Directory.Exists(run) ? $"{run} holds no {File}: it is not a run's folder, or no step was finished" : $"{run} does not exist: give a run's folder";
-            return (null, what + ".");
+            return (null, $"{run} holds no {File}: it is not a run's folder, or no step was finished.");
         }
 
         try

@@ -58,6 +58,20 @@ internal static class CommandTree
             EnableDefaultExceptionHandler = false,
             ProcessTerminationTimeout = null,
         };
-        return await parsed.InvokeAsync(invocation, cancellation);
+        try
+        {
+            return await parsed.InvokeAsync(invocation, cancellation);
+        }
+        catch (Exception refused) when (refused is IOException or UnauthorizedAccessException)
+        {
+            // Standard output, too, may be a full disk.
+            surroundings.Fail(refused.Message);
+        }
+        catch (Exception bug) when (bug is not OperationCanceledException)
+        {
+            Common.Unexpected(bug, surroundings);
+        }
+
+        return ExitCode.Failure;
     }
 }

@@ -3,6 +3,7 @@ using System.CommandLine.Parsing;
 using System.Globalization;
 using System.Net;
 using DistTrain.Core;
+using DistTrain.Core.Options;
 using DistTrain.Training.Tasks;
 
 namespace DistTrain.Verbs;
@@ -36,16 +37,58 @@ internal static class Common
         }
         catch (Exception bug)
         {
-            surroundings.Fail($"This should not have happened: {bug.Message} ({bug.GetType().Name})");
-
-            // A log file has room for what a person on a terminal does not want to read.
-            if (surroundings.IsSupervised)
-            {
-                surroundings.Error.WriteLine(bug.StackTrace);
-            }
+            Unexpected(bug, surroundings);
         }
 
         return ExitCode.Failure;
+    }
+
+    /// <summary>Says that the program is wrong.</summary>
+    public static void Unexpected(Exception bug, Surroundings surroundings)
+    {
+        surroundings.Fail($"This should not have happened: {bug.Message} ({bug.GetType().Name})");
+
+        // A log file has room for what a person on a terminal does not want to read.
+        if (surroundings.IsSupervised)
+        {
+            surroundings.Error.WriteLine(bug.StackTrace);
+        }
+    }
+
+    /// <summary>Creates the task of a configuration.</summary>
+    /// <exception cref="DataException">The data are missing or damaged, or the task throws something else.</exception>
+    public static ITrainingTask CreateTask(TaskCatalog tasks, RunOptions options)
+    {
+        try
+        {
+            return tasks.Create(options);
+        }
+        catch (Exception e) when (e is not (DataException or OutOfMemoryException or IOException or UnauthorizedAccessException))
+        {
+            throw new DataException($"The task {options.Task} cannot be created: {e.Message}", e);
+        }
+    }
+
+    /// <summary>Why a path cannot be what it is asked for; null where there is a file or a folder.</summary>
+    /// <param name="path">The path.</param>
+    /// <param name="what">What is asked for, after <c>give</c>.</param>
+    public static string? Missing(string path, string what)
+    {
+        if (string.IsNullOrWhiteSpace(path))
+        {
+            return $"The path is empty: give {what}.";
+        }
+
+        return Path.Exists(path) ? null : $"{path} does not exist: give {what}.";
+    }
+
+    /// <summary>Refuses an option that is given nothing.</summary>
+    public static void NotEmpty(OptionResult result)
+    {
+        if (string.IsNullOrWhiteSpace(Given(result)))
+        {
+            result.AddError($"{result.Option.Name} is empty: give a path.");
+        }
     }
 
     /// <summary>What the command line gives an option, for a message.</summary>

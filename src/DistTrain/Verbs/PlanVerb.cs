@@ -30,7 +30,7 @@ internal static class PlanVerb
         RunPlan plan;
         try
         {
-            using var task = app.Tasks.Create(options);
+            using var task = Common.CreateTask(app.Tasks, options);
             if (task.Training.Count < 1)
             {
                 throw new DataException($"{options.Data.Name} holds no training samples; check data.path.");

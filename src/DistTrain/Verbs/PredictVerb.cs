@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Text;
 using System.Text.Json.Nodes;
 using DistTrain.Configuration;
+using DistTrain.Core.Options;
 using DistTrain.Training.Checkpoints;
 using DistTrain.Training.Tasks;
 
@@ -21,7 +22,8 @@ internal static class PredictVerb
             + "  predict runs/digits                                        the first validation images, and what they are\n"
             + "  predict runs/digits --input images-idx3-ubyte.gz --count 100\n"
             + "  predict runs/gpt-bytes --prompt \"MARRIAGE, n.\" --length 400 --temperature 0.7 --seed 3\n"
-            + "  predict runs/gpt-bytes/checkpoints/step-00000000           before it learned anything");
+            + "  predict runs/gpt-bytes/checkpoints/step-00000000           before it learned anything\n\n"
+            + "Standard error says which checkpoint answers. An option that does not concern the run's task is refused.");
         var standard = new PredictRequest();
         var run = new Argument<string>("RUN") { Description = "A run's folder, whose newest checkpoint is asked, or a checkpoint's folder." };
         var prompt = new Option<string?>("--prompt") { Description = "Text: how it begins.", HelpName = "TEXT" };
@@ -30,7 +32,10 @@ internal static class PredictVerb
         var seed = Common.WholeNumber("--seed", "Text: seed of what is drawn; the same seed gives the same text.", "N", 0, int.MaxValue, (int)standard.Seed);
         var input = new Option<string?>("--input") { Description = "Images: an IDX file, plain or gzipped; the validation images where left away.", HelpName = "FILE" };
         var count = Common.WholeNumber("--count", "Images: how many, from the first on.", "N", 1, int.MaxValue, standard.Count);
+        var data = new Option<string?>("--data") { Description = "Where this machine keeps the run's data, instead of data.path.", HelpName = "PATH" };
         var json = Common.Json("One JSON object with the whole answer instead of text as it comes.");
+        input.Validators.Add(Common.NotEmpty);
+        data.Validators.Add(Common.NotEmpty);
         command.Add(run);
         command.Add(prompt);
         command.Add(length);
@@ -38,39 +43,54 @@ internal static class PredictVerb
         command.Add(seed);
         command.Add(input);
         command.Add(count);
+        command.Add(data);
         command.Add(json);
+        (Option Option, string Property)[] questions =
+        [
+            (prompt, nameof(PredictRequest.Prompt)), (length, nameof(PredictRequest.Length)), (temperature, nameof(PredictRequest.Temperature)),
+            (seed, nameof(PredictRequest.Seed)), (input, nameof(PredictRequest.Input)), (count, nameof(PredictRequest.Count)),
+        ];
         command.SetAction((parsed, cancellation) => Task.FromResult(Run(
             app,
-            parsed.GetValue(run)!,
-            new PredictRequest
-            {
-                Prompt = parsed.GetValue(prompt),
-                Length = parsed.GetValue(length),
-                Temperature = parsed.GetValue(temperature),
-                Seed = (ulong)parsed.GetValue(seed),
-                Input = parsed.GetValue(input),
-                Count = parsed.GetValue(count),
-            },
-            parsed.GetValue(json),
+            new Question(
+                parsed.GetValue(run)!,
+                parsed.GetValue(data),
+                new PredictRequest
+                {
+                    Prompt = parsed.GetValue(prompt),
+                    Length = parsed.GetValue(length),
+                    Temperature = parsed.GetValue(temperature),
+                    Seed = (ulong)parsed.GetValue(seed),
+                    Input = parsed.GetValue(input),
+                    Count = parsed.GetValue(count),
+                },
+                questions,
+                [.. questions.Where(q => parsed.GetResult(q.Option) is { Implicit: false })],
+                parsed.GetValue(json)),
             cancellation)));
         return command;
     }
 
-    private static int Run(Application app, string run, PredictRequest request, bool json, CancellationToken cancellation)
+    private static int Run(Application app, Question question, CancellationToken cancellation)
     {
         var surroundings = app.Surroundings;
+        if (Common.Missing(question.Run, "the folder of a run, or of one of its checkpoints") is { } missing)
+        {
+            surroundings.Fail(missing);
+            return ExitCode.Usage;
+        }
+
         try
         {
-            var checkpoint = CheckpointFolder.Find(run);
-
             // The run's own configuration and no other layer: the weights fit no other model.
-            var source = Path.Combine(checkpoint.Run, "config.yaml");
+            var source = Path.Combine(CheckpointFolder.Find(question.Run).Run, "config.yaml");
             if (!File.Exists(source))
             {
                 throw new DataException($"{source} does not exist: give the folder of a run, which says how its model is built.");
             }
 
-            var (options, problems) = RunConfiguration.Read(new ConfigurationRequest { Source = source }, new RecipeShelf(), app.Tasks);
+            var request = new ConfigurationRequest { Source = source, Flags = question.Data is { } path ? [("--data", "data.path", path)] : [] };
+            var (options, problems) = RunConfiguration.Read(request, new RecipeShelf(), app.Tasks);
             if (problems.Count > 0)
             {
                 foreach (var problem in problems)
@@ -81,34 +101,21 @@ internal static class PredictVerb
                 return ExitCode.Usage;
             }
 
-            using var task = app.Tasks.Create(options);
-            using var model = new TrainedModel(task, options, checkpoint);
-            var whole = new StringBuilder();
-            foreach (var piece in model.Predict(request))
+            using var task = CreateTask(app.Tasks, options);
+            var (model, checkpoint) = CheckpointFolder.Read(question.Run, c => (new TrainedModel(task, options, c), c));
+            using (model)
             {
-                cancellation.ThrowIfCancellationRequested();
-                whole.Append(piece);
-                if (!json)
+                if (question.Given.Where(q => !model.Takes.Contains(q.Property)).Select(q => q.Option.Name).ToList() is { Count: > 0 } useless)
                 {
-                    surroundings.Out.Write(piece);
+                    var useful = string.Join(", ", question.Options.Where(q => model.Takes.Contains(q.Property)).Select(q => q.Option.Name));
+                    surroundings.Fail($"{string.Join(" and ", useless)} {(useless.Count == 1 ? "has" : "have")} no effect with the task {options.Task}, which takes {useful}.");
+                    return ExitCode.Usage;
                 }
-            }
 
-            if (json)
-            {
-                surroundings.Out.WriteLine(new JsonObject
-                {
-                    ["checkpoint"] = checkpoint.Path,
-                    ["step"] = checkpoint.Step,
-                    ["answer"] = $"{whole}",
-                }.ToJsonString());
+                surroundings.Error.WriteLine($"{checkpoint.Path} answers, step {checkpoint.Step}.");
+                Answer(model.Predict(question.Request), checkpoint, question.Json, surroundings.Out, cancellation);
+                return ExitCode.Success;
             }
-            else if (whole.Length > 0 && whole[^1] != '\n')
-            {
-                surroundings.Out.WriteLine();
-            }
-
-            return ExitCode.Success;
         }
         catch (OperationCanceledException)
         {
@@ -120,6 +127,52 @@ internal static class PredictVerb
         }
 
         return ExitCode.Failure;
+    }
+
+    /// <summary>The task reads its data although only the model is asked: their size may be the model's, and they are what is asked about.</summary>
+    private static ITrainingTask CreateTask(TaskCatalog tasks, RunOptions options)
+    {
+        try
+        {
+            return Common.CreateTask(tasks, options);
+        }
+        catch (DataException missing)
+        {
+            throw new DataException($"{missing.Message} predict needs the run's data, too: where this machine keeps them elsewhere, name the place by --data.", missing);
+        }
+    }
+
+    private static void Answer(IEnumerable<Prediction> pieces, CheckpointFolder checkpoint, bool json, TextWriter output, CancellationToken cancellation)
+    {
+        var whole = new StringBuilder();
+        var fields = new JsonArray();
+        foreach (var piece in pieces)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            whole.Append(piece.Text);
+            if (!json)
+            {
+                output.Write(piece.Text);
+            }
+            else if (piece.Fields is not null)
+            {
+                fields.Add(new JsonObject(piece.Fields.Select(f => KeyValuePair.Create(f.Key, (JsonNode?)JsonValue.Create(f.Value)))));
+            }
+        }
+
+        if (json)
+        {
+            output.WriteLine(new JsonObject
+            {
+                ["checkpoint"] = checkpoint.Path,
+                ["step"] = checkpoint.Step,
+                ["answer"] = fields.Count > 0 ? fields : $"{whole}",
+            }.ToJsonString());
+        }
+        else if (whole.Length > 0 && whole[^1] != '\n')
+        {
+            output.WriteLine();
+        }
     }
 
     private static Option<double> Temperature(double standard)
@@ -143,4 +196,15 @@ internal static class PredictVerb
         };
         return option;
     }
+
+    /// <summary>What the command line asks.</summary>
+    /// <param name="Run">The folder of a run or checkpoint.</param>
+    /// <param name="Data">Where the data are; null for what the run says.</param>
+    /// <param name="Request">The question to the model.</param>
+    /// <param name="Options">Every option that is part of it, and the property it sets.</param>
+    /// <param name="Given">Those that the command line holds.</param>
+    /// <param name="Json">Whether the answer is for programs.</param>
+    private sealed record Question(
+        string Run, string? Data, PredictRequest Request, IReadOnlyList<(Option Option, string Property)> Options,
+        IReadOnlyList<(Option Option, string Property)> Given, bool Json);
 }

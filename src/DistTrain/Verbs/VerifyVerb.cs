@@ -30,26 +30,36 @@ internal static class VerifyVerb
 
     private static int Run(Surroundings surroundings, string a, string b, bool json)
     {
+        string[] missing = [.. new[] { a, b }.Select(p => Common.Missing(p, "a run's folder")).OfType<string>().Distinct()];
+        if (missing.Length > 0)
+        {
+            return Refuse(surroundings, missing, json, ExitCode.Usage);
+        }
+
         var (left, leftProblem) = Trajectory.Read(a);
         var (right, rightProblem) = Trajectory.Read(b);
         if (left is null || right is null)
         {
-            string[] problems = [.. new[] { leftProblem, rightProblem }.OfType<string>().Distinct()];
-            foreach (var problem in problems)
-            {
-                surroundings.Fail(problem);
-            }
-
-            if (json)
-            {
-                surroundings.Out.WriteLine(new JsonObject { ["equal"] = null, ["sentence"] = string.Join(" ", problems) }.ToJsonString());
-            }
-
-            return ExitCode.Failure;
+            return Refuse(surroundings, [.. new[] { leftProblem, rightProblem }.OfType<string>().Distinct()], json, ExitCode.Failure);
         }
 
         var comparison = Comparison.Of(left, right);
         surroundings.Out.WriteLine(json ? comparison.Json().ToJsonString() : comparison.Sentence);
         return comparison.First is null ? ExitCode.Success : ExitCode.Failure;
+    }
+
+    private static int Refuse(Surroundings surroundings, string[] problems, bool json, int code)
+    {
+        foreach (var problem in problems)
+        {
+            surroundings.Fail(problem);
+        }
+
+        if (json)
+        {
+            surroundings.Out.WriteLine(new JsonObject { ["equal"] = null, ["sentence"] = string.Join(" ", problems) }.ToJsonString());
+        }
+
+        return code;
     }
 }

@@ -12,7 +12,7 @@ public sealed class HelpTests
         { "worker", "--set --coordinator --listen --advertise --number --wait --data --device" },
         { "plan", "--set --workers --json" },
         { "verify", "--json" },
-        { "predict", "--prompt --length --temperature --seed --input --count --json" },
+        { "predict", "--prompt --length --temperature --seed --input --count --data --json" },
         { "recipes", "--json" },
     };
 
@@ -58,6 +58,12 @@ public sealed class HelpTests
     [InlineData("coordinator --listen somehost:5400", "--listen is 'somehost:5400': must be ADDRESS:PORT, such as 127.0.0.1:5400; port 0 lets the system choose.")]
     [InlineData("verify one", "'verify'")]
     [InlineData("predict", "'predict'")]
+    [InlineData("predict nosuch", "error: nosuch does not exist: give the folder of a run, or of one of its checkpoints.")]
+    [InlineData("predict \"\"", "error: The path is empty: give the folder of a run, or of one of its checkpoints.")]
+    [InlineData("predict run --input \"\"", "--input is empty: give a path.")]
+    [InlineData("predict run --data \"\"", "--data is empty: give a path.")]
+    [InlineData("verify nosuch .", "error: nosuch does not exist: give a run's folder.")]
+    [InlineData("verify . \"\"", "error: The path is empty: give a run's folder.")]
     [InlineData("predict run --temperature hot", "--temperature is 'hot': must be a number between 0 and 100.")]
     [InlineData("predict run --temperature nan", "--temperature is 'nan': must be a number between 0 and 100.")]
     [InlineData("predict run --count 0", "--count is '0': must be a whole number between 1 and 2147483647.")]
@@ -67,7 +73,7 @@ public sealed class HelpTests
     [InlineData("coordinator --workers none", "workers is 'none' (--workers): must be a whole number between 1 and 4096.")]
     public async Task Bad_usage_is_a_sentence_and_exit_code_2(string line, string sentence)
     {
-        var (code, text, error) = await Cli.RunAsync(line.Split(' ', StringSplitOptions.RemoveEmptyEntries));
+        var (code, text, error) = await Cli.RunAsync([.. line.Split(' ', StringSplitOptions.RemoveEmptyEntries).Select(a => a == "\"\"" ? "" : a)]);
         Assert.Equal((2, ""), (code, text));
         if (line.Length > 0)
         {
@@ -79,11 +85,39 @@ public sealed class HelpTests
         }
     }
 
+    /// <summary>As where standard output goes to a full disk.</summary>
+    [Theory]
+    [InlineData("plan toy")]
+    [InlineData("recipes")]
+    public async Task Output_that_finds_no_room_is_a_sentence_and_exit_code_1(string line)
+    {
+        var error = new StringWriter();
+        Assert.Equal(1, await Cli.AppOf(Scenario.Good, new FullDisk(), error, line.Split(' ')).RunAsync(TestContext.Current.CancellationToken));
+        Assert.Equal("error: No space left on device\n", error.ToString());
+    }
+
+    [Fact]
+    public async Task What_nobody_thought_of_is_a_sentence_and_exit_code_1()
+    {
+        var error = new StringWriter();
+        Assert.Equal(1, await Cli.AppOf(Scenario.Good, new FullDisk(new InvalidOperationException("Odd.")), error, ["recipes"]).RunAsync(TestContext.Current.CancellationToken));
+        Assert.Equal("error: This should not have happened: Odd. (InvalidOperationException)\n", error.ToString());
+    }
+
     [Fact]
     public async Task Recipes_are_listed_with_their_first_comment_and_printed_by_name()
     {
         Assert.Equal((0, "toy  a toy that trains nothing (the default)\n", ""), await Cli.RunAsync("recipes"));
         Assert.StartsWith("# a toy that trains nothing\nname: toy\n", (await Cli.RunAsync("recipes", "toy")).Out, StringComparison.Ordinal);
         Assert.Equal("""[{"name":"toy","description":"a toy that trains nothing","default":true}]""" + "\n", (await Cli.RunAsync("recipes", "--json")).Out);
+    }
+
+    private sealed class FullDisk(Exception? problem = null) : StringWriter
+    {
+        public override void Write(char value) => throw problem ?? new IOException("No space left on device");
+
+        public override void Write(string? value) => throw problem ?? new IOException("No space left on device");
+
+        public override void WriteLine(string? value) => throw problem ?? new IOException("No space left on device");
     }
 }

@@ -90,10 +90,10 @@ public sealed class VerifyTests : IDisposable
     }
 
     [Fact]
-    public async Task A_missing_run_is_one_sentence_and_exit_code_1()
+    public async Task A_missing_run_is_one_sentence_and_exit_code_2()
     {
         Run("a", Line(1, "h"));
-        Assert.Equal((1, "", $"error: {_folder["b"]} does not exist: give a run's folder.\n"), await VerifyAsync());
+        Assert.Equal((2, "", $"error: {_folder["b"]} does not exist: give a run's folder.\n"), await VerifyAsync());
         Directory.CreateDirectory(_folder["b"]);
         Assert.Equal((1, "", $"error: {_folder["b"]} holds no metrics.jsonl: it is not a run's folder, or no step was finished.\n"), await VerifyAsync());
     }

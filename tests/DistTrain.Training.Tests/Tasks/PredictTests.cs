@@ -89,6 +89,9 @@ public sealed class PredictTests
         Assert.Equal(
             "image 0: 0, probability 1.0000\nimage 1: 2, probability 1.0000\n",
             Ask(task, model, new PredictRequest { Input = file }));
+        var fields = Pieces(task, model, new PredictRequest { Count = 2 }).Last().Fields!;
+        Assert.Equal((1L, 2L, 1.0, 1L), ((long)fields["image"], (long)fields["label"], (double)fields["probability"], (long)fields["trueLabel"]));
+        Assert.DoesNotContain("trueLabel", Pieces(task, model, new PredictRequest { Input = file }).First().Fields!);
         Assert.Contains(
             "holds images of 3 x 2 pixels and the model was trained on 2 x 3",
             Assert.Throws<DataException>(() => Ask(task, model, new PredictRequest { Input = folder.Write("turned", IdxBytes.Images(1, 3, 2)) })).Message,
@@ -109,7 +112,10 @@ public sealed class PredictTests
     }
 
     private static string Ask(ITrainingTask task, nn.Module model, PredictRequest request) =>
-        string.Concat(Assert.IsType<IPredictor>(task, exactMatch: false).Predict(model, request));
+        string.Concat(Pieces(task, model, request).Select(p => p.Text));
+
+    private static IEnumerable<Prediction> Pieces(ITrainingTask task, nn.Module model, PredictRequest request) =>
+        Assert.IsType<IPredictor>(task, exactMatch: false).Predict(model, request);
 
     private static ITrainingTask Text() => Create(
         ("task", "language-model"), ("model.name", "gpt"), ("model.window", $"{Window}"), ("model.width", "8"), ("model.layers", "1"), ("model.heads", "1"),
