@@ -58,6 +58,14 @@ internal sealed class CheckpointStore(string folder, int keep)
         }
 
         var (layout, vectors) = Read(header);
+        lock (_published)
+        {
+            if (_published.ContainsKey(header.Step))
+            {
+                throw new RpcException(new Status(StatusCode.AlreadyExists, $"There is a checkpoint of step {header.Step} already."));
+            }
+        }
+
         var target = Path.Combine(folder, $"step-{header.Step:00000000}");
         var temporary = $"{target}.{Interlocked.Increment(ref _attempts)}.tmp";
         if (Directory.Exists(temporary))

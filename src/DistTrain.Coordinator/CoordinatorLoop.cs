@@ -17,6 +17,9 @@ namespace DistTrain.Coordinator;
 /// </summary>
 internal sealed partial class CoordinatorLoop
 {
+    /// <summary>More than are ever under way.</summary>
+    private const int StepsRemembered = 8;
+
     private readonly RunOptions _options;
     private readonly RunMachine _machine;
     private readonly RunFolder _folder;
@@ -26,7 +29,8 @@ internal sealed partial class CoordinatorLoop
     private readonly long _started;
     private readonly Channel<RunEvent> _events = Channel.CreateUnbounded<RunEvent>(new UnboundedChannelOptions { SingleReader = true });
     private readonly Dictionary<int, WorkerConnection> _connections = [];
-    private readonly Dictionary<long, Operation> _checkpointed = [];
+    private readonly Dictionary<long, Operation?> _due = new() { [0] = null };
+    private readonly Dictionary<long, Operation> _steps = [];
     private readonly string _fingerprint;
     private IReadOnlyList<int> _members = [];
     private RunOutcome? _outcome;
@@ -41,7 +45,7 @@ internal sealed partial class CoordinatorLoop
         _started = time.GetTimestamp();
         _fingerprint = ProgramIdentity.Fingerprint(options);
         _machine = new RunMachine(options, ProgramIdentity.Version, _fingerprint);
-        _ledger = new RunLedger(options, time);
+        _ledger = new RunLedger(time);
         Run = run;
         Checkpoints = checkpoints;
     }
@@ -117,10 +121,9 @@ internal sealed partial class CoordinatorLoop
     /// <exception cref="RpcException">No checkpoint of that step is due.</exception>
     public IReadOnlyDictionary<string, object> Manifest(long step)
     {
-        lock (_checkpointed)
+        lock (_due)
         {
-            var last = _checkpointed.GetValueOrDefault(step);
-            if (step == 0 ? Checkpoints.Newest is not null : last is null)
+            if (!_due.TryGetValue(step, out var last))
             {
                 throw new RpcException(new Status(StatusCode.FailedPrecondition, $"No checkpoint of step {step} is due."));
             }
@@ -180,9 +183,27 @@ internal sealed partial class CoordinatorLoop
                 Find(e.Worker)?.Close(Tag(new CoordinatorMessage { Refusal = Wire.ToWire(e.Reason, e.Sentence) }));
                 break;
             case RunEffect.Prepare e:
-                Send(e.Worker, new CoordinatorMessage { Prepare = new Prepare { Build = e.Build, Checkpoint = e.Checkpoint } });
+                Send(e.Worker, new CoordinatorMessage { Prepare = new Prepare { Build = e.Build, Checkpoint = e.Checkpoint, Applied = e.Applied } });
+                break;
+            case RunEffect.Learn e:
+                Send(e.Worker, new CoordinatorMessage { Learn = new Learn { Source = e.Source, Address = Find(e.Source)?.Address ?? "" } });
+                break;
+            case RunEffect.Save e:
+                Await(_steps[e.Step]);
+                Send(e.Worker, new CoordinatorMessage { Save = new Save { Step = e.Step } });
+                break;
+            case RunEffect.Dismiss e:
+                Find(e.Worker)?.Close(Tag(new CoordinatorMessage
+                {
+                    Dismissal = new Dismissal { Success = e.Success, Sentence = e.Sentence, MayReturn = e.MayReturn },
+                }));
                 break;
             case RunEffect.FormGeneration e:
+                if (cause is RunEvent.Gone or RunEvent.Faulted or RunEvent.TimePassed && e.Generation > 1)
+                {
+                    _ledger.NoteLoss();
+                }
+
                 FormGeneration(e);
                 break;
             case RunEffect.SendPlan e:
@@ -231,6 +252,11 @@ internal sealed partial class CoordinatorLoop
         var membership = new Protocol.V1.Membership { Generation = e.Generation };
         membership.Members.AddRange(e.Members.Select(id => new Member { Worker = id, Address = Find(id)?.Address ?? "" }));
         SendAll(new CoordinatorMessage { Membership = membership });
+        _ledger.NoteWorkers(e.Members.Count);
+        if (e.Generation > 1)
+        {
+            return;
+        }
 
         var course = _machine.Course!;
         Watchers.Publish(new Protocol.V1.RunEvent
@@ -252,20 +278,37 @@ internal sealed partial class CoordinatorLoop
 
     private void Issue(RunEffect.Issue e)
     {
-        if (e.Operation.WritesCheckpoint)
+        if (e.Operation.Kind == OperationKind.Train)
         {
-            lock (_checkpointed)
-            {
-                _checkpointed[e.Operation.Step] = e.Operation;
-            }
+            _steps[e.Operation.Step] = e.Operation;
+            _steps.Remove(e.Operation.Step - StepsRemembered);
         }
 
-        SendAll(new CoordinatorMessage { Operation = Wire.ToWire(e.Operation, e.Plan, e.CheckpointWriter) });
+        if (e.CheckpointWriter >= 0)
+        {
+            Await(e.Operation);
+        }
+
+        SendAll(new CoordinatorMessage { Operation = Wire.ToWire(e.Operation, e.Plan, e.CheckpointWriter, e.Shares) });
+    }
+
+    /// <summary>From here on a checkpoint of that step may come.</summary>
+    private void Await(Operation step)
+    {
+        lock (_due)
+        {
+            _due[step.Step] = step;
+        }
     }
 
     private void Record(RunEffect.Record e)
     {
         _folder.Append(e.Operation, e.Reports);
+        if (_ledger.Recovered(e) is { } recovery)
+        {
+            _folder.Append("recovered", $"Step {recovery.Step} was completed {recovery.Milliseconds:0} ms after the loss was noticed.", e.Generation);
+        }
+
         if (e.Operation.Kind == OperationKind.Evaluate)
         {
             var evaluation = _ledger.Evaluation(e, _machine.Metrics);
@@ -286,7 +329,7 @@ internal sealed partial class CoordinatorLoop
             return;
         }
 
-        var step = _ledger.Step(e);
+        var step = _ledger.Step(e, new RunLength(_machine.Course!.TrainingSamples, _options.Batch.Global).SamplesOf(e.Operation.Step));
         _folder.Append(step);
         Watchers.Publish(new Protocol.V1.RunEvent
         {

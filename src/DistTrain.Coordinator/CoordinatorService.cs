@@ -60,10 +60,19 @@ internal sealed class CoordinatorService(Task<CoordinatorLoop> ready) : Protocol
     public override async Task<PutCheckpointReply> PutCheckpoint(IAsyncStreamReader<CheckpointChunk> requests, ServerCallContext context)
     {
         var loop = await ready;
-        var checkpoint = await loop.Checkpoints.ReceiveAsync(
-            new AdmittedChunks(requests, loop), header => loop.Manifest(header.Step), context.CancellationToken);
-        loop.Post(new RunEvent.CheckpointPublished(checkpoint.Header.Step));
-        return new PutCheckpointReply();
+        var chunks = new AdmittedChunks(requests, loop);
+        try
+        {
+            var checkpoint = await loop.Checkpoints.ReceiveAsync(chunks, header => loop.Manifest(header.Step), context.CancellationToken);
+            loop.Post(new RunEvent.CheckpointPublished(checkpoint.Header.Step));
+            return new PutCheckpointReply();
+        }
+        catch (Exception e) when (chunks.Step is { } step && e is not RpcException { StatusCode: StatusCode.AlreadyExists })
+        {
+            var rpc = e as RpcException ?? new RpcException(new Status(StatusCode.Internal, $"The checkpoint of step {step} cannot be written: {e.Message}"));
+            loop.Post(new RunEvent.CheckpointFailed(chunks.Worker, step, e is RpcException ? rpc.Status.Detail : e.Message));
+            throw rpc;
+        }
     }
 
     /// <inheritdoc/>
@@ -110,7 +119,7 @@ internal sealed class CoordinatorService(Task<CoordinatorLoop> ready) : Protocol
                 var message = requests.Current;
                 if (message.Run != loop.Run || message.Term != loop.Term)
                 {
-                    loop.Post(new RunEvent.Gone(worker, $"it speaks of run {message.Run:x16}, term {message.Term}"));
+                    loop.Post(new RunEvent.Gone(worker, $"it speaks of run {message.Run:x16}, term {message.Term}", MayReturn: false));
                     return;
                 }
 
@@ -128,18 +137,27 @@ internal sealed class CoordinatorService(Task<CoordinatorLoop> ready) : Protocol
     private static RunEvent ToEvent(int worker, WorkerMessage message) => message.BodyCase switch
     {
         WorkerMessage.BodyOneofCase.Prepared => new RunEvent.Prepared(worker, Wire.FromWire(message.Prepared)),
-        WorkerMessage.BodyOneofCase.Linked => new RunEvent.Linked(worker, message.Linked.Generation),
+        WorkerMessage.BodyOneofCase.Linked => new RunEvent.Linked(
+            worker, message.Linked.Generation, message.Linked.Applied, [.. message.Linked.Held.Select(Wire.FromWire)]),
+        WorkerMessage.BodyOneofCase.Learned => new RunEvent.Learned(worker, message.Learned.Applied),
+        WorkerMessage.BodyOneofCase.LearningFailed => new RunEvent.LearningFailed(worker, message.LearningFailed.Reason),
         WorkerMessage.BodyOneofCase.Heartbeat => new RunEvent.Heard(worker),
         WorkerMessage.BodyOneofCase.Report => new RunEvent.Reported(worker, Wire.FromWire(message.Report)),
         WorkerMessage.BodyOneofCase.Fault => new RunEvent.Faulted(worker, message.Fault.Sentence),
-        WorkerMessage.BodyOneofCase.Leave => new RunEvent.Gone(worker, message.Leave.Sentence),
-        _ => new RunEvent.Gone(worker, $"it sent {message.BodyCase}, which has no place in a run"),
+        WorkerMessage.BodyOneofCase.Leave => new RunEvent.LeaveAsked(worker, message.Leave.Sentence),
+        _ => new RunEvent.Gone(worker, $"it sent {message.BodyCase}, which has no place in a run", MayReturn: false),
     };
 
     /// <summary>Lets only chunks of admitted workers of this run through.</summary>
     private sealed class AdmittedChunks(IAsyncStreamReader<CheckpointChunk> inner, CoordinatorLoop loop) : IAsyncStreamReader<CheckpointChunk>
     {
         public CheckpointChunk Current => inner.Current;
+
+        /// <summary>The step of the checkpoint, once it is known.</summary>
+        public long? Step { get; private set; }
+
+        /// <summary>Who sends it.</summary>
+        public int Worker { get; private set; } = -1;
 
         public async Task<bool> MoveNext(CancellationToken cancellationToken)
         {
@@ -149,6 +167,7 @@ internal sealed class CoordinatorService(Task<CoordinatorLoop> ready) : Protocol
             }
 
             Admit(loop, Current.Run, Current.Term, Current.Worker);
+            (Worker, Step) = (Current.Worker, Current.Header?.Step ?? Step);
             return true;
         }
     }

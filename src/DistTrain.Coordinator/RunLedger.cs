@@ -1,20 +1,23 @@
 using System.Diagnostics;
 using DistTrain.Core;
 using DistTrain.Core.Membership;
-using DistTrain.Core.Options;
 using DistTrain.Core.Runs;
 using DistTrain.Protocol;
 
 namespace DistTrain.Coordinator;
 
 /// <summary>Adds up what a run has done, for its lines and its summary.</summary>
-internal sealed class RunLedger(RunOptions options, TimeProvider time)
+internal sealed class RunLedger(TimeProvider time)
 {
     private readonly long _started = time.GetTimestamp();
     private readonly SortedSet<string> _hosts = new(StringComparer.Ordinal);
     private StepRecord? _lastStep;
     private EvaluationRecord? _lastEvaluation;
+    private readonly List<RunSummary.Recovery> _recoveries = [];
+    private long? _lossNoticed;
     private long _samples;
+    private long _samplesDone;
+    private (int Min, int Max, int Final) _workers;
     private long _workerBytes;
     private double _stepSeconds;
     private long _epochs;
@@ -22,12 +25,35 @@ internal sealed class RunLedger(RunOptions options, TimeProvider time)
     /// <summary>Notes a worker's host.</summary>
     public void NoteHost(string host) => _hosts.Add(host);
 
+    /// <summary>Notes that a generation begins because of a loss.</summary>
+    public void NoteLoss() => _lossNoticed ??= time.GetTimestamp();
+
+    /// <summary>The recovery that a completed operation ends; null where there is none.</summary>
+    public RunSummary.Recovery? Recovered(RunEffect.Record record)
+    {
+        if (_lossNoticed is not { } noticed)
+        {
+            return null;
+        }
+
+        _lossNoticed = null;
+        _recoveries.Add(new RunSummary.Recovery(
+            record.Generation, record.Operation.Step, Math.Round(time.GetElapsedTime(noticed).TotalMilliseconds, 1)));
+        return _recoveries[^1];
+    }
+
+    /// <summary>Notes the size of a generation.</summary>
+    public void NoteWorkers(int count) => _workers = (_workers.Max == 0 ? count : Math.Min(_workers.Min, count), Math.Max(_workers.Max, count), count);
+
     /// <summary>The line of a completed step.</summary>
-    public StepRecord Step(RunEffect.Record record)
+    /// <param name="record">The step and its reports.</param>
+    /// <param name="samples">Samples of the run up to and with it.</param>
+    public StepRecord Step(RunEffect.Record record, long samples)
     {
         var (operation, first) = (record.Operation, record.Reports[0]);
         var seconds = record.Reports.Max(r => r.WaitSeconds + r.ComputeSeconds + r.ExchangeSeconds + r.ApplySeconds);
-        _samples += operation.Samples.Count;
+        _samplesDone += operation.Samples.Count;
+        _samples = samples;
         _stepSeconds += seconds;
         _epochs = operation.Samples.Epoch + 1;
         NoteMemory(record);
@@ -51,7 +77,6 @@ internal sealed class RunLedger(RunOptions options, TimeProvider time)
     public RunSummary Summary(RunOutcome outcome, RunMachine machine, PublishedCheckpoint? checkpoint)
     {
         using var process = Process.GetCurrentProcess();
-        var workers = machine.Generation == 0 ? 0 : options.Workers;
         return new RunSummary
         {
             Status = outcome.Success ? "completed" : "failed",
@@ -69,9 +94,10 @@ internal sealed class RunLedger(RunOptions options, TimeProvider time)
             WeightsHash = _lastStep?.WeightsHash,
             WeightsSha256 = outcome.Success ? checkpoint?.ModelSha256 : null,
             WallSeconds = Math.Round(time.GetElapsedTime(_started).TotalSeconds, 3),
-            SamplesPerSecond = _stepSeconds == 0 ? 0 : Math.Round(_samples / _stepSeconds, 1),
-            Workers = new RunSummary.WorkerCounts(workers, workers, workers),
+            SamplesPerSecond = _stepSeconds == 0 ? 0 : Math.Round(_samplesDone / _stepSeconds, 1),
+            Workers = new RunSummary.WorkerCounts(_workers.Min, _workers.Max, _workers.Final),
             Generations = machine.Generation,
+            Recoveries = _recoveries,
             PeakRssBytes = new RunSummary.PeakMemory(process.PeakWorkingSet64, _workerBytes),
             Hosts = [.. _hosts],
             PromisesSameBits = machine.PromisesSameBits,

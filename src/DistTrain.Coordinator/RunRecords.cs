@@ -58,7 +58,7 @@ internal sealed record RunSummary
 
     public ulong Generations { get; init; }
 
-    public IReadOnlyList<object> Recoveries { get; init; } = [];
+    public IReadOnlyList<Recovery> Recoveries { get; init; } = [];
 
     public required PeakMemory PeakRssBytes { get; init; }
 
@@ -68,6 +68,11 @@ internal sealed record RunSummary
     public bool PromisesSameBits { get; init; }
 
     public required string Version { get; init; }
+
+    /// <param name="Generation">The generation that a loss began.</param>
+    /// <param name="Step">The first step it completed.</param>
+    /// <param name="Milliseconds">From when the loss was noticed until that step was completed by all.</param>
+    internal sealed record Recovery(ulong Generation, long Step, double Milliseconds);
 
     internal sealed record WorkerCounts(int Min, int Max, int Final);
 

@@ -31,7 +31,7 @@ public static class Wire
 
     public static WorkerPreparation FromWire(Prepared prepared) => new(
         prepared.TrainingSamples, prepared.ValidationSamples, prepared.DataFingerprint, prepared.LayoutFingerprint,
-        prepared.ProbeHash, prepared.WeightsHash, [.. prepared.Metrics], [.. prepared.Remarks]);
+        prepared.ProbeHash, prepared.WeightsHash, [.. prepared.Metrics], prepared.Applied, [.. prepared.Remarks]);
 
     public static Prepared ToWire(WorkerPreparation preparation) => new()
     {
@@ -42,6 +42,7 @@ public static class Wire
         ProbeHash = preparation.ProbeHash,
         WeightsHash = preparation.WeightsHash,
         Metrics = { preparation.Metrics },
+        Applied = preparation.Applied,
         Remarks = { preparation.Remarks },
     };
 
@@ -55,7 +56,7 @@ public static class Wire
         descriptor.CheckpointWriter >= 0,
         descriptor.Stop);
 
-    public static OperationDescriptor ToWire(Operation operation, ulong plan, int checkpointWriter) => new()
+    public static OperationDescriptor ToWire(Operation operation, ulong plan, int checkpointWriter, IReadOnlyList<WorkShare>? shares) => new()
     {
         Operation = operation.Number,
         Kind = operation.Kind == OperationKind.Evaluate ? OperationDescriptor.Types.Kind.Evaluate : OperationDescriptor.Types.Kind.Train,
@@ -73,7 +74,26 @@ public static class Wire
         Plan = plan,
         CheckpointWriter = checkpointWriter,
         Stop = operation.IsLast,
+        Shares =
+        {
+            (shares ?? []).Select(share => new Share
+            {
+                Held = { share.Held.Select(ToWire) },
+                Compute = { share.Compute.Select(range => new Blocks { First = range.First, End = range.End }) },
+            }),
+        },
     };
+
+    /// <summary>What each rank contributes where the descriptor says so itself; null where it follows the plan.</summary>
+    public static IReadOnlyList<WorkShare>? SharesOf(OperationDescriptor descriptor) =>
+        descriptor.Shares.Count == 0
+            ? null
+            : [.. descriptor.Shares.Select(share => new WorkShare(
+                [.. share.Held.Select(FromWire)], [.. share.Compute.Select(range => new BlockRange(range.First, range.End))]))];
+
+    public static NodeName ToWire(NodeId node) => new() { Level = node.Level, Index = node.Index };
+
+    public static NodeId FromWire(NodeName name) => new(name.Level, name.Index);
 
     public static BlockPlanTable FromWire(Plan plan) => new(
         plan.Number,

@@ -21,7 +21,7 @@ internal sealed class CoordinatorSession : IAsyncDisposable
     private readonly Channel<CoordinatorMessage> _inbox = Channel.CreateUnbounded<CoordinatorMessage>();
     private readonly Channel<WorkerMessage> _outbox = Channel.CreateUnbounded<WorkerMessage>();
     private readonly CancellationTokenSource _ended = new();
-    private readonly TaskCompletionSource<RunOutcome> _outcome = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly TaskCompletionSource<SessionEnd> _outcome = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly List<Task> _tasks = [];
     private long _lastHeard;
     private volatile bool _settled;
@@ -53,7 +53,7 @@ internal sealed class CoordinatorSession : IAsyncDisposable
     public CancellationToken Ended => _ended.Token;
 
     /// <summary>Why the session is over.</summary>
-    public Task<RunOutcome> Outcome => _outcome.Task;
+    public Task<SessionEnd> Outcome => _outcome.Task;
 
     /// <summary>What heartbeats say of this worker's progress.</summary>
     public Func<Heartbeat> Progress { get; set; } = () => new Heartbeat();
@@ -139,7 +139,7 @@ internal sealed class CoordinatorSession : IAsyncDisposable
 
         // Ending the call at once would make the coordinator forget what it has not read yet, such as why this worker cannot go on.
         await Task.WhenAny(Task.WhenAll(_tasks[0], _tasks[1]), Task.Delay(Timeout.InfiniteTimeSpan, _time, deadline.Token));
-        End(new RunOutcome(false, "The worker ended."));
+        End(new RunOutcome(false, "The worker ended."), mayReturn: false);
         await Task.WhenAll(_tasks);
         _call.Dispose();
         _ended.Dispose();
@@ -159,9 +159,9 @@ internal sealed class CoordinatorSession : IAsyncDisposable
         _tasks.AddRange([SendAsync(), ReceiveAsync(), BeatAsync()]);
     }
 
-    private void End(RunOutcome outcome)
+    private void End(RunOutcome outcome, bool mayReturn)
     {
-        if (_outcome.TrySetResult(outcome))
+        if (_outcome.TrySetResult(new SessionEnd(outcome, mayReturn)))
         {
             _inbox.Writer.TryComplete();
             _ended.Cancel();
@@ -195,15 +195,15 @@ internal sealed class CoordinatorSession : IAsyncDisposable
                 Volatile.Write(ref _lastHeard, _time.GetTimestamp());
                 if (message.Run != _run || message.Term < _term)
                 {
-                    End(new RunOutcome(false, $"The coordinator at {_address} speaks of run {message.Run:x16}, term {message.Term}: it is not this worker's."));
+                    End(new RunOutcome(false, $"The coordinator at {_address} speaks of run {message.Run:x16}, term {message.Term}: it is not this worker's."), mayReturn: false);
                 }
                 else if (message.BodyCase == CoordinatorMessage.BodyOneofCase.Dismissal)
                 {
-                    End(new RunOutcome(message.Dismissal.Success, message.Dismissal.Sentence));
+                    End(new RunOutcome(message.Dismissal.Success, message.Dismissal.Sentence), message.Dismissal.MayReturn);
                 }
                 else if (message.BodyCase == CoordinatorMessage.BodyOneofCase.Refusal)
                 {
-                    End(new RunOutcome(false, $"The coordinator refused this worker. {message.Refusal.Sentence}"));
+                    End(new RunOutcome(false, $"The coordinator refused this worker. {message.Refusal.Sentence}"), mayReturn: false);
                 }
                 else if (message.BodyCase != CoordinatorMessage.BodyOneofCase.Heartbeat)
                 {
@@ -212,11 +212,11 @@ internal sealed class CoordinatorSession : IAsyncDisposable
                 }
             }
 
-            End(new RunOutcome(false, $"The coordinator at {_address} ended the call."));
+            End(new RunOutcome(false, $"The coordinator at {_address} ended the call."), mayReturn: true);
         }
         catch (Exception e) when (e is RpcException or OperationCanceledException or IOException)
         {
-            End(new RunOutcome(false, $"The connection to the coordinator at {_address} broke."));
+            End(new RunOutcome(false, $"The connection to the coordinator at {_address} broke."), mayReturn: true);
         }
     }
 
@@ -232,7 +232,7 @@ internal sealed class CoordinatorSession : IAsyncDisposable
                 var allowed = _settled ? silence : RunMachine.StartUpPatience * silence;
                 if (_time.GetElapsedTime(Volatile.Read(ref _lastHeard)) > allowed)
                 {
-                    End(new RunOutcome(false, $"The coordinator at {_address} was silent for {Duration.Format(allowed)}."));
+                    End(new RunOutcome(false, $"The coordinator at {_address} was silent for {Duration.Format(allowed)}."), mayReturn: true);
                 }
             }
         }

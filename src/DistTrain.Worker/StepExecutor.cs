@@ -7,10 +7,14 @@ using DistTrain.Core.Runs;
 using DistTrain.Training.Native;
 using DistTrain.Training.Replicas;
 using DistTrain.Worker.Exchange;
+using DistTrain.Worker.Healing;
 
 namespace DistTrain.Worker;
 
-/// <summary>Carries out operations at one rank: own blocks, exchange, update.</summary>
+/// <summary>
+/// Carries out operations at one rank: own blocks, exchange, update. It outlives generations: the nodes of an operation that broke off are kept, because
+/// the next generation may go on from them.
+/// </summary>
 internal sealed class StepExecutor : IDisposable
 {
     private readonly Replica _replica;
@@ -20,20 +24,26 @@ internal sealed class StepExecutor : IDisposable
     private readonly bool _foldPerWorker;
     private readonly NodePool _gradients;
     private readonly NodePool _headers = new HostNodePool(layout: null);
+    private readonly List<StateFeed> _feeds = [];
 
-    // A peer may still be sent this worker's part of one reduced step while the next one arrives.
+    // A peer may still be sent this worker's part of one reduced step while the next one arrives, and a member that missed one gets it from here.
     private readonly ReducedVector[] _reduced;
     private readonly ReducedVector _empty = new(new NativeVector(0), []);
 
+    private (ulong Operation, BlockFold Fold)? _begun;
+    private AppliedRoot? _root;
+
     /// <summary>An executor for a replica.</summary>
     /// <param name="replica">The state; used on the compute thread only.</param>
+    /// <param name="applied">The last operation the state contains.</param>
     /// <param name="compute">The thread.</param>
     /// <param name="foldPerWorker">See <see cref="ReductionSpec.PerWorker"/>.</param>
     /// <param name="afterMicroBatch">Called on the compute thread after every micro-batch.</param>
     /// <param name="time">The clock.</param>
-    public StepExecutor(Replica replica, ComputeThread compute, bool foldPerWorker, Action afterMicroBatch, TimeProvider time)
+    public StepExecutor(Replica replica, ulong applied, ComputeThread compute, bool foldPerWorker, Action afterMicroBatch, TimeProvider time)
     {
         _replica = replica;
+        Applied = applied;
         _compute = compute;
         _foldPerWorker = foldPerWorker;
         _afterMicroBatch = afterMicroBatch;
@@ -44,43 +54,60 @@ internal sealed class StepExecutor : IDisposable
         ReducedVector CreateReduced() => new(new NativeVector(replica.Layout.Count), new double[replica.Layout.Tiles.Count]);
     }
 
+    /// <summary>The last operation the state contains.</summary>
+    public ulong Applied { get; private set; }
+
+    /// <summary>The nodes it holds of the operation after <see cref="Applied"/>. Not while an operation is being executed.</summary>
+    public IReadOnlyList<NodeId> Held => _begun is var (operation, fold) && operation == Applied + 1 ? fold.Held : [];
+
     /// <summary>Own blocks completed in the operation in progress.</summary>
     public int BlocksDone { get; private set; }
 
     /// <summary>Carries out one operation.</summary>
-    /// <param name="operation">What to do.</param>
-    /// <param name="ranges">The blocks of every rank.</param>
+    /// <param name="operation">What to do: the one after <see cref="Applied"/>, or that one again, for members that missed its sum.</param>
+    /// <param name="shares">What every rank contributes.</param>
     /// <param name="peers">The other ranks.</param>
-    /// <param name="cancellation">Cancelled when the session or the generation is over.</param>
-    public async Task<OperationReport> ExecuteAsync(
-        Operation operation, IReadOnlyList<BlockRange> ranges, PeerGroup peers, CancellationToken cancellation)
+    /// <param name="cancellation">Cancelled when the session or the generation is over; the nodes so far stay.</param>
+    /// <returns>What there is to report; null where the operation was applied before.</returns>
+    public async Task<OperationReport?> ExecuteAsync(
+        Operation operation, IReadOnlyList<WorkShare> shares, PeerGroup peers, CancellationToken cancellation)
     {
         var training = operation.Kind == OperationKind.Train;
-        var pool = training ? _gradients : _headers;
+        var isApplied = operation.Number == Applied;
         var tiles = training ? _replica.Layout.Tiles : null;
         var reduced = training ? _reduced[operation.Number % 2] : _empty;
+        var hash = isApplied ? _root!.HashBefore : _replica.WeightsHash;
         var spec = _foldPerWorker
             ? ReductionSpec.PerWorker(peers.WorldSize)
-            : ReductionSpec.Canonical(operation.Batches.Blocks, ranges);
-        var fold = _foldPerWorker ? new BlockFold(spec.Covers[peers.Rank][0], pool) : new BlockFold(spec, peers.Rank, pool);
+            : ReductionSpec.Canonical(operation.Batches.Blocks, shares);
         var allReduce = new AllReduce(
-            operation.Number, HashPrefix(_replica.WeightsHash), peers.Rank, spec, new ShardTable(tiles, peers.WorldSize), tiles,
+            operation.Number, HashPrefix(hash), peers.Rank, spec, new ShardTable(tiles, peers.WorldSize), tiles,
             training ? 0 : _replica.MetricCount, reduced, peers);
         var sentBefore = peers.BytesSent;
         BlocksDone = 0;
         peers.Operations.Begin(allReduce);
 
         var started = _time.GetTimestamp();
-        await ComputeBlocksAsync(operation, ranges[peers.Rank], fold, pool, allReduce, cancellation);
+        await _compute.RunAsync(() =>
+        {
+            if (isApplied)
+            {
+                OfferRoot(allReduce, shares[peers.Rank], reduced);
+            }
+            else
+            {
+                ComputeBlocks(operation, shares[peers.Rank], Begin(operation, spec, peers.Rank), allReduce, cancellation);
+            }
+        });
         var computed = _time.GetTimestamp();
         var header = await allReduce.Whole.WaitAsync(cancellation);
-        var exchanged = _time.GetTimestamp();
-        var applied = await _compute.RunAsync(() =>
+        if (isApplied)
         {
-            fold.Release();
-            return training ? _replica.Apply(reduced.Values, header, reduced.TileSquares, operation.LearningRate) : default;
-        });
+            return null;
+        }
 
+        var exchanged = _time.GetTimestamp();
+        var applied = await _compute.RunAsync(() => Apply(operation, reduced, header));
         return new OperationReport
         {
             Generation = peers.Tag.Generation,
@@ -94,10 +121,21 @@ internal sealed class StepExecutor : IDisposable
             ComputeSeconds = _time.GetElapsedTime(started, computed).TotalSeconds,
             ExchangeSeconds = _time.GetElapsedTime(computed, exchanged).TotalSeconds,
             ApplySeconds = _time.GetElapsedTime(exchanged).TotalSeconds,
-            Blocks = ranges[peers.Rank].Count,
+            Blocks = BlocksDone,
             BytesSent = peers.BytesSent - sentBefore,
         };
     }
+
+    /// <summary>Notes that the state was brought to another operation from outside. Not while an operation is being executed.</summary>
+    public void Follow(ulong applied) => Applied = applied;
+
+    /// <summary>Copies the state for a joiner, which is then fed with every operation that is applied.</summary>
+    public Task<StateFeed> FeedAsync() => _compute.RunAsync(() =>
+    {
+        var feed = new StateFeed(_replica, Applied);
+        _feeds.Add(feed);
+        return feed;
+    });
 
     /// <inheritdoc/>
     public void Dispose()
@@ -108,14 +146,35 @@ internal sealed class StepExecutor : IDisposable
         _empty.Values.Dispose();
     }
 
+    /// <summary>Goes on from the nodes of the same operation, where another generation began it.</summary>
+    private BlockFold Begin(Operation operation, ReductionSpec spec, int rank)
+    {
+        var pool = operation.Kind == OperationKind.Train ? _gradients : _headers;
+        if (_begun is var (begun, earlier) && begun != operation.Number)
+        {
+            earlier.Release();
+            _begun = null;
+        }
+
+        var fold = _foldPerWorker ? new BlockFold(spec.Covers[rank][0], pool) : new BlockFold(spec, rank, pool, _begun?.Fold);
+        _begun = (operation.Number, fold);
+        return fold;
+    }
+
     /// <summary>
     /// All own blocks in one piece of work: handing the thread every block by itself would wake two threads a block, which shows on a busy machine.
     /// </summary>
-    private Task ComputeBlocksAsync(
-        Operation operation, BlockRange own, BlockFold fold, NodePool pool, AllReduce allReduce, CancellationToken cancellation) =>
-        _compute.RunAsync(() =>
+    private void ComputeBlocks(Operation operation, WorkShare own, BlockFold fold, AllReduce allReduce, CancellationToken cancellation)
+    {
+        foreach (var (node, buffer) in fold.Kept)
         {
-            for (var block = own.First; block < own.End; block++)
+            allReduce.Offer(node, buffer.ToHost(), buffer.Header);
+        }
+
+        var pool = operation.Kind == OperationKind.Train ? _gradients : _headers;
+        foreach (var range in own.Compute)
+        {
+            for (var block = range.First; block < range.End; block++)
             {
                 cancellation.ThrowIfCancellationRequested();
                 var node = pool.Rent();
@@ -123,9 +182,35 @@ internal sealed class StepExecutor : IDisposable
                 Offer(allReduce, fold.Add(block, node));
                 BlocksDone++;
             }
+        }
 
-            Offer(allReduce, fold.Finish(() => Zero(pool, operation)));
-        });
+        Offer(allReduce, fold.Finish(() =>
+        {
+            var node = pool.Rent();
+            node.SetZero(operation.Kind == OperationKind.Train ? 0 : _replica.MetricCount);
+            return node;
+        }));
+    }
+
+    private void OfferRoot(AllReduce allReduce, WorkShare own, ReducedVector reduced)
+    {
+        foreach (var node in own.Held)
+        {
+            allReduce.Offer(node, reduced.Values, _root!.Header);
+        }
+    }
+
+    private AppliedStep Apply(Operation operation, ReducedVector reduced, NodeHeader header)
+    {
+        _begun?.Fold.Release();
+        _begun = null;
+        _root = new AppliedRoot(_replica.WeightsHash, header);
+        var isStep = operation.Kind == OperationKind.Train;
+        var applied = isStep ? _replica.Apply(reduced.Values, header, reduced.TileSquares, operation.LearningRate) : default;
+        Applied = operation.Number;
+        _feeds.RemoveAll(feed => !feed.Add(operation.Number, isStep, operation.LearningRate, header, reduced.Values));
+        return applied;
+    }
 
     private static void Offer(AllReduce allReduce, (NodeId Node, NodeBuffer Buffer)? complete)
     {
@@ -135,13 +220,8 @@ internal sealed class StepExecutor : IDisposable
         }
     }
 
-    /// <summary>The sum of no blocks.</summary>
-    private NodeBuffer Zero(NodePool pool, Operation operation)
-    {
-        var node = pool.Rent();
-        node.SetZero(operation.Kind == OperationKind.Train ? 0 : _replica.MetricCount);
-        return node;
-    }
-
     private static ulong HashPrefix(string hash) => ulong.Parse(hash.AsSpan(0, 16), NumberStyles.HexNumber, CultureInfo.InvariantCulture);
+
+    /// <summary>Of the last operation applied: the hash of the weights it was computed from, and its root's header.</summary>
+    private sealed record AppliedRoot(string HashBefore, NodeHeader Header);
 }

@@ -8,7 +8,9 @@ using DistTrain.Protocol.Hosting;
 using DistTrain.Training.Devices;
 using DistTrain.Training.Tasks;
 using DistTrain.Worker.Exchange;
+using DistTrain.Worker.Healing;
 using Grpc.Core;
+using Grpc.Net.Client;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
@@ -55,14 +57,17 @@ public sealed record WorkerSettings
 /// <summary>Runs a worker from start to end.</summary>
 public static partial class WorkerHost
 {
+    /// <summary>How often a worker that was cut off joins anew.</summary>
+    private const int MaxReturns = 1000;
+
     /// <summary>Returns when the coordinator dismisses the worker, when it has failed, or when it is cancelled.</summary>
     public static async Task<RunOutcome> RunAsync(WorkerSettings settings, TimeProvider time, CancellationToken cancellation)
     {
         try
         {
-            var groups = new PeerGroupDirectory(time, settings.Patience);
+            var services = new WorkerServices(new PeerGroupDirectory(time, settings.Patience), new StateSource());
             await using var server = GrpcListener.Create(
-                settings.Listen, services => services.AddSingleton(new PeerService(groups)), log: settings.Log);
+                settings.Listen, all => all.AddSingleton(new PeerService(services.Groups, services.States)), log: settings.Log);
             server.MapGrpcService<PeerService>();
             var bound = await GrpcListener.StartAsync(server, settings.Listen, cancellation);
             using var channel = GrpcDialer.Open(settings.Coordinator, settings.Patience);
@@ -70,13 +75,16 @@ public static partial class WorkerHost
                 RunMachine.Protocol, ProgramIdentity.Version, settings.Number, Dns.GetHostName(), Environment.ProcessId,
                 Advertised(settings, bound), Arithmetic.Describe(), settings.Options is null ? "" : ProgramIdentity.Fingerprint(settings.Options));
             var logger = server.Services.GetRequiredService<ILogger<WorkerLoop>>();
-            await using var session = await CoordinatorSession.JoinAsync(
-                settings.Coordinator, channel, hello, settings.Patience, time, sentence => Log.Waiting(logger, sentence), cancellation);
-            await using var leave = cancellation.Register(() => session.Send(new Protocol.V1.WorkerMessage
+            for (var returns = 0; ; returns++)
             {
-                Leave = new Protocol.V1.Leave { Sentence = "it was asked to end" },
-            }));
-            return await TakePartAsync(session, settings, groups, time, logger);
+                var end = await AttendAsync(channel, hello, settings, services, time, logger, cancellation);
+                if (!end.MayReturn || returns == MaxReturns || cancellation.IsCancellationRequested)
+                {
+                    return end.Outcome;
+                }
+
+                Log.Returning(logger, end.Outcome.Sentence);
+            }
         }
         catch (Exception e) when (e is WorkerException or AddressException or DataException or PlatformNotSupportedException)
         {
@@ -88,8 +96,22 @@ public static partial class WorkerHost
         }
     }
 
-    private static async Task<RunOutcome> TakePartAsync(
-        CoordinatorSession session, WorkerSettings settings, PeerGroupDirectory groups, TimeProvider time, ILogger logger)
+    /// <summary>One life of a worker: from hello to the end of the session. What it had is gone then; the next one copies the state anew.</summary>
+    private static async Task<SessionEnd> AttendAsync(
+        GrpcChannel channel, WorkerHello hello, WorkerSettings settings, WorkerServices services, TimeProvider time, ILogger logger,
+        CancellationToken cancellation)
+    {
+        await using var session = await CoordinatorSession.JoinAsync(
+            settings.Coordinator, channel, hello, settings.Patience, time, sentence => Log.Waiting(logger, sentence), cancellation);
+        await using var leave = cancellation.Register(() => session.Send(new Protocol.V1.WorkerMessage
+        {
+            Leave = new Protocol.V1.Leave { Sentence = "it was asked to end" },
+        }));
+        return await TakePartAsync(session, settings, services, time, logger);
+    }
+
+    private static async Task<SessionEnd> TakePartAsync(
+        CoordinatorSession session, WorkerSettings settings, WorkerServices services, TimeProvider time, ILogger logger)
     {
         try
         {
@@ -112,7 +134,7 @@ public static partial class WorkerHost
             }
 
             using var task = Create(settings.Tasks, options);
-            await using var loop = new WorkerLoop(session, task, options, settings, groups, time, logger);
+            await using var loop = new WorkerLoop(session, task, options, settings, services, time, logger);
             return await loop.RunAsync();
         }
         catch (Exception e) when (e is WorkerException or DataException)
@@ -173,5 +195,8 @@ public static partial class WorkerHost
     {
         [LoggerMessage(5, LogLevel.Information, "{Sentence}", EventName = "waiting")]
         public static partial void Waiting(ILogger logger, string sentence);
+
+        [LoggerMessage(7, LogLevel.Warning, "{Sentence} Joining anew.", EventName = "returning")]
+        public static partial void Returning(ILogger logger, string sentence);
     }
 }

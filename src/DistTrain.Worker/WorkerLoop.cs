@@ -1,42 +1,44 @@
 using DistTrain.Core;
 using DistTrain.Core.Membership;
 using DistTrain.Core.Options;
-using DistTrain.Core.Runs;
 using DistTrain.Protocol;
 using DistTrain.Protocol.V1;
 using DistTrain.Training.Native;
 using DistTrain.Training.Replicas;
 using DistTrain.Training.Tasks;
 using DistTrain.Worker.Exchange;
+using DistTrain.Worker.Healing;
 using Grpc.Core;
 using Microsoft.Extensions.Logging;
 
 namespace DistTrain.Worker;
 
 /// <summary>
-/// A worker's part in a run, in the order in which it happens: prepare, link to the peers of the generation, carry out operations until dismissed.
+/// A worker's part in a run, in the order in which it happens: get the state, from the coordinator or from a member, then take part in one generation after the
+/// other until dismissed.
 /// </summary>
 internal sealed partial class WorkerLoop(
-    CoordinatorSession session, ITrainingTask task, RunOptions options, WorkerSettings settings, PeerGroupDirectory groups, TimeProvider time, ILogger logger)
+    CoordinatorSession session, ITrainingTask task, RunOptions options, WorkerSettings settings, WorkerServices services, TimeProvider time, ILogger logger)
     : IAsyncDisposable
 {
     private readonly ComputeThread _compute = new();
-    private readonly Dictionary<ulong, BlockPlanTable> _plans = [];
     private readonly CheckpointTransfer _checkpoints = new(session, session.Welcome.Worker);
     private readonly TimeSpan _linkDeadline = 5 * TimeSpan.FromMilliseconds(session.Welcome.SilenceMilliseconds);
     private Replica? _replica;
+    private string? _probe;
     private StepExecutor? _executor;
-    private PeerGroup? _peers;
+    private GenerationRun? _generation;
+    private Task _training = Task.CompletedTask;
+    private CancellationTokenSource _learning = new();
+    private Task _learner = Task.CompletedTask;
     private Task _writing = Task.CompletedTask;
-    private ulong _operation;
 
-    /// <summary>Takes part until the coordinator dismisses this worker.</summary>
-    public async Task<RunOutcome> RunAsync()
+    /// <summary>Takes part until the coordinator dismisses this worker, or the session ends.</summary>
+    public async Task<SessionEnd> RunAsync()
     {
-        session.Progress = () => new Heartbeat { Operation = _operation, BlocksDone = _executor?.BlocksDone ?? 0 };
+        session.Progress = () => new Heartbeat { Operation = _generation?.Operation ?? 0, BlocksDone = _executor?.BlocksDone ?? 0 };
         try
         {
-            var waiting = time.GetTimestamp();
             await foreach (var message in session.Inbox.ReadAllAsync(session.Ended))
             {
                 switch (message.BodyCase)
@@ -44,18 +46,26 @@ internal sealed partial class WorkerLoop(
                     case CoordinatorMessage.BodyOneofCase.Prepare:
                         await PrepareAsync(message.Prepare);
                         break;
+                    case CoordinatorMessage.BodyOneofCase.Learn:
+                        await StopAsync();
+                        _learning.Dispose();
+                        _learning = CancellationTokenSource.CreateLinkedTokenSource(session.Ended);
+                        _learner = LearnAsync(new Uri(message.Learn.Address));
+                        break;
                     case CoordinatorMessage.BodyOneofCase.Membership:
-                        await LinkAsync(message.Membership);
+                        await StopAsync();
+                        _training = TrainAsync(message.Membership);
                         break;
                     case CoordinatorMessage.BodyOneofCase.Plan:
-                        _plans[message.Plan.Number] = Wire.FromWire(message.Plan);
+                        _generation?.Plan(Wire.FromWire(message.Plan));
                         break;
                     case CoordinatorMessage.BodyOneofCase.Operation:
-                        await ExecuteAsync(message.Operation, time.GetElapsedTime(waiting));
+                        _generation?.Add(message.Operation);
+                        break;
+                    case CoordinatorMessage.BodyOneofCase.Save:
+                        await WriteCheckpointAsync(message.Save.Step);
                         break;
                 }
-
-                waiting = time.GetTimestamp();
             }
         }
         catch (Exception) when (session.Ended.IsCancellationRequested)
@@ -64,10 +74,7 @@ internal sealed partial class WorkerLoop(
         }
         catch (Exception e) when (e is not OutOfMemoryException)
         {
-            var sentence = e is RpcException rpc ? rpc.Status.Detail : e.Message;
-            Log.Failed(logger, _operation, e);
-            session.Send(new WorkerMessage { Fault = new Fault { Sentence = sentence } });
-            return new RunOutcome(false, sentence);
+            return new SessionEnd(Fail(e is RpcException rpc ? rpc.Status.Detail : e.Message, e), MayReturn: false);
         }
 
         return await session.Outcome;
@@ -75,11 +82,8 @@ internal sealed partial class WorkerLoop(
 
     public async ValueTask DisposeAsync()
     {
-        if (_peers is not null)
-        {
-            await _peers.DisposeAsync();
-        }
-
+        services.States.Clear();
+        await StopAsync();
         await _writing.ContinueWith(_ => { }, CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
         await _compute.RunAsync(() =>
         {
@@ -87,18 +91,27 @@ internal sealed partial class WorkerLoop(
             _replica?.Dispose();
         });
         await _compute.DisposeAsync();
+        _learning.Dispose();
+    }
+
+    /// <summary>Ends the generation or the copy under way, at the next block or chunk.</summary>
+    private async Task StopAsync()
+    {
+        if (_generation is not null)
+        {
+            await _generation.DisposeAsync();
+        }
+
+        await _learning.CancelAsync();
+        await Task.WhenAll(_training, _learner);
+        _generation = null;
     }
 
     /// <summary>Builds or gets the state, and proves data, model and arithmetic.</summary>
     private async Task PrepareAsync(Prepare prepare)
     {
-        var probe = await _compute.RunAsync(() =>
-        {
-            TorchRuntime.Load(options.Threads);
-            _replica = new Replica(task, options, settings.OpenDevice(options.Device, settings.Number));
-            return _replica.Probe();
-        });
-        var replica = _replica!;
+        await StopAsync();
+        var replica = await BuildAsync();
         if (prepare.Build)
         {
             await _checkpoints.PutAsync(0, replica.Layout, replica.WeightsHash, replica.State, replica.Scalars, session.Ended);
@@ -109,54 +122,101 @@ internal sealed partial class WorkerLoop(
             await _compute.RunAsync(replica.StateWasReplaced);
         }
 
+        await BeginAsync(prepare.Applied);
+        Prove(applied: 0);
+    }
+
+    /// <summary>Copies the state from a member and follows it until the coordinator makes this worker a member, too.</summary>
+    private async Task LearnAsync(Uri source)
+    {
+        try
+        {
+            var replica = await BuildAsync();
+            var (run, term) = session.Tag;
+            var request = new HealRequest { Run = run, Term = term, Worker = session.Welcome.Worker };
+            using var copy = new StateCopy(source, request, replica, _compute, _linkDeadline, _learning.Token);
+            var applied = await copy.ReceiveAsync(_learning.Token);
+            await BeginAsync(applied);
+            Prove(applied);
+            while (true)
+            {
+                var operation = await copy.FollowAsync(_learning.Token);
+                _executor!.Follow(operation);
+                session.Send(new WorkerMessage { Learned = new Learned { Applied = operation } });
+            }
+        }
+        catch (Exception) when (_learning.IsCancellationRequested)
+        {
+            // It has become a member, or the session is over.
+        }
+        catch (Exception e) when (e is RpcException or WorkerException or IOException)
+        {
+            var reason = e is RpcException rpc ? rpc.Status.Detail : e.Message;
+            session.Send(new WorkerMessage { LearningFailed = new LearningFailed { Reason = reason } });
+        }
+        catch (Exception e)
+        {
+            Fail(e.Message, e);
+        }
+    }
+
+    private async Task<Replica> BuildAsync()
+    {
+        if (_replica is null)
+        {
+            _probe = await _compute.RunAsync(() =>
+            {
+                TorchRuntime.Load(options.Threads);
+                _replica = new Replica(task, options, settings.OpenDevice(options.Device, settings.Number));
+                return _replica.Probe();
+            });
+        }
+
+        return _replica!;
+    }
+
+    /// <summary>Makes ready to train from the state as it is now.</summary>
+    private async Task BeginAsync(ulong applied)
+    {
         var delay = options.Debug.DelayPerMicroBatch.GetValueOrDefault($"{settings.Number}");
-        _executor = new StepExecutor(replica, _compute, options.Debug.FoldPerWorker, () => Pause(delay), time);
-        Log.Prepared(logger, replica.Layout.Count, replica.Device.Name, probe ?? "not repeatable", replica.WeightsHash);
+        await _compute.RunAsync(() => _executor?.Dispose());
+        _executor = new StepExecutor(_replica!, applied, _compute, options.Debug.FoldPerWorker, () => Pause(delay), time);
+    }
+
+    private void Prove(ulong applied)
+    {
+        var replica = _replica!;
+        Log.Prepared(logger, replica.Layout.Count, replica.Device.Name, _probe ?? "not repeatable", replica.WeightsHash);
         session.Send(new WorkerMessage
         {
             Prepared = Wire.ToWire(new WorkerPreparation(
                 task.Training.Count, task.Validation.Count, $"{task.Training.Fingerprint}+{task.Validation.Fingerprint}",
-                replica.Layout.Fingerprint, probe ?? "", replica.WeightsHash, task.Metrics, [.. replica.Remarks])),
+                replica.Layout.Fingerprint, _probe ?? "", replica.WeightsHash, task.Metrics, applied, [.. replica.Remarks])),
         });
     }
 
-    /// <summary>Reaches every peer of a generation.</summary>
-    private async Task LinkAsync(Membership membership)
+    private async Task TrainAsync(Membership membership)
     {
         var rank = membership.Members.ToList().FindIndex(m => m.Worker == session.Welcome.Worker);
         var (run, term) = session.Tag;
-        _peers = new PeerGroup(
+        var peers = new PeerGroup(
             new RunTag(run, term, membership.Generation), rank, [.. membership.Members.Select(m => new Uri(m.Address))], _linkDeadline);
-        groups.Set(_peers);
-        using var deadline = new CancellationTokenSource(_linkDeadline, time);
-        using var both = CancellationTokenSource.CreateLinkedTokenSource(session.Ended, deadline.Token);
-        try
+        services.Groups.Set(peers);
+        services.States.Set(run, _executor!.FeedAsync);
+        _generation = new GenerationRun(session, _executor, peers, _linkDeadline, ReportAsync, time);
+        _ = ReportBreakAsync(_generation);
+        Log.Member(logger, membership.Generation, rank, peers.WorldSize);
+        if (await _generation.RunAsync() is { } sentence)
         {
-            await _peers.LinkAsync(both.Token);
+            Fail(sentence, null);
         }
-        catch (Exception e) when (e is RpcException or OperationCanceledException && !session.Ended.IsCancellationRequested)
-        {
-            var addresses = string.Join(", ", membership.Members.Select(m => m.Address));
-            throw new WorkerException(
-                $"Rank {rank} does not reach all of {addresses}: see that --advertise names an address its peers can reach. "
-                + $"({(e as RpcException)?.Status.Detail ?? "No answer in time."})", e);
-        }
-
-        _ = ReportBreakAsync(_peers);
-        Log.Linked(logger, membership.Generation, rank, membership.Members.Count);
-        session.Send(new WorkerMessage { Linked = new Linked { Generation = membership.Generation } });
     }
 
-    /// <summary>Carries out one operation and reports it.</summary>
-    private async Task ExecuteAsync(OperationDescriptor descriptor, TimeSpan waited)
+    private async Task ReportAsync(OperationReport report, long checkpoint, TimeSpan waited)
     {
-        var operation = Wire.FromWire(descriptor);
-        _operation = operation.Number;
-        var ranges = _plans[descriptor.Plan].Assignments[operation.Batches.Blocks];
-        var report = await _executor!.ExecuteAsync(operation, ranges, _peers!, session.Ended);
-        if (descriptor.CheckpointWriter == _peers!.Rank)
+        if (checkpoint >= 0)
         {
-            await WriteCheckpointAsync(operation.Step);
+            await WriteCheckpointAsync(checkpoint);
         }
 
         session.Send(new WorkerMessage
@@ -165,7 +225,7 @@ internal sealed partial class WorkerLoop(
         });
     }
 
-    /// <summary>Takes a copy of the state and sends it off the step path, one checkpoint at a time.</summary>
+    /// <summary>Takes a copy of the state and sends it off the step path, one checkpoint at a time. Whether it arrives the coordinator knows itself.</summary>
     private async Task WriteCheckpointAsync(long step)
     {
         await _writing;
@@ -184,9 +244,9 @@ internal sealed partial class WorkerLoop(
             {
                 await _checkpoints.PutAsync(step, layout, hash, copy, scalars, session.Ended);
             }
-            catch (Exception e) when (e is RpcException or OperationCanceledException && !session.Ended.IsCancellationRequested)
+            catch (Exception e) when (e is RpcException or OperationCanceledException or IOException)
             {
-                session.Send(new WorkerMessage { Fault = new Fault { Sentence = $"Checkpoint {step} could not be written: {e.Message}" } });
+                Log.CheckpointFailed(logger, step, e is RpcException rpc ? rpc.Status.Detail : e.Message);
             }
             finally
             {
@@ -199,19 +259,31 @@ internal sealed partial class WorkerLoop(
     /// A broken link is the coordinator's to judge: it sees which process is gone. Only where it sees none does this worker speak up, so that nobody
     /// waits for ever.
     /// </summary>
-    private async Task ReportBreakAsync(PeerGroup peers)
+    private async Task ReportBreakAsync(GenerationRun generation)
     {
-        var sentence = await peers.Broken;
+        var sentence = await generation.Broken;
         Log.LinkBroke(logger, sentence);
         try
         {
             await Task.Delay(TimeSpan.FromMilliseconds(2 * session.Welcome.SilenceMilliseconds), time, session.Ended);
-            session.Send(new WorkerMessage { Fault = new Fault { Sentence = sentence } });
+            if (generation == _generation)
+            {
+                Fail(sentence, null);
+            }
         }
         catch (OperationCanceledException)
         {
-            // The coordinator has judged.
+            // The session is over.
         }
+    }
+
+    private RunOutcome Fail(string message, Exception? cause)
+    {
+        // torch's messages go on with the C++ frames they come from.
+        var sentence = message.Split('\n', 2)[0].TrimEnd();
+        Log.Failed(logger, _generation?.Operation ?? 0, sentence, cause);
+        session.Send(new WorkerMessage { Fault = new Fault { Sentence = sentence } });
+        return new RunOutcome(false, sentence);
     }
 
     private void Pause(TimeSpan delay)
@@ -227,13 +299,16 @@ internal sealed partial class WorkerLoop(
         [LoggerMessage(1, LogLevel.Information, "Prepared: {Parameters} parameters on {Device}, probe {Probe}, weights {Weights}", EventName = "prepared")]
         public static partial void Prepared(ILogger logger, long parameters, string device, string probe, string weights);
 
-        [LoggerMessage(2, LogLevel.Information, "Linked: generation {Generation}, rank {Rank} of {WorldSize}", EventName = "linked")]
-        public static partial void Linked(ILogger logger, ulong generation, int rank, int worldSize);
+        [LoggerMessage(2, LogLevel.Information, "Member: generation {Generation}, rank {Rank} of {WorldSize}", EventName = "member")]
+        public static partial void Member(ILogger logger, ulong generation, int rank, int worldSize);
 
         [LoggerMessage(3, LogLevel.Warning, "{Sentence}", EventName = "link-broke")]
         public static partial void LinkBroke(ILogger logger, string sentence);
 
-        [LoggerMessage(4, LogLevel.Error, "Operation {Operation} failed", EventName = "failed")]
-        public static partial void Failed(ILogger logger, ulong operation, Exception exception);
+        [LoggerMessage(4, LogLevel.Error, "Operation {Operation}: {Sentence}", EventName = "failed")]
+        public static partial void Failed(ILogger logger, ulong operation, string sentence, Exception? exception);
+
+        [LoggerMessage(6, LogLevel.Warning, "Checkpoint {Step} was not written: {Reason}", EventName = "checkpoint-failed")]
+        public static partial void CheckpointFailed(ILogger logger, long step, string reason);
     }
 }

@@ -112,7 +112,7 @@ internal static class TreeCost
             });
             _task = problems.Count == 0 ? BuiltInTasks.Catalog().Create(options) : throw new InvalidOperationException(string.Join(' ', problems));
             (_treeReplica, _plainReplica) = _compute.RunAsync(() => (new Replica(_task, options, ComputeDevice.Cpu), new Replica(_task, options, ComputeDevice.Cpu))).GetAwaiter().GetResult();
-            _executor = new StepExecutor(_treeReplica, _compute, foldPerWorker: false, () => { }, TimeProvider.System);
+            _executor = new StepExecutor(_treeReplica, applied: 0, _compute, foldPerWorker: false, afterMicroBatch: () => { }, time: TimeProvider.System);
             _pool = _treeReplica.CreateNodes();
             _sum = _pool.Rent();
             _squares = new double[_plainReplica.Layout.Tiles.Count];
@@ -129,7 +129,7 @@ internal static class TreeCost
         {
             var operation = Operation(new SampleRange(0, 0, Global), Geometry);
             return range == new BlockRange(0, Blocks)
-                ? _executor.ExecuteAsync(operation, [range], _alone, CancellationToken.None)
+                ? _executor.ExecuteAsync(operation, [WorkShare.Of(range)], _alone, CancellationToken.None)
                 : _compute.RunAsync(() => Fold(operation, range));
         }
 
@@ -174,7 +174,8 @@ internal static class TreeCost
 
         private void Fold(Operation operation, BlockRange range)
         {
-            var spec = ReductionSpec.Canonical(Blocks, [new BlockRange(0, range.First), range, new BlockRange(range.End, Blocks)]);
+            var spec = ReductionSpec.Canonical(
+                Blocks, [WorkShare.Of(new BlockRange(0, range.First)), WorkShare.Of(range), WorkShare.Of(new BlockRange(range.End, Blocks))]);
             var fold = new BlockFold(spec, rank: 1, _pool);
             for (var block = range.First; block < range.End; block++)
             {

@@ -143,6 +143,20 @@ public sealed class LocalCoordinator : IAsyncDisposable
         return await WorkerHost.RunAsync(settings, TimeProvider.System, both.Token);
     }
 
+    /// <summary>Waits until a step is completed.</summary>
+    public async Task StepAsync(long step)
+    {
+        using var channel = Protocol.Hosting.GrpcDialer.Open(Address, Deadline);
+        using var watch = new Protocol.V1.Coordinator.CoordinatorClient(channel).Watch(new Protocol.V1.WatchRequest());
+        while (await watch.ResponseStream.MoveNext(_stop.Token))
+        {
+            if (watch.ResponseStream.Current.Step?.Step >= step)
+            {
+                return;
+            }
+        }
+    }
+
     /// <summary>Asks the coordinator to end.</summary>
     public void Stop() => _stop.Cancel();
 

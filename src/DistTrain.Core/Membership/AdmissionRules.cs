@@ -7,10 +7,7 @@ internal static class AdmissionRules
     /// <param name="hello">What it says of itself.</param>
     /// <param name="version">The coordinator's own version.</param>
     /// <param name="fingerprint">Of the run's configuration.</param>
-    /// <param name="present">Workers that were let in.</param>
-    /// <param name="wanted">Workers the run takes.</param>
-    public static (RefusalReason Reason, string Sentence)? Refuse(
-        WorkerHello hello, string version, string fingerprint, int present, int wanted)
+    public static (RefusalReason Reason, string Sentence)? Refuse(WorkerHello hello, string version, string fingerprint)
     {
         if (hello.Protocol != RunMachine.Protocol)
         {
@@ -30,18 +27,14 @@ internal static class AdmissionRules
                 "It was given another configuration than this run's: start it without one, or with the run's config.yaml.");
         }
 
-        if (present >= wanted)
-        {
-            return (RefusalReason.Full, $"The run has its {wanted} workers: raise workers to use more.");
-        }
-
         return null;
     }
 
     /// <summary>Why a prepared worker may not take part; null where it agrees with the run in everything.</summary>
     /// <param name="own">What it proved.</param>
-    /// <param name="run">What the worker that built the state proved.</param>
-    public static (RefusalReason Reason, string Sentence)? Refuse(WorkerPreparation own, WorkerPreparation run)
+    /// <param name="run">What the first worker proved.</param>
+    /// <param name="stateHash">The hash that its state must have; null where it is not known.</param>
+    public static (RefusalReason Reason, string Sentence)? Refuse(WorkerPreparation own, WorkerPreparation run, string? stateHash)
     {
         if (own.DataFingerprint != run.DataFingerprint)
         {
@@ -55,7 +48,7 @@ internal static class AdmissionRules
             return (RefusalReason.Layout, "Its model has other parameters than the run's: build it from the same code and configuration.");
         }
 
-        return own.WeightsHash != run.WeightsHash
+        return stateHash is not null && own.WeightsHash != stateHash
             ? (RefusalReason.State, "The state it received is not the run's: its connection or memory is faulty.")
             : null;
     }

@@ -1,3 +1,5 @@
+using DistTrain.Core.Planning;
+using DistTrain.Core.Reduction;
 using DistTrain.Core.Runs;
 
 namespace DistTrain.Core.Membership;
@@ -11,11 +13,24 @@ public abstract record RunEvent
     /// <summary>A checkpoint is complete on the coordinator's disk.</summary>
     public sealed record CheckpointPublished(long Step) : RunEvent;
 
-    /// <summary>A worker holds data, model and state.</summary>
+    /// <summary>An attempt to write a checkpoint has failed.</summary>
+    public sealed record CheckpointFailed(int Worker, long Step, string Reason) : RunEvent;
+
+    /// <summary>A worker holds data, model and a state.</summary>
     public sealed record Prepared(int Worker, WorkerPreparation Preparation) : RunEvent;
 
+    /// <summary>A learner's state contains one more operation.</summary>
+    public sealed record Learned(int Worker, ulong Applied) : RunEvent;
+
+    /// <summary>A learner could not copy the state.</summary>
+    public sealed record LearningFailed(int Worker, string Reason) : RunEvent;
+
     /// <summary>A worker reaches every peer of a generation.</summary>
-    public sealed record Linked(int Worker, ulong Generation) : RunEvent;
+    /// <param name="Worker">The worker.</param>
+    /// <param name="Generation">The generation.</param>
+    /// <param name="Applied">The last operation its state contains.</param>
+    /// <param name="Held">The nodes it holds of the operation after that.</param>
+    public sealed record Linked(int Worker, ulong Generation, ulong Applied, IReadOnlyList<NodeId> Held) : RunEvent;
 
     /// <summary>A worker is alive.</summary>
     public sealed record Heard(int Worker) : RunEvent;
@@ -24,10 +39,16 @@ public abstract record RunEvent
     public sealed record Reported(int Worker, OperationReport Report) : RunEvent;
 
     /// <summary>A worker's connection ended.</summary>
-    public sealed record Gone(int Worker, string Reason) : RunEvent;
+    /// <param name="Worker">The worker.</param>
+    /// <param name="Reason">Why, as the end of "was lost: ...".</param>
+    /// <param name="MayReturn">Whether it is welcome again; not where it broke the protocol.</param>
+    public sealed record Gone(int Worker, string Reason, bool MayReturn = true) : RunEvent;
 
     /// <summary>A worker cannot go on and says why.</summary>
     public sealed record Faulted(int Worker, string Sentence) : RunEvent;
+
+    /// <summary>A worker wants to go, in order.</summary>
+    public sealed record LeaveAsked(int Worker, string Sentence) : RunEvent;
 
     /// <summary>The clock moved.</summary>
     public sealed record TimePassed : RunEvent;
@@ -46,22 +67,43 @@ public abstract record RunEffect
     public sealed record Refuse(int Worker, RefusalReason Reason, string Sentence) : RunEffect;
 
     /// <summary>Have a worker build the state, or get a checkpoint.</summary>
-    public sealed record Prepare(int Worker, bool Build, long Checkpoint) : RunEffect;
+    /// <param name="Worker">The worker.</param>
+    /// <param name="Build">Whether it builds it.</param>
+    /// <param name="Checkpoint">The step of the checkpoint it gets otherwise.</param>
+    /// <param name="Applied">The last operation that state contains.</param>
+    public sealed record Prepare(int Worker, bool Build, long Checkpoint, ulong Applied) : RunEffect;
 
-    /// <summary>Tell the members who they are, by rank.</summary>
+    /// <summary>Have a worker copy the state from a member that trains, and follow it.</summary>
+    public sealed record Learn(int Worker, int Source) : RunEffect;
+
+    /// <summary>Tell the members who they are, by rank; they stop what they do, link, and say what they hold.</summary>
     public sealed record FormGeneration(ulong Generation, IReadOnlyList<int> Members) : RunEffect;
 
     /// <summary>Tell the members a new plan.</summary>
     public sealed record SendPlan(BlockPlanTable Plan) : RunEffect;
 
     /// <summary>Have the members execute an operation.</summary>
-    public sealed record Issue(Operation Operation, ulong Plan, int CheckpointWriter) : RunEffect;
+    /// <param name="Operation">The operation.</param>
+    /// <param name="Plan">The plan by which its blocks are computed.</param>
+    /// <param name="CheckpointWriter">The rank that writes the state after it, or -1.</param>
+    /// <param name="Shares">What each rank contributes instead, where the members have changed since the operation began; else null.</param>
+    public sealed record Issue(Operation Operation, ulong Plan, int CheckpointWriter, IReadOnlyList<WorkShare>? Shares = null) : RunEffect;
+
+    /// <summary>Have a member write its state, which is that after a step.</summary>
+    public sealed record Save(int Worker, long Step) : RunEffect;
 
     /// <summary>Write down an operation that all members completed, with their reports by rank.</summary>
     public sealed record Record(Operation Operation, ulong Generation, IReadOnlyList<OperationReport> Reports) : RunEffect;
 
     /// <summary>Tell people.</summary>
     public sealed record Announce(string Name, string Sentence) : RunEffect;
+
+    /// <summary>Send away a worker that took part.</summary>
+    /// <param name="Worker">The worker.</param>
+    /// <param name="Success">Whether it left as it asked.</param>
+    /// <param name="MayReturn">Whether it may join anew.</param>
+    /// <param name="Sentence">Why.</param>
+    public sealed record Dismiss(int Worker, bool Success, bool MayReturn, string Sentence) : RunEffect;
 
     /// <summary>Dismiss everyone and end.</summary>
     public sealed record Finish(RunOutcome Outcome) : RunEffect;

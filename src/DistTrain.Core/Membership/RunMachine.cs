@@ -1,23 +1,23 @@
 using DistTrain.Core.Options;
 using DistTrain.Core.Planning;
+using DistTrain.Core.Reduction;
 using DistTrain.Core.Runs;
 
 namespace DistTrain.Core.Membership;
 
 /// <summary>
-/// Every decision of the coordinator: whom to admit, when to begin, what comes next, when it is over. Events go in with the time, effects come
-/// out; there is no clock, no socket and no file in here, so that whole runs can be simulated.
+/// Every decision of the coordinator: whom to admit, when to begin, what comes next, what becomes of a loss, when it is over. Events go in with the time,
+/// effects come out; there is no clock, no socket and no file in here, so that whole runs can be simulated.
 /// </summary>
 /// <remarks>
-/// A run passes through three phases. <i>Gathering</i>: workers arrive; the first builds the model and puts checkpoint 0, the others get it; each
-/// proves that it holds the same data, model and arithmetic. <i>Running</i>: a generation is formed and linked, then operation k + 2 is issued when the
-/// first report of k is in, so that no worker waits for the coordinator. <i>Ended</i>: the last operation is reported by all and the last
-/// checkpoint is published, or a worker was lost.
+/// A run <i>gathers</i> workers that hold its newest checkpoint, then <i>trains</i> in generations. A loss forms the next generation at once: its members
+/// link, say what they hold, and the operations that were under way are handed out again around it. A joiner learns the state from a member, and a
+/// worker that leaves finishes its step: both change the generation between two operations. When no member is left, the run gathers again.
 /// </remarks>
-public sealed class RunMachine
+public sealed partial class RunMachine
 {
     /// <summary>The version of the messages; raised when an old peer could misread a new one.</summary>
-    public const int Protocol = 1;
+    public const int Protocol = 2;
 
     /// <summary>A run whose gradients are not finite this many times in a row has diverged.</summary>
     public const int MaxSkippedSteps = 20;
@@ -28,24 +28,40 @@ public sealed class RunMachine
     /// </summary>
     public const int StartUpPatience = 10;
 
+    /// <summary>How often the state of the last step is asked for before the run fails for want of it.</summary>
+    public const int MaxSaves = 3;
+
+    /// <summary>How often every member may be lost in a row without one operation completed in between.</summary>
+    public const int MaxFruitlessReturns = 20;
+
     private const int OperationsAhead = 2;
 
     private readonly RunOptions _options;
     private readonly string _version;
     private readonly string _fingerprint;
     private readonly SortedDictionary<int, Member> _workers = [];
-    private readonly List<Open> _open = [];
+    private readonly OpenOperations _open = new();
+    private readonly Dictionary<ulong, string> _hashes = [];
+    private readonly Dictionary<long, CoursePosition> _positions = new() { [0] = CoursePosition.Start };
     private readonly List<RunEffect> _effects = [];
 
+    private TimeSpan _now;
     private int _builder = -1;
     private WorkerPreparation? _reference;
     private RunCourse? _course;
     private CoursePosition _position = CoursePosition.Start;
+    private TimeSpan? _gatheredSince;
     private List<int> _ranks = [];
     private BlockPlanTable? _plan;
+    private bool _isChanging;
     private long _publishedStep = -1;
+    private long _writtenStep = -1;
+    private (int Worker, long Step) _writer;
+    private int _saves;
     private bool _allIssued;
+    private bool _hasBegun;
     private int _skipped;
+    private int _fruitlessReturns;
 
     /// <summary>A run before its first worker.</summary>
     /// <param name="options">The configuration, valid.</param>
@@ -64,6 +80,9 @@ public sealed class RunMachine
     /// <summary>Whether every worker so far computes the same bits; false only where mixed hosts are allowed.</summary>
     public bool PromisesSameBits { get; private set; } = true;
 
+    /// <summary>The step of the checkpoint a run without members goes back to; -1 before the first.</summary>
+    public long Checkpoint => _publishedStep;
+
     /// <summary>Whether the run has ended.</summary>
     public bool HasEnded { get; private set; }
 
@@ -73,6 +92,13 @@ public sealed class RunMachine
     /// <summary>Names of the evaluation's sums, once known.</summary>
     public IReadOnlyList<string> Metrics => _reference?.Metrics ?? [];
 
+    private IEnumerable<Member> Trainers => _ranks.Select(id => _workers[id]);
+
+    private bool IsLinked => _ranks.Count > 0 && Trainers.All(m => m.IsLinked);
+
+    /// <summary>The last operation handed out.</summary>
+    private ulong LastIssued => _position.NextOperation - 1;
+
     /// <summary>Takes one event.</summary>
     /// <param name="happened">What happened.</param>
     /// <param name="now">When, on a clock that never goes back.</param>
@@ -80,6 +106,7 @@ public sealed class RunMachine
     public IReadOnlyList<RunEffect> Handle(RunEvent happened, TimeSpan now)
     {
         _effects.Clear();
+        _now = now;
         if (HasEnded)
         {
             return [];
@@ -88,37 +115,42 @@ public sealed class RunMachine
         switch (happened)
         {
             case RunEvent.Arrived e:
-                Arrive(e.Worker, e.Hello, now);
+                Arrive(e.Worker, e.Hello);
                 break;
             case RunEvent.CheckpointPublished e:
-                _publishedStep = Math.Max(_publishedStep, e.Step);
-                PrepareWaiting();
-                FinishIfDone();
+                TakeCheckpoint(e.Step);
+                break;
+            case RunEvent.CheckpointFailed e:
+                LoseCheckpoint(e.Worker, e.Step, e.Reason);
                 break;
             case RunEvent.Stopped e:
                 Finish(new RunOutcome(false, e.Reason));
                 break;
             case RunEvent.TimePassed:
-                LoseTheSilent(now);
+                LoseTheSilent();
+                BeginIfGathered();
                 break;
             default:
-                HandleMember(happened, now);
+                HandleWorker(happened);
                 break;
         }
 
         return [.. _effects];
     }
 
-    private void HandleMember(RunEvent happened, TimeSpan now)
+    private void HandleWorker(RunEvent happened)
     {
         var id = happened switch
         {
             RunEvent.Prepared e => e.Worker,
+            RunEvent.Learned e => e.Worker,
+            RunEvent.LearningFailed e => e.Worker,
             RunEvent.Linked e => e.Worker,
             RunEvent.Heard e => e.Worker,
             RunEvent.Reported e => e.Worker,
             RunEvent.Gone e => e.Worker,
             RunEvent.Faulted e => e.Worker,
+            RunEvent.LeaveAsked e => e.Worker,
             _ => throw new ArgumentException($"Unknown event {happened.GetType().Name}.", nameof(happened)),
         };
         if (!_workers.TryGetValue(id, out var member))
@@ -126,66 +158,95 @@ public sealed class RunMachine
             return;
         }
 
-        member.LastHeard = now;
+        member.LastHeard = _now;
         switch (happened)
         {
             case RunEvent.Prepared e:
                 TakePreparation(member, e.Preparation);
                 break;
-            case RunEvent.Linked e when e.Generation == Generation && _ranks.Contains(member.Id):
-                member.Stage = Stage.Linked;
-                IssueAhead();
+            case RunEvent.Learned e when member.Stage == Stage.Learning:
+                member.Applied = e.Applied;
+                ChangeIfDrained();
+                break;
+            case RunEvent.LearningFailed e when member.Stage == Stage.Learning:
+                _effects.Add(new RunEffect.Announce("learning-failed", $"{member.Name} could not copy the state: {e.Reason}. It tries again."));
+                member.Stage = Stage.Arrived;
+                PrepareArrived();
+                ChangeIfDrained();
+                break;
+            case RunEvent.Linked e when e.Generation == Generation && member.Stage == Stage.Training:
+                (member.IsLinked, member.Applied, member.Held) = (true, e.Applied, e.Held);
+                ResumeIfLinked();
                 break;
             case RunEvent.Reported e:
                 TakeReport(member, e.Report);
                 break;
             case RunEvent.Gone e:
-                Lose(member, e.Reason);
+                Lose(member, e.Reason, e.MayReturn);
+                break;
+            case RunEvent.Faulted e when _workers.Count == 1:
+                // Whoever comes next would meet the same.
+                Finish(new RunOutcome(false, $"{member.Name} cannot go on: {e.Sentence}"));
                 break;
             case RunEvent.Faulted e:
-                _workers.Remove(id);
-                Finish(new RunOutcome(false, $"{member.Name} cannot go on: {e.Sentence}"));
+                Lose(member, $"it cannot go on: {e.Sentence.TrimEnd('.')}");
+                break;
+            case RunEvent.LeaveAsked e:
+                Leave(member, e.Sentence);
                 break;
         }
     }
 
-    private void Arrive(int worker, WorkerHello hello, TimeSpan now)
+    private void Arrive(int worker, WorkerHello hello)
     {
-        if (AdmissionRules.Refuse(hello, _version, _fingerprint, _workers.Count, _options.Workers) is var (reason, sentence))
+        if (AdmissionRules.Refuse(hello, _version, _fingerprint) is var (reason, sentence))
         {
             _effects.Add(new RunEffect.Refuse(worker, reason, sentence));
-            _effects.Add(new RunEffect.Announce("refused", $"{Name(worker, hello)} was refused. {sentence}"));
+            _effects.Add(new RunEffect.Announce("refused", $"{Member.NameOf(worker, hello)} was refused. {sentence}"));
             return;
         }
 
-        _workers.Add(worker, new Member(worker, hello) { LastHeard = now });
+        var member = new Member(worker, hello) { LastHeard = _now };
+        _workers.Add(worker, member);
         _effects.Add(new RunEffect.Welcome(worker));
-        _effects.Add(new RunEffect.Announce("join", $"{Name(worker, hello)} joined from {hello.Host}, {hello.Address}."));
-        PrepareWaiting();
+        _effects.Add(new RunEffect.Announce("join", $"{member.Name} joined from {hello.Host}, {hello.Address}."));
+        PrepareArrived();
     }
 
-    /// <summary>One worker builds checkpoint 0; when it is published, every other one that waits gets it.</summary>
-    private void PrepareWaiting()
+    /// <summary>
+    /// Whoever waits for a state gets one: from a member where there are any, else the newest checkpoint. Of a run without one, the first worker
+    /// builds it.
+    /// </summary>
+    private void PrepareArrived()
     {
         foreach (var member in _workers.Values.Where(m => m.Stage == Stage.Arrived))
         {
-            if (_builder < 0)
+            if (_ranks.Count > 0)
             {
-                _builder = member.Id;
-                member.Stage = Stage.Preparing;
-                _effects.Add(new RunEffect.Prepare(member.Id, Build: true, Checkpoint: 0));
+                // The last ranks: rank 0 writes checkpoints.
+                var source = Trainers.Where(m => !m.IsLeaving).Reverse().MinBy(m => _workers.Values.Count(l => l.Stage == Stage.Learning && l.Source == m.Id));
+                if (source is not null)
+                {
+                    (member.Stage, member.Source, member.IsProved, member.Applied) = (Stage.Learning, source.Id, false, 0);
+                    _effects.Add(new RunEffect.Learn(member.Id, source.Id));
+                }
             }
-            else if (_publishedStep >= 0 && _reference is not null)
+            else if (_publishedStep >= 0 && (_reference is not null || _builder < 0))
             {
-                member.Stage = Stage.Preparing;
-                _effects.Add(new RunEffect.Prepare(member.Id, Build: false, Checkpoint: _publishedStep));
+                (member.Stage, member.Applied) = (Stage.Preparing, _positions[_publishedStep].NextOperation - 1);
+                _effects.Add(new RunEffect.Prepare(member.Id, Build: false, _publishedStep, member.Applied));
+            }
+            else if (_publishedStep < 0 && _builder < 0)
+            {
+                (_builder, member.Stage, member.Applied) = (member.Id, Stage.Preparing, 0);
+                _effects.Add(new RunEffect.Prepare(member.Id, Build: true, Checkpoint: 0, Applied: 0));
             }
         }
     }
 
     private void TakePreparation(Member member, WorkerPreparation preparation)
     {
-        if (member.Stage != Stage.Preparing || (member.Id == _builder && _publishedStep < 0))
+        if (member.Stage is not (Stage.Preparing or Stage.Learning) || _publishedStep < 0)
         {
             Lose(member, "it said that it is prepared before it can be");
             return;
@@ -197,9 +258,9 @@ public sealed class RunMachine
             return;
         }
 
-        var reference = member.Id == _builder ? preparation : _reference!;
+        var reference = _reference ?? preparation;
         var arithmetic = AdmissionRules.ArithmeticProblem(preparation, reference);
-        var refusal = AdmissionRules.Refuse(preparation, reference)
+        var refusal = AdmissionRules.Refuse(preparation, reference, StateHash(member, preparation))
             ?? (arithmetic is null || _options.AllowMixedHosts
                 ? null
                 : (RefusalReason.Arithmetic, $"{arithmetic}: use hosts of one kind, or give up equal bits by --allow-mixed-hosts."));
@@ -215,144 +276,85 @@ public sealed class RunMachine
             _effects.Add(new RunEffect.Announce("mixed-hosts", $"{member.Name}: {arithmetic}. It was let in all the same: this run promises no equal bits."));
         }
 
-        if (member.Id == _builder)
+        if (_reference is null)
         {
-            _reference = preparation;
-            _course = new RunCourse(_options, preparation.TrainingSamples, preparation.ValidationSamples);
-            if (_options.Batch.Global > preparation.TrainingSamples)
-            {
-                _effects.Add(new RunEffect.Announce("warning",
-                    $"batch.global is {_options.Batch.Global}, the data hold {preparation.TrainingSamples} samples: every epoch is one step of all of them."));
-            }
-
-            _effects.AddRange(preparation.Remarks.Select(remark => new RunEffect.Announce("warning", remark)));
+            TakeReference(preparation);
         }
 
-        member.Stage = Stage.Prepared;
-        PrepareWaiting();
-        if (Generation == 0 && _workers.Values.Count(m => m.Stage == Stage.Prepared) == _options.Workers)
+        member.IsProved = true;
+        _hashes.TryAdd(member.Stage == Stage.Learning ? preparation.Applied : member.Applied, preparation.WeightsHash);
+        if (member.Stage == Stage.Learning)
         {
-            Begin();
+            member.Applied = preparation.Applied;
+            ChangeIfDrained();
+        }
+        else if (_ranks.Count > 0 || member.Applied != _positions[_publishedStep].NextOperation - 1)
+        {
+            // The run has gone on without it, so its state is old.
+            member.Stage = Stage.Arrived;
+            PrepareArrived();
+        }
+        else
+        {
+            member.Stage = Stage.Ready;
+            _gatheredSince ??= _now;
+            PrepareArrived();
+            BeginIfGathered();
         }
     }
 
-    /// <summary>Sends a worker away after it has prepared. The state is the first one's: without it there is nothing to train.</summary>
+    /// <summary>What the first worker proved is what all others are held against.</summary>
+    private void TakeReference(WorkerPreparation preparation)
+    {
+        _reference = preparation;
+        _course = new RunCourse(_options, preparation.TrainingSamples, preparation.ValidationSamples);
+        if (_options.Batch.Global > preparation.TrainingSamples)
+        {
+            _effects.Add(new RunEffect.Announce("warning",
+                $"batch.global is {_options.Batch.Global}, the data hold {preparation.TrainingSamples} samples: every epoch is one step of all of them."));
+        }
+
+        _effects.AddRange(preparation.Remarks.Select(remark => new RunEffect.Announce("warning", remark)));
+    }
+
+    /// <summary>The hash that a prepared worker's state must have; null where it is not known any more.</summary>
+    private string? StateHash(Member member, WorkerPreparation preparation) =>
+        _hashes.GetValueOrDefault(member.Stage == Stage.Learning ? preparation.Applied : member.Applied);
+
+    /// <summary>Sends a worker away after it has prepared.</summary>
     private void Turn(Member member, RefusalReason reason, string sentence)
     {
-        _workers.Remove(member.Id);
+        Remove(member);
         _effects.Add(new RunEffect.Refuse(member.Id, reason, sentence));
         _effects.Add(new RunEffect.Announce("refused", $"{member.Name} was refused. {sentence}"));
-        if (member.Id == _builder)
+        if (_reference is null)
         {
             Finish(new RunOutcome(false, $"{member.Name}, which built the model, was refused. {sentence}"));
+            return;
         }
+
+        PrepareArrived();
+        ChangeIfDrained();
     }
 
-    private void Begin()
+    /// <summary>
+    /// A run waits for as many workers as it was told. One that has lost all its members begins again with whoever has come back in the time in which
+    /// a loss is noticed.
+    /// </summary>
+    private void BeginIfGathered()
     {
-        Generation = 1;
-        _ranks = [.. _workers.Values.OrderBy(m => m.Hello.Number < 0).ThenBy(m => m.Hello.Number).ThenBy(m => m.Id).Select(m => m.Id)];
-        var speeds = _ranks.Select(_ => new WorkerSpeed(1)).ToList();
-        _plan = BlockPlanTable.Create(1, _course!.BlockCounts, speeds, secondsPerCoverNode: 0.01);
-        _effects.Add(new RunEffect.FormGeneration(Generation, [.. _ranks]));
-        _effects.Add(new RunEffect.SendPlan(_plan));
-        _effects.Add(new RunEffect.Announce("generation", $"Generation {Generation}: {_ranks.Count} workers."));
-    }
-
-    private void IssueAhead()
-    {
-        if (_workers.Values.Any(m => m.Stage != Stage.Linked))
+        var ready = _workers.Values.Where(m => m.Stage == Stage.Ready).ToList();
+        if (_ranks.Count > 0 || ready.Count == 0 || _gatheredSince is not { } since)
         {
             return;
         }
 
-        // An operation counts as ahead until its first report is in.
-        while (!_allIssued && _open.Count(o => o.Reports.All(r => r is null)) < OperationsAhead)
+        var isReturn = Generation > 0 && _now - since >= _options.FailureDetection && _workers.Values.All(m => m.Stage == Stage.Ready);
+        if (ready.Count >= _options.Workers || isReturn)
         {
-            if (_course!.Next(_position) is not var (operation, next))
-            {
-                _allIssued = true;
-                break;
-            }
-
-            _position = next;
-            _allIssued = operation.IsLast;
-            _open.Add(new Open(operation, new OperationReport?[_ranks.Count]));
-            _effects.Add(new RunEffect.Issue(operation, _plan!.Number, operation.WritesCheckpoint ? 0 : -1));
+            _gatheredSince = null;
+            Form([.. ready.OrderBy(m => m.Hello.Number < 0).ThenBy(m => m.Hello.Number).ThenBy(m => m.Id).Select(m => m.Id)]);
         }
-    }
-
-    private void TakeReport(Member member, OperationReport report)
-    {
-        var rank = _ranks.IndexOf(member.Id);
-        var open = rank < 0 ? null : _open.FirstOrDefault(o => o.Reports[rank] is null);
-        if (open is null || report.Generation != Generation || report.Operation != open.Operation.Number)
-        {
-            Finish(new RunOutcome(false, $"{member.Name} reported operation {report.Operation} of generation {report.Generation}, which it was not given."));
-            return;
-        }
-
-        open.Reports[rank] = report;
-        var first = open.Reports.First(r => r is not null)!;
-        if (first.WeightsHash != report.WeightsHash)
-        {
-            Finish(new RunOutcome(false,
-                $"After step {open.Operation.Step} {member.Name} holds weights {AdmissionRules.Short(report.WeightsHash)}, others hold {AdmissionRules.Short(first.WeightsHash)}: "
-                + "a processor or memory on one of the hosts computes wrongly."));
-            return;
-        }
-
-        while (_open.Count > 0 && _open[0].Reports.All(r => r is not null))
-        {
-            Complete(_open[0]);
-            _open.RemoveAt(0);
-        }
-
-        if (!HasEnded)
-        {
-            IssueAhead();
-            FinishIfDone();
-        }
-    }
-
-    private void Complete(Open open)
-    {
-        _effects.Add(new RunEffect.Record(open.Operation, Generation, [.. open.Reports.Select(r => r!)]));
-        if (open.Operation.Kind != OperationKind.Train)
-        {
-            return;
-        }
-
-        _skipped = open.Reports[0]!.Skipped ? _skipped + 1 : 0;
-        if (_skipped >= MaxSkippedSteps)
-        {
-            Finish(new RunOutcome(false,
-                $"The gradients of {_skipped} steps in a row were not finite, the last at step {open.Operation.Step}: lower optimizer.learningRate or set clip.globalNorm."));
-        }
-    }
-
-    private void FinishIfDone()
-    {
-        if (!HasEnded && _allIssued && _open.Count == 0 && _publishedStep >= _course!.TotalSteps)
-        {
-            Finish(new RunOutcome(true, $"Completed {_position.Steps} steps."));
-        }
-    }
-
-    private void LoseTheSilent(TimeSpan now)
-    {
-        var allowed = _open.Count == 0 && !_allIssued ? StartUpPatience * _options.FailureDetection : _options.FailureDetection;
-        if (_workers.Values.FirstOrDefault(m => now - m.LastHeard > allowed) is { } silent)
-        {
-            Lose(silent, $"it was silent for {Duration.Format(allowed)}");
-        }
-    }
-
-    private void Lose(Member member, string reason)
-    {
-        _workers.Remove(member.Id);
-        _effects.Add(new RunEffect.Announce("lost", $"{member.Name} was lost: {reason}."));
-        Finish(new RunOutcome(false, $"{member.Name} on {member.Hello.Host} (process {member.Hello.Process}) was lost: {reason}."));
     }
 
     private void Finish(RunOutcome outcome)
@@ -360,29 +362,4 @@ public sealed class RunMachine
         HasEnded = true;
         _effects.Add(new RunEffect.Finish(outcome));
     }
-
-    private static string Name(int worker, WorkerHello hello) => $"Worker {(hello.Number >= 0 ? hello.Number : worker)}";
-
-    private enum Stage
-    {
-        Arrived,
-        Preparing,
-        Prepared,
-        Linked,
-    }
-
-    private sealed class Member(int id, WorkerHello hello)
-    {
-        public int Id => id;
-
-        public WorkerHello Hello => hello;
-
-        public string Name => RunMachine.Name(id, hello);
-
-        public Stage Stage { get; set; }
-
-        public TimeSpan LastHeard { get; set; }
-    }
-
-    private sealed record Open(Operation Operation, OperationReport?[] Reports);
 }

@@ -20,10 +20,11 @@ public sealed record WorkerHello(
 /// <param name="ProbeHash">Of the gradient of a fixed micro-batch at fixed weights; empty where the worker's device does not repeat it.</param>
 /// <param name="WeightsHash">Of the state it holds.</param>
 /// <param name="Metrics">Names of the evaluation's sums.</param>
+/// <param name="Applied">The last operation that the state contains, where it was copied from a member; else 0.</param>
 /// <param name="Remarks">What people should know of the model and this configuration, in sentences.</param>
 public sealed record WorkerPreparation(
     long TrainingSamples, long ValidationSamples, string DataFingerprint, string LayoutFingerprint, string ProbeHash, string WeightsHash,
-    IReadOnlyList<string> Metrics, IReadOnlyList<string> Remarks);
+    IReadOnlyList<string> Metrics, ulong Applied, IReadOnlyList<string> Remarks);
 
 /// <summary>Why a worker is not admitted.</summary>
 public enum RefusalReason
@@ -48,7 +49,4 @@ public enum RefusalReason
 
     /// <summary>Its state differs from the run's.</summary>
     State,
-
-    /// <summary>The run has all its workers.</summary>
-    Full,
 }

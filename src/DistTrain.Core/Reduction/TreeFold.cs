@@ -17,7 +17,7 @@ public sealed class TreeFold<T>(ReductionTree tree, Func<T, T, T> add)
     private readonly Dictionary<NodeId, T> _waiting = [];
 
     /// <summary>Nodes that wait for their sibling, or the root.</summary>
-    public int Waiting => _waiting.Count;
+    public IReadOnlyDictionary<NodeId, T> Waiting => _waiting;
 
     /// <summary>Adds one node and everything its arrival completes.</summary>
     /// <param name="node">
@@ -50,6 +50,9 @@ public sealed class TreeFold<T>(ReductionTree tree, Func<T, T, T> add)
 
         return (node, value);
     }
+
+    /// <summary>Forgets what waits.</summary>
+    public void Clear() => _waiting.Clear();
 
     /// <summary>Takes a node out that waits, such as a cover node that is about to be sent, or the root.</summary>
     /// <param name="node">Its canonical name.</param>

@@ -1,4 +1,5 @@
 using DistTrain.Protocol.V1;
+using Google.Protobuf;
 using Grpc.Core;
 
 namespace DistTrain.Protocol.Exchange;
@@ -10,6 +11,11 @@ public static class PeerContract
     public static Method<ChunkFrame<NodeChunk>, ChunkFrame<ShardChunk>> Exchange { get; } = new(
         MethodType.DuplexStreaming, "disttrain.v1.Peer", "Exchange",
         ChunkMarshaller.For(NodeChunk.Parser), ChunkMarshaller.For(ShardChunk.Parser));
+
+    /// <summary>A joiner's call to a member.</summary>
+    public static Method<HealRequest, ChunkFrame<StateChunk>> Heal { get; } = new(
+        MethodType.ServerStreaming, "disttrain.v1.Peer", "Heal",
+        Marshallers.Create(request => request.ToByteArray(), HealRequest.Parser.ParseFrom), ChunkMarshaller.For(StateChunk.Parser));
 }
 
 /// <summary>The server side of <see cref="PeerContract"/>.</summary>
@@ -20,7 +26,13 @@ public abstract class PeerServiceBase
     public abstract Task Exchange(
         IAsyncStreamReader<ChunkFrame<NodeChunk>> requests, IServerStreamWriter<ChunkFrame<ShardChunk>> responses, ServerCallContext context);
 
-    /// <summary>Called by the framework to find the method.</summary>
-    public static void BindService(ServiceBinderBase binder, PeerServiceBase? service) =>
+    /// <summary>Feeds one joiner.</summary>
+    public abstract Task Heal(HealRequest request, IServerStreamWriter<ChunkFrame<StateChunk>> responses, ServerCallContext context);
+
+    /// <summary>Called by the framework to find the methods.</summary>
+    public static void BindService(ServiceBinderBase binder, PeerServiceBase? service)
+    {
         binder.AddMethod(PeerContract.Exchange, service is null ? null : service.Exchange);
+        binder.AddMethod(PeerContract.Heal, service is null ? null : service.Heal);
+    }
 }

@@ -5,7 +5,7 @@ namespace DistTrain.Worker.Exchange;
 
 /// <summary>
 /// The worker's half of a reduction: folds the blocks it computes, from left to right, and hands out each cover node as soon as it is complete. Node
-/// memory is rented from a pool and kept until the operation is over, because a node may have to be sent again.
+/// memory is rented from a pool and kept until the operation is over: a node may have to be sent again, to other members.
 /// </summary>
 internal sealed class BlockFold
 {
@@ -14,16 +14,26 @@ internal sealed class BlockFold
     private readonly TreeFold<NodeBuffer> _fold;
     private readonly ReductionTree _tree;
     private readonly NodeId? _perWorker;
-    private readonly List<NodeBuffer> _complete = [];
+    private readonly Dictionary<NodeId, NodeBuffer> _complete = [];
     private NodeBuffer? _sum;
 
     /// <summary>A fold of the canonical tree.</summary>
-    public BlockFold(ReductionSpec spec, int rank, NodePool pool)
+    /// <param name="spec">Which nodes each rank sends.</param>
+    /// <param name="rank">The own rank.</param>
+    /// <param name="pool">Where node memory comes from.</param>
+    /// <param name="earlier">A fold of the same operation that broke off: the nodes of the own cover that it holds are taken over, all others given back.</param>
+    public BlockFold(ReductionSpec spec, int rank, NodePool pool, BlockFold? earlier = null)
     {
         _pool = pool;
         _tree = spec.Tree;
         _cover = [.. spec.Covers[rank]];
         _fold = new TreeFold<NodeBuffer>(_tree, Add);
+        if (earlier is not null)
+        {
+            TakeOver(earlier);
+        }
+
+        Kept = [.. _complete.Select(c => (c.Key, c.Value))];
     }
 
     /// <summary>A fold that adds all blocks in a row, for <c>debug.foldPerWorker</c>.</summary>
@@ -35,7 +45,14 @@ internal sealed class BlockFold
         _cover = [];
         _fold = new TreeFold<NodeBuffer>(default, Add);
         _perWorker = node;
+        Kept = [];
     }
+
+    /// <summary>Cover nodes that were complete from the start.</summary>
+    public IReadOnlyList<(NodeId Node, NodeBuffer Buffer)> Kept { get; }
+
+    /// <summary>The names of all complete nodes it holds, so that no two overlap.</summary>
+    public IReadOnlyList<NodeId> Held => _perWorker is null ? [.. _complete.Keys, .. _fold.Waiting.Keys] : [];
 
     /// <summary>Takes a block.</summary>
     /// <returns>The cover node it completes; null where none is complete yet.</returns>
@@ -54,7 +71,7 @@ internal sealed class BlockFold
         }
 
         _fold.Take(node, out _);
-        _complete.Add(sum);
+        _complete.Add(node, sum);
         return (node, sum);
     }
 
@@ -68,15 +85,38 @@ internal sealed class BlockFold
         }
 
         _sum ??= createZero();
-        _complete.Add(_sum);
         return (node, _sum);
     }
 
     /// <summary>Gives all memory back.</summary>
     public void Release()
     {
-        _complete.ForEach(_pool.Return);
+        foreach (var buffer in _complete.Values.Concat(_fold.Waiting.Values))
+        {
+            _pool.Return(buffer);
+        }
+
+        if (_sum is not null)
+        {
+            _pool.Return(_sum);
+            _sum = null;
+        }
+
         _complete.Clear();
+        _fold.Clear();
+    }
+
+    private void TakeOver(BlockFold earlier)
+    {
+        foreach (var node in _cover)
+        {
+            if (earlier._complete.Remove(node, out var buffer) || earlier._fold.Take(node, out buffer))
+            {
+                _complete.Add(node, buffer!);
+            }
+        }
+
+        earlier.Release();
     }
 
     private NodeBuffer Add(NodeBuffer left, NodeBuffer right)

@@ -20,7 +20,8 @@ internal sealed class PeerGroup : IPeerLinks, IAsyncDisposable
     private readonly int _rank;
     private readonly OutgoingLink?[] _outgoing;
     private readonly Channel<ShardSend>[] _shards;
-    private readonly int[] _served;
+    private readonly Task?[] _served;
+    private bool _isOver;
     private readonly CancellationTokenSource _ended = new();
     private readonly TaskCompletionSource<string> _broken = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private long _bytesSent;
@@ -34,10 +35,11 @@ internal sealed class PeerGroup : IPeerLinks, IAsyncDisposable
     {
         _tag = tag;
         _rank = rank;
+        Addresses = addresses;
         _outgoing = [.. addresses.Select((address, owner) =>
             owner == rank ? null : new OutgoingLink(this, owner, address, connectTimeout))];
         _shards = [.. addresses.Select(_ => Channel.CreateUnbounded<ShardSend>(new UnboundedChannelOptions { SingleReader = true }))];
-        _served = new int[addresses.Count];
+        _served = new Task?[addresses.Count];
     }
 
     /// <summary>Run, term and generation.</summary>
@@ -45,6 +47,9 @@ internal sealed class PeerGroup : IPeerLinks, IAsyncDisposable
 
     /// <summary>The own rank.</summary>
     public int Rank => _rank;
+
+    /// <summary>Where each rank is reached.</summary>
+    public IReadOnlyList<Uri> Addresses { get; }
 
     /// <summary>How many ranks there are.</summary>
     public int WorldSize => _outgoing.Length;
@@ -92,9 +97,16 @@ internal sealed class PeerGroup : IPeerLinks, IAsyncDisposable
         int peer, IAsyncStreamReader<ChunkFrame<NodeChunk>> requests, IServerStreamWriter<ChunkFrame<ShardChunk>> responses,
         CancellationToken cancellation)
     {
-        if (Interlocked.Exchange(ref _served[peer], 1) != 0)
+        var served = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        lock (_served)
         {
-            throw new RpcException(new Status(StatusCode.FailedPrecondition, $"Rank {peer} has a call to rank {_rank} already."));
+            if (_isOver || _served[peer] is { IsCompleted: false })
+            {
+                throw new RpcException(new Status(
+                    StatusCode.FailedPrecondition, _isOver ? "The generation is over." : $"Rank {peer} has a call to rank {_rank} already."));
+            }
+
+            _served[peer] = served.Task;
         }
 
         using var both = CancellationTokenSource.CreateLinkedTokenSource(cancellation, _ended.Token);
@@ -116,15 +128,25 @@ internal sealed class PeerGroup : IPeerLinks, IAsyncDisposable
         {
             await both.CancelAsync();
             await sending.ContinueWith(_ => { }, CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
-            Volatile.Write(ref _served[peer], 0);
+            served.SetResult();
         }
     }
 
-    /// <summary>Ends all links; whoever waits for an operation learns why.</summary>
+    /// <summary>
+    /// Ends all links; whoever waits for an operation learns why. Afterwards nothing of this group reads or writes the vectors it was given, so that their
+    /// memory may be used for something else or freed.
+    /// </summary>
     public async ValueTask DisposeAsync()
     {
         Operations.Close(new OperationCanceledException("The generation ended."));
+        Task?[] served;
+        lock (_served)
+        {
+            (_isOver, served) = (true, [.. _served]);
+        }
+
         await _ended.CancelAsync();
+        await Task.WhenAll(served.OfType<Task>());
         foreach (var link in _outgoing.OfType<OutgoingLink>())
         {
             await link.DisposeAsync();
@@ -223,16 +245,17 @@ internal sealed class PeerGroup : IPeerLinks, IAsyncDisposable
 
         private async Task RunAsync(AsyncDuplexStreamingCall<ChunkFrame<NodeChunk>, ChunkFrame<ShardChunk>> call)
         {
-            using (call)
+            // A break shows first in whichever direction is in use; the other one ends with the call, at the latest with the generation.
+            Task[] directions = [SendNodesAsync(call.RequestStream), TakeShardsAsync(call.ResponseStream)];
+            var first = await Task.WhenAny(directions);
+            if (!group._ended.IsCancellationRequested)
             {
-                // A break shows first in whichever direction is in use; the other one ends with the call.
-                var first = await Task.WhenAny(SendNodesAsync(call.RequestStream), TakeShardsAsync(call.ResponseStream));
-                if (!group._ended.IsCancellationRequested)
-                {
-                    var reason = first.Exception is null ? "it ended the call" : Sentence(first.Exception.GetBaseException());
-                    group.Break($"The link to rank {owner} at {address} broke: {reason}");
-                }
+                var reason = first.Exception is null ? "it ended the call" : Sentence(first.Exception.GetBaseException());
+                group.Break($"The link to rank {owner} at {address} broke: {reason}");
             }
+
+            call.Dispose();
+            await Task.WhenAll(directions).ContinueWith(_ => { }, CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
         }
 
         private async Task SendNodesAsync(IClientStreamWriter<ChunkFrame<NodeChunk>> requests)

@@ -1,5 +1,6 @@
 using DistTrain.Protocol.Exchange;
 using DistTrain.Protocol.V1;
+using DistTrain.Worker.Healing;
 using Grpc.Core;
 
 namespace DistTrain.Worker.Exchange;
@@ -11,7 +12,7 @@ namespace DistTrain.Worker.Exchange;
 /// FailedPrecondition: stale or foreign, the caller must not go on. DeadlineExceeded: this worker never learned of the generation.
 /// InvalidArgument: a bug in the caller.
 /// </remarks>
-internal sealed class PeerService(PeerGroupDirectory groups) : PeerServiceBase
+internal sealed class PeerService(PeerGroupDirectory groups, StateSource states) : PeerServiceBase
 {
     /// <inheritdoc/>
     public override async Task Exchange(
@@ -37,6 +38,20 @@ internal sealed class PeerService(PeerGroupDirectory groups) : PeerServiceBase
         }
 
         await group.ServeAsync(hello.Rank, requests, responses, context.CancellationToken);
+    }
+
+    /// <inheritdoc/>
+    public override async Task Heal(HealRequest request, IServerStreamWriter<ChunkFrame<StateChunk>> responses, ServerCallContext context)
+    {
+        using var feed = await states.OpenAsync(request.Run);
+        try
+        {
+            await feed.SendAsync(responses, context.CancellationToken);
+        }
+        catch (InvalidOperationException e) when (!context.CancellationToken.IsCancellationRequested)
+        {
+            throw new RpcException(new Status(StatusCode.ResourceExhausted, e.Message));
+        }
     }
 }
 

@@ -9,10 +9,10 @@ namespace DistTrain.Worker.Exchange;
 internal sealed record ReductionSpec(ReductionTree Tree, IReadOnlyList<IReadOnlyList<NodeId>> Covers)
 {
     /// <summary>The canonical reduction of K blocks: bits depend on K only.</summary>
-    public static ReductionSpec Canonical(int blocks, IReadOnlyList<BlockRange> ranges)
+    public static ReductionSpec Canonical(int blocks, IReadOnlyList<WorkShare> shares)
     {
         var tree = new ReductionTree(blocks);
-        return new ReductionSpec(tree, [.. ranges.Select(r => tree.Cover(r.First, r.End))]);
+        return new ReductionSpec(tree, [.. shares.Select(s => s.Cover(tree))]);
     }
 
     /// <summary>

@@ -34,7 +34,7 @@ public sealed class AllReduceTests
     {
         // Two ranks, a block each; rank 1's node is offered in every wrong way before it is offered in the right one.
         var layout = Layout([10_000]);
-        var spec = ReductionSpec.Canonical(2, [new BlockRange(0, 1), new BlockRange(1, 2)]);
+        var spec = Plans.Spec(2, [new BlockRange(0, 1), new BlockRange(1, 2)]);
         using var own = new NativeVector(layout.Count);
         using var reduced = new NativeVector(layout.Count);
         own.Span(0, 10_000).Fill(1);
@@ -93,7 +93,7 @@ public sealed class AllReduceTests
     public async Task Ranks_that_disagree_in_the_loss_are_found_out()
     {
         var layout = Layout([]);
-        var spec = ReductionSpec.Canonical(2, [new BlockRange(0, 2), new BlockRange(2, 2)]);
+        var spec = Plans.Spec(2, [new BlockRange(0, 2), new BlockRange(2, 2)]);
         using var nothing = new NativeVector(0);
         var operation = new AllReduce(7, 42, 0, spec, new ShardTable(null, 2), null, 0, new ReducedVector(nothing, []), new NoLinks());
         operation.Offer(new NodeId(1, 0), nothing, new NodeHeader(1, 1, []));

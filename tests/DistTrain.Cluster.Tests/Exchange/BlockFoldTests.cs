@@ -18,7 +18,7 @@ public sealed class BlockFoldTests
                 for (var end = first; end <= blocks; end++)
                 {
                     using var pool = Pool();
-                    var spec = ReductionSpec.Canonical(blocks, [new BlockRange(0, first), new BlockRange(first, end), new BlockRange(end, blocks)]);
+                    var spec = Plans.Spec(blocks, [new BlockRange(0, first), new BlockRange(first, end), new BlockRange(end, blocks)]);
                     var fold = new BlockFold(spec, 1, pool);
                     var handed = new List<NodeId>();
                     for (var block = first; block < end; block++)
@@ -46,7 +46,7 @@ public sealed class BlockFoldTests
     {
         using var pool = Pool();
         var rented = new HashSet<NodeBuffer>();
-        var spec = ReductionSpec.Canonical(40, [new BlockRange(0, 3), new BlockRange(3, 40)]);
+        var spec = Plans.Spec(40, [new BlockRange(0, 3), new BlockRange(3, 40)]);
         var afterFirst = 0;
         for (var operation = 0; operation < 5; operation++)
         {

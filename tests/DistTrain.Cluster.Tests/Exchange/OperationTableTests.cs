@@ -68,7 +68,7 @@ public sealed class OperationTableTests
     }
 
     private static AllReduce Operation(ulong number) => new(
-        number, 42, 0, ReductionSpec.Canonical(1, [new BlockRange(0, 1)]), new ShardTable(null, 1), null, 0,
+        number, 42, 0, Plans.Spec(1, [new BlockRange(0, 1)]), new ShardTable(null, 1), null, 0,
         new ReducedVector(new NativeVector(0), []), new Nobody());
 
     private sealed class Nobody : IPeerLinks

@@ -40,7 +40,7 @@ public sealed class PeerGroupTests : IAsyncLifetime
         var bound = await GrpcListener.StartAsync(_server, "127.0.0.1:0", CancellationToken.None);
         var address = new Uri($"http://{bound}");
         _group = new PeerGroup(Tag, 0, [address, address], TimeSpan.FromSeconds(30));
-        var spec = ReductionSpec.Canonical(2, [new BlockRange(0, 1), new BlockRange(1, 2)]);
+        var spec = Plans.Spec(2, [new BlockRange(0, 1), new BlockRange(1, 2)]);
         _operation = new AllReduce(
             7, 42, 0, spec, shards, _layout.Tiles, 0, new ReducedVector(_reduced, new double[_layout.Tiles.Count]), _group);
         _group.Operations.Begin(_operation);

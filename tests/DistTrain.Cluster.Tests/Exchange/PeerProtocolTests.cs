@@ -8,6 +8,7 @@ using DistTrain.Protocol.V1;
 using DistTrain.TestKit;
 using DistTrain.Training.Native;
 using DistTrain.Worker.Exchange;
+using DistTrain.Worker.Healing;
 using Google.Protobuf;
 using Grpc.Core;
 using Grpc.Net.Client;
@@ -43,13 +44,13 @@ public sealed class PeerProtocolTests : IAsyncLifetime
         _own.Span(0, 10_000).Fill(1.5f);
         _shards = new ShardTable(_layout.Tiles, 2);
         var directory = new PeerGroupDirectory(TimeProvider.System, Patience);
-        _server = GrpcListener.Create("127.0.0.1:0", services => services.AddSingleton(new PeerService(directory)), log: _log);
+        _server = GrpcListener.Create("127.0.0.1:0", services => services.AddSingleton(new PeerService(directory, new StateSource())), log: _log);
         _server.MapGrpcService<PeerService>();
         var bound = await GrpcListener.StartAsync(_server, "127.0.0.1:0", CancellationToken.None);
         var address = new Uri($"http://{bound}");
         _group = new PeerGroup(Tag, 0, [address, address], Patience);
         directory.Set(_group);
-        var spec = ReductionSpec.Canonical(2, [new BlockRange(0, 1), new BlockRange(1, 2)]);
+        var spec = Plans.Spec(2, [new BlockRange(0, 1), new BlockRange(1, 2)]);
         _operation = new AllReduce(
             7, Weights, 0, spec, _shards, _layout.Tiles, 0, new ReducedVector(_reduced, new double[_layout.Tiles.Count]), _group);
         _group.Operations.Begin(_operation);

@@ -184,7 +184,7 @@ internal sealed class SimulatedExchange : IDisposable
         private async Task BeginAsync()
         {
             var operation = Operation;
-            var spec = ReductionSpec.Canonical(operation.Blocks, operation.Ranges);
+            var spec = Plans.Spec(operation.Blocks, operation.Ranges);
             _fold = new BlockFold(spec, number, _pool);
             _block = operation.Ranges[number].First;
             _current = new AllReduce(

@@ -1,5 +1,7 @@
 using DistTrain.Core.Membership;
 using DistTrain.Core.Options;
+using DistTrain.Core.Planning;
+using DistTrain.Core.Reduction;
 using DistTrain.Core.Runs;
 
 namespace DistTrain.Core.Tests.Membership;
@@ -7,22 +9,22 @@ namespace DistTrain.Core.Tests.Membership;
 /// <summary>One test for every sentence a run can say.</summary>
 public class RunMachineTests
 {
-    private static readonly WorkerPreparation Proof = new(100, 10, "data0123456789", "layout", "probe0123456789", "weights0123456789", ["accuracy"], []);
+    private static readonly WorkerPreparation Proof = new(100, 10, "data0123456789", "layout", "probe0123456789", "weights0123456789", ["accuracy"], 0, []);
 
     [Fact]
     public void The_first_worker_builds_and_the_others_get_what_it_built()
     {
         var run = new Run(workers: 3);
         run.Arrive(0);
-        Assert.Equal(new RunEffect.Prepare(0, Build: true, Checkpoint: 0), run.Effects.OfType<RunEffect.Prepare>().Single());
+        Assert.Equal(new RunEffect.Prepare(0, Build: true, Checkpoint: 0, Applied: 0), run.Effects.OfType<RunEffect.Prepare>().Single());
         run.Arrive(1);
         Assert.Empty(run.Effects.OfType<RunEffect.Prepare>());
         run.Handle(new RunEvent.CheckpointPublished(0));
         Assert.Empty(run.Effects);
         run.Handle(new RunEvent.Prepared(0, Proof));
-        Assert.Equal(new RunEffect.Prepare(1, Build: false, Checkpoint: 0), run.Effects.OfType<RunEffect.Prepare>().Single());
+        Assert.Equal(new RunEffect.Prepare(1, Build: false, Checkpoint: 0, Applied: 0), run.Effects.OfType<RunEffect.Prepare>().Single());
         run.Arrive(2);
-        Assert.Equal(new RunEffect.Prepare(2, Build: false, Checkpoint: 0), run.Effects.OfType<RunEffect.Prepare>().Single());
+        Assert.Equal(new RunEffect.Prepare(2, Build: false, Checkpoint: 0, Applied: 0), run.Effects.OfType<RunEffect.Prepare>().Single());
     }
 
     [Fact]
@@ -41,9 +43,9 @@ public class RunMachineTests
     public void Nothing_is_issued_before_all_are_linked_then_two_at_once()
     {
         var run = Prepared(workers: 2);
-        run.Handle(new RunEvent.Linked(0, 1));
+        run.Handle(new RunEvent.Linked(0, 1, 0, []));
         Assert.Empty(run.Effects);
-        run.Handle(new RunEvent.Linked(1, 1));
+        run.Handle(new RunEvent.Linked(1, 1, 0, []));
         Assert.Equal([1UL, 2UL], run.Effects.OfType<RunEffect.Issue>().Select(e => e.Operation.Number));
     }
 
@@ -75,7 +77,7 @@ public class RunMachineTests
     }
 
     [Theory]
-    [InlineData(RefusalReason.Protocol, "It speaks protocol 2, this coordinator protocol 1: install the same version of the program on both.")]
+    [InlineData(RefusalReason.Protocol, "It speaks protocol 1, this coordinator protocol 2: install the same version of the program on both.")]
     [InlineData(RefusalReason.Version, "It is version 2.0, this coordinator is 1.0: install the same version on both, another one may compute other bits.")]
     [InlineData(RefusalReason.Configuration, "It was given another configuration than this run's: start it without one, or with the run's config.yaml.")]
     public void A_worker_that_does_not_match_is_refused_at_the_door(RefusalReason reason, string sentence)
@@ -84,7 +86,7 @@ public class RunMachineTests
         var hello = Run.Hello(3);
         run.Handle(new RunEvent.Arrived(0, reason switch
         {
-            RefusalReason.Protocol => hello with { Protocol = 2 },
+            RefusalReason.Protocol => hello with { Protocol = 1 },
             RefusalReason.Version => hello with { Version = "2.0" },
             _ => hello with { ConfigurationFingerprint = "other" },
         }));
@@ -92,15 +94,6 @@ public class RunMachineTests
             [new RunEffect.Refuse(0, reason, sentence), new RunEffect.Announce("refused", $"Worker 3 was refused. {sentence}")], run.Effects);
         run.Arrive(1);
         Assert.Contains(new RunEffect.Welcome(1), run.Effects);
-    }
-
-    [Fact]
-    public void A_worker_too_many_is_refused()
-    {
-        var run = Linked(workers: 2);
-        run.Arrive(9);
-        Assert.Contains(new RunEffect.Refuse(9, RefusalReason.Full, "The run has its 2 workers: raise workers to use more."), run.Effects);
-        Assert.Null(run.Outcome);
     }
 
     [Theory]
@@ -185,34 +178,136 @@ public class RunMachineTests
     }
 
     [Fact]
-    public void A_worker_that_is_gone_ends_the_run() =>
-        EndsWith(Linked(2), new RunEvent.Gone(1, "its connection broke"), "Worker 1 on host1 (process 101) was lost: its connection broke.");
+    public void A_worker_that_is_gone_is_left_behind() =>
+        GoesOnWithout(1, Linked(2), new RunEvent.Gone(1, "its connection broke"), "its connection broke", mayReturn: true);
 
     [Fact]
-    public void A_worker_that_is_gone_while_workers_gather_ends_the_run()
+    public void A_worker_that_breaks_the_protocol_is_not_welcome_again() =>
+        GoesOnWithout(1, Linked(2), new RunEvent.Gone(1, "it sent nonsense", MayReturn: false), "it sent nonsense", mayReturn: false);
+
+    [Fact]
+    public void A_worker_that_cannot_go_on_is_left_behind() =>
+        GoesOnWithout(1, Linked(2), new RunEvent.Faulted(1, "No space left on device."), "it cannot go on: No space left on device", mayReturn: false);
+
+    [Fact]
+    public void The_last_worker_that_cannot_go_on_ends_the_run() =>
+        EndsWith(Linked(1), new RunEvent.Faulted(0, "No space left on device."), "Worker 0 cannot go on: No space left on device.");
+
+    [Fact]
+    public void A_builder_that_is_gone_is_followed_by_another()
     {
-        var run = new Run(workers: 3);
+        var run = new Run(workers: 2);
         run.Arrive(0);
-        EndsWith(run, new RunEvent.Gone(0, "it was asked to end"), "Worker 0 on host0 (process 100) was lost: it was asked to end.");
+        run.Arrive(1);
+        run.Handle(new RunEvent.Gone(0, "its connection broke"));
+        Assert.Contains(new RunEffect.Prepare(1, Build: true, Checkpoint: 0, Applied: 0), run.Effects);
+        Assert.Null(run.Outcome);
     }
 
     [Fact]
-    public void A_worker_that_cannot_go_on_ends_the_run() =>
-        EndsWith(Linked(2), new RunEvent.Faulted(1, "No space left on device."), "Worker 1 cannot go on: No space left on device.");
+    public void Without_any_worker_the_run_goes_back_to_its_checkpoint_and_waits()
+    {
+        var run = Linked(1);
+        run.Report(0, 1);
+        run.Handle(new RunEvent.Gone(0, "its connection broke"));
+        Assert.Contains(
+            new RunEffect.Announce("rollback", "No worker is left. The run waits for workers and goes on from checkpoint 0, 3 steps back."), run.Effects);
+        run.Arrive(5);
+        Assert.Contains(new RunEffect.Prepare(5, Build: false, Checkpoint: 0, Applied: 0), run.Effects);
+        run.Handle(new RunEvent.Prepared(5, Proof));
+        run.Handle(new RunEvent.Linked(5, 2, 0, []));
+        Assert.Equal([1UL, 2UL], run.Effects.OfType<RunEffect.Issue>().Select(e => e.Operation.Number));
+    }
+
+    [Fact]
+    public void What_survivors_hold_is_used_and_only_the_rest_computed_again()
+    {
+        // Five blocks: one is with worker 0, two with worker 2.
+        var run = Linked(3, options => options with { Batch = options.Batch with { Micro = 5 } });
+        run.Handle(new RunEvent.Gone(1, "its connection broke"));
+        run.Handle(new RunEvent.Linked(0, 2, 0, [new NodeId(0, 0)]));
+        run.Handle(new RunEvent.Linked(2, 2, 0, [new NodeId(1, 1)]));
+        var first = run.Effects.OfType<RunEffect.Issue>().First();
+        Assert.Equal((1UL, 2), (first.Operation.Number, first.Shares!.Count));
+        Assert.Equal([[new NodeId(0, 0)], [new NodeId(1, 1)]], first.Shares.Select(s => s.Held));
+        Assert.Equal([new BlockRange(1, 2), new BlockRange(4, 5)], first.Shares.SelectMany(s => s.Compute));
+        Assert.Null(run.Effects.OfType<RunEffect.Issue>().Last().Shares);
+    }
+
+    [Fact]
+    public void Who_has_applied_an_operation_hands_its_root_to_who_has_not()
+    {
+        var run = Linked(3);
+        run.Report(0, 1);
+        run.Handle(new RunEvent.Gone(1, "its connection broke"));
+        run.Handle(new RunEvent.Linked(0, 2, 1, [new NodeId(0, 1)]));
+        run.Handle(new RunEvent.Linked(2, 2, 0, [new NodeId(0, 0)]));
+        var issues = run.Effects.OfType<RunEffect.Issue>().ToList();
+        var tree = new ReductionTree(issues[0].Operation.Batches.Blocks);
+        Assert.Equal([[tree.Root], []], issues[0].Shares!.Select(s => s.Held));
+        Assert.Empty(issues[0].Shares!.SelectMany(s => s.Compute));
+        Assert.Equal([[new NodeId(0, 1)], []], issues[1].Shares!.Select(s => s.Held));
+    }
+
+    [Fact]
+    public void A_joiner_learns_from_a_member_and_enters_when_all_that_was_handed_out_is_done()
+    {
+        var run = Linked(2);
+        run.Report(0, 1);
+        run.Report(1, 1);
+        run.Arrive(2);
+        Assert.Contains(new RunEffect.Learn(2, Source: 1), run.Effects);
+        run.Handle(new RunEvent.Prepared(2, Proof with { Applied = 1, WeightsHash = "1" }));
+        run.Report(0, 2);
+        run.Report(1, 2);
+        Assert.Empty(run.Effects.OfType<RunEffect.Issue>());
+        run.Report(0, 3);
+        run.Report(1, 3);
+        Assert.Empty(run.Effects.OfType<RunEffect.FormGeneration>());
+        run.Handle(new RunEvent.Learned(2, 2));
+        run.Handle(new RunEvent.Learned(2, 3));
+        Assert.Equal([0, 1, 2], run.Effects.OfType<RunEffect.FormGeneration>().Single().Members);
+    }
+
+    [Fact]
+    public void A_learner_whose_state_is_another_is_refused()
+    {
+        var run = Linked(1);
+        run.Report(0, 1);
+        run.Arrive(1);
+        run.Handle(new RunEvent.Prepared(1, Proof with { Applied = 1, WeightsHash = "other" }));
+        Assert.Contains(run.Effects, e => e is RunEffect.Refuse { Worker: 1, Reason: RefusalReason.State });
+    }
+
+    [Fact]
+    public void A_worker_that_leaves_finishes_what_was_handed_out()
+    {
+        var run = Linked(2);
+        run.Handle(new RunEvent.LeaveAsked(1, "it was asked to end"));
+        Assert.Equal([new RunEffect.Announce("leave", "Worker 1 leaves: it was asked to end.")], run.Effects);
+        run.Report(0, 1);
+        run.Report(1, 1);
+        run.Report(0, 2);
+        Assert.Empty(run.Effects.OfType<RunEffect.Issue>());
+        run.Report(1, 2);
+        Assert.Contains(new RunEffect.Dismiss(1, Success: true, MayReturn: false, "It left as it asked to."), run.Effects);
+        Assert.Equal([0], run.Effects.OfType<RunEffect.FormGeneration>().Single().Members);
+    }
 
     [Fact]
     public void A_stop_ends_the_run() => EndsWith(Linked(1), new RunEvent.Stopped("The coordinator was asked to end."), "The coordinator was asked to end.");
 
     [Fact]
-    public void A_worker_that_is_silent_ends_the_run()
+    public void A_worker_that_is_silent_is_left_behind()
     {
         var run = Linked(2);
+        run.Report(0, 1);
         run.Now += TimeSpan.FromSeconds(2);
         run.Handle(new RunEvent.Heard(0));
         run.Handle(new RunEvent.TimePassed());
         Assert.Null(run.Outcome);
         run.Now += TimeSpan.FromSeconds(0.1);
-        EndsWith(run, new RunEvent.TimePassed(), "Worker 1 on host1 (process 101) was lost: it was silent for 2s.");
+        GoesOnWithout(1, run, new RunEvent.TimePassed(), "it was silent for 2s", mayReturn: true);
     }
 
     [Fact]
@@ -229,21 +324,22 @@ public class RunMachineTests
     [Theory]
     [InlineData(3UL, 1UL)]
     [InlineData(1UL, 2UL)]
-    public void A_report_of_something_that_was_not_given_ends_the_run(ulong operation, ulong generation) => EndsWith(
-        Linked(2), new RunEvent.Reported(1, Run.ReportOf(operation, generation)),
-        $"Worker 1 reported operation {operation} of generation {generation}, which it was not given.");
+    public void Who_reports_something_that_was_not_given_is_left_behind(ulong operation, ulong generation) => GoesOnWithout(
+        1, Linked(2), new RunEvent.Reported(1, Run.ReportOf(operation, generation)),
+        $"it reported operation {operation} of generation {generation}, which it was not given", mayReturn: false);
 
     [Fact]
-    public void A_report_that_comes_twice_ends_the_run()
+    public void Who_reports_twice_is_left_behind()
     {
         var run = Linked(2);
         run.Report(1, 1);
-        EndsWith(run, new RunEvent.Reported(1, Run.ReportOf(1)), "Worker 1 reported operation 1 of generation 1, which it was not given.");
+        GoesOnWithout(
+            1, run, new RunEvent.Reported(1, Run.ReportOf(1)), "it reported operation 1 of generation 1, which it was not given", mayReturn: false);
     }
 
     [Fact]
-    public void A_report_that_leaves_one_out_ends_the_run() => EndsWith(
-        Linked(2), new RunEvent.Reported(1, Run.ReportOf(2)), "Worker 1 reported operation 2 of generation 1, which it was not given.");
+    public void Who_leaves_one_out_is_left_behind() => GoesOnWithout(
+        1, Linked(2), new RunEvent.Reported(1, Run.ReportOf(2)), "it reported operation 2 of generation 1, which it was not given", mayReturn: false);
 
     [Fact]
     public void Twenty_skipped_steps_in_a_row_end_the_run_and_nineteen_do_not()
@@ -251,7 +347,7 @@ public class RunMachineTests
         var run = new Run(1, options => options with { Stop = new StopOptions { Steps = 100 }, Evaluate = new EvaluateOptions { EveryEpochs = 0 } });
         run.Arrive(0);
         run.PrepareAll();
-        run.Handle(new RunEvent.Linked(0, 1));
+        run.Handle(new RunEvent.Linked(0, 1, 0, []));
         for (var operation = 1UL; operation <= 39; operation++)
         {
             run.Handle(new RunEvent.Reported(0, Run.ReportOf(operation) with { Skipped = operation != 20 }));
@@ -263,30 +359,29 @@ public class RunMachineTests
     }
 
     [Fact]
-    public void A_worker_that_is_prepared_before_it_was_asked_ends_the_run()
+    public void A_worker_that_is_prepared_before_it_was_asked_is_sent_away()
     {
         var run = new Run(workers: 2);
         run.Arrive(0);
         run.Arrive(1);
-        EndsWith(run, new RunEvent.Prepared(1, Proof), "Worker 1 on host1 (process 101) was lost: it said that it is prepared before it can be.");
+        Loses(1, run, new RunEvent.Prepared(1, Proof), "it said that it is prepared before it can be", mayReturn: false);
     }
 
     [Fact]
-    public void A_builder_that_is_prepared_before_its_checkpoint_is_there_ends_the_run()
+    public void A_builder_that_is_prepared_before_its_checkpoint_is_there_is_sent_away()
     {
         var run = new Run(workers: 1);
         run.Arrive(0);
-        EndsWith(run, new RunEvent.Prepared(0, Proof), "Worker 0 on host0 (process 100) was lost: it said that it is prepared before it can be.");
+        Loses(0, run, new RunEvent.Prepared(0, Proof), "it said that it is prepared before it can be", mayReturn: false);
     }
 
     [Fact]
-    public void Data_without_samples_end_the_run()
+    public void Who_has_data_without_samples_is_sent_away()
     {
         var run = new Run(workers: 1);
         run.Arrive(0);
         run.Handle(new RunEvent.CheckpointPublished(0));
-        EndsWith(run, new RunEvent.Prepared(0, Proof with { TrainingSamples = 0 }),
-            "Worker 0 on host0 (process 100) was lost: its data hold 0 + 10 samples.");
+        Loses(0, run, new RunEvent.Prepared(0, Proof with { TrainingSamples = 0 }), "its data hold 0 + 10 samples", mayReturn: false);
     }
 
     [Fact]
@@ -294,12 +389,12 @@ public class RunMachineTests
     {
         var run = new Run(workers: 1);
         run.Arrive(0);
-        run.Handle(new RunEvent.Linked(0, 0));
+        run.Handle(new RunEvent.Linked(0, 0, 0, []));
         Assert.Empty(run.Effects);
         run.PrepareAll();
-        run.Handle(new RunEvent.Linked(0, 2));
+        run.Handle(new RunEvent.Linked(0, 2, 0, []));
         Assert.Empty(run.Effects);
-        run.Handle(new RunEvent.Linked(0, 1));
+        run.Handle(new RunEvent.Linked(0, 1, 0, []));
         Assert.Equal(2, run.Effects.OfType<RunEffect.Issue>().Count());
     }
 
@@ -326,9 +421,23 @@ public class RunMachineTests
         Assert.IsType<RunEffect.Finish>(run.Effects[^1]);
     }
 
-    private static Run Prepared(int workers)
+    private static void Loses(int worker, Run run, RunEvent happened, string reason, bool mayReturn)
     {
-        var run = new Run(workers);
+        run.Handle(happened);
+        Assert.Contains(new RunEffect.Announce("lost", $"Worker {worker} on host{worker} (process {100 + worker}) was lost: {reason}."), run.Effects);
+        Assert.Contains(new RunEffect.Dismiss(worker, Success: false, mayReturn, $"It counts as lost: {reason}."), run.Effects);
+        Assert.Null(run.Outcome);
+    }
+
+    private static void GoesOnWithout(int worker, Run run, RunEvent happened, string reason, bool mayReturn)
+    {
+        Loses(worker, run, happened, reason, mayReturn);
+        Assert.DoesNotContain(worker, run.Effects.OfType<RunEffect.FormGeneration>().Single().Members);
+    }
+
+    private static Run Prepared(int workers, Func<RunOptions, RunOptions>? change = null)
+    {
+        var run = new Run(workers, change);
         for (var worker = 0; worker < workers; worker++)
         {
             run.Arrive(worker);
@@ -338,12 +447,12 @@ public class RunMachineTests
         return run;
     }
 
-    private static Run Linked(int workers)
+    private static Run Linked(int workers, Func<RunOptions, RunOptions>? change = null)
     {
-        var run = Prepared(workers);
+        var run = Prepared(workers, change);
         for (var worker = 0; worker < workers; worker++)
         {
-            run.Handle(new RunEvent.Linked(worker, 1));
+            run.Handle(new RunEvent.Linked(worker, 1, 0, []));
         }
 
         return run;
@@ -375,7 +484,7 @@ public class RunMachineTests
         public RunOutcome? Outcome { get; private set; }
 
         public static WorkerHello Hello(int worker) =>
-            new(1, "1.0", worker, $"host{worker}", 100 + worker, $"http://host{worker}:1", "any", "fingerprint");
+            new(RunMachine.Protocol, "1.0", worker, $"host{worker}", 100 + worker, $"http://host{worker}:1", "any", "fingerprint");
 
         public static OperationReport ReportOf(ulong operation, ulong generation = 1) =>
             new() { Generation = generation, Operation = operation, WeightsHash = $"{operation}", Weight = 1 };

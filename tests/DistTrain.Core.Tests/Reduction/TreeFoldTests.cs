@@ -40,7 +40,7 @@ public class TreeFoldTests
                     sent.Add((node, sum));
                 }
 
-                Assert.Equal(0, worker.Waiting);
+                Assert.Empty(worker.Waiting);
             }
 
             AssertSameBits(Reference(values), Fold(tree, Shuffled(sent, seed)));
@@ -91,9 +91,9 @@ public class TreeFoldTests
         Assert.Equal((new NodeId(1, 1), 12), fold.Add(tree.Leaf(2), 4));
         Assert.Equal((new NodeId(2, 1), 16), fold.Add(tree.Leaf(4), 16));
         Assert.Equal((new NodeId(0, 0), 1), fold.Add(tree.Leaf(0), 1));
-        Assert.Equal(3, fold.Waiting);
+        Assert.Equal(3, fold.Waiting.Count);
         Assert.Equal((tree.Root, 31), fold.Add(tree.Leaf(1), 2));
-        Assert.Equal(1, fold.Waiting);
+        Assert.Single(fold.Waiting);
     }
 
     [Fact]
@@ -111,7 +111,7 @@ public class TreeFoldTests
                     var buffers = 0;
                     for (var block = first; block < end; block++)
                     {
-                        buffers = Math.Max(buffers, fold.Waiting + 1);
+                        buffers = Math.Max(buffers, fold.Waiting.Count + 1);
                         fold.Add(tree.Leaf(block), 1);
                     }
 
@@ -143,7 +143,7 @@ public class TreeFoldTests
         var fold = new TreeFold<int>(new ReductionTree(5), (left, right) => left + right);
         var error = Assert.Throws<ArgumentException>(() => fold.Add(new NodeId(0, 4), 1));
         Assert.StartsWith("The tree over 5 blocks has no node (0,4).", error.Message, StringComparison.Ordinal);
-        Assert.Equal(0, fold.Waiting);
+        Assert.Empty(fold.Waiting);
     }
 
     /// <summary>The oracle: split at the largest power of two below the length.</summary>
@@ -166,7 +166,7 @@ public class TreeFoldTests
             fold.Add(node, value);
         }
 
-        Assert.Equal(1, fold.Waiting);
+        Assert.Single(fold.Waiting);
         Assert.True(fold.Take(tree.Root, out var sum));
         return sum;
     }

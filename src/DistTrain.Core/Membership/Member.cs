@@ -1,0 +1,57 @@
+using DistTrain.Core.Reduction;
+
+namespace DistTrain.Core.Membership;
+
+/// <summary>How far a worker has come.</summary>
+internal enum Stage
+{
+    /// <summary>Let in; it waits for a state.</summary>
+    Arrived,
+
+    /// <summary>It builds the state, or gets a checkpoint.</summary>
+    Preparing,
+
+    /// <summary>It holds the newest checkpoint and waits for a generation.</summary>
+    Ready,
+
+    /// <summary>It copies the state from a member while that one trains.</summary>
+    Learning,
+
+    /// <summary>It belongs to the generation.</summary>
+    Training,
+}
+
+/// <summary>What the coordinator knows of a worker that was let in.</summary>
+internal sealed class Member(int id, WorkerHello hello)
+{
+    public int Id => id;
+
+    public WorkerHello Hello => hello;
+
+    public string Name { get; } = NameOf(id, hello);
+
+    public Stage Stage { get; set; }
+
+    public TimeSpan LastHeard { get; set; }
+
+    /// <summary>Whether it has proved data, model and arithmetic.</summary>
+    public bool IsProved { get; set; }
+
+    /// <summary>Whether it reaches every member of the generation.</summary>
+    public bool IsLinked { get; set; }
+
+    /// <summary>Whether it wants to go.</summary>
+    public bool IsLeaving { get; set; }
+
+    /// <summary>The last operation its state contains.</summary>
+    public ulong Applied { get; set; }
+
+    /// <summary>The nodes it holds of the operation after <see cref="Applied"/>, as it said when it was last linked.</summary>
+    public IReadOnlyList<NodeId> Held { get; set; } = [];
+
+    /// <summary>The member a learner copies from.</summary>
+    public int Source { get; set; } = -1;
+
+    /// <summary>What people call a worker.</summary>
+    public static string NameOf(int id, WorkerHello hello) => $"Worker {(hello.Number >= 0 ? hello.Number : id)}";
+}

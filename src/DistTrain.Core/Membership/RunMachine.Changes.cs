@@ -1,0 +1,160 @@
+using DistTrain.Core.Options;
+
+namespace DistTrain.Core.Membership;
+
+/// <content>What changes a generation: losses at once, joiners and leavers between two operations.</content>
+public sealed partial class RunMachine
+{
+    /// <summary>Learners so near to the end of what was handed out that it is worth waiting for them.</summary>
+    private IEnumerable<Member> Joiners =>
+        _workers.Values.Where(m => m.Stage == Stage.Learning && m.IsProved && m.Applied + OperationsAhead >= LastIssued);
+
+    private void Lose(Member member, string reason, bool mayReturn = false)
+    {
+        var wasTraining = member.Stage == Stage.Training;
+        Remove(member);
+        _effects.Add(new RunEffect.Dismiss(member.Id, false, mayReturn, $"It counts as lost: {reason}."));
+        _effects.Add(new RunEffect.Announce("lost", $"{member.Name} on {member.Hello.Host} (process {member.Hello.Process}) was lost: {reason}."));
+        if (wasTraining)
+        {
+            GoOnWithout(member.Id);
+        }
+        else
+        {
+            PrepareArrived();
+            BeginIfGathered();
+            ChangeIfDrained();
+        }
+    }
+
+    /// <summary>Forgets a worker. Who copied from it has to copy from another.</summary>
+    private void Remove(Member member)
+    {
+        _workers.Remove(member.Id);
+        _builder = _builder == member.Id ? -1 : _builder;
+        _writer = _writer.Worker == member.Id ? default : _writer;
+        foreach (var learner in _workers.Values.Where(m => m.Stage == Stage.Learning && m.Source == member.Id))
+        {
+            learner.Stage = Stage.Arrived;
+        }
+    }
+
+    private void GoOnWithout(int lost)
+    {
+        _ranks.Remove(lost);
+        if (_ranks.Count > 0)
+        {
+            Form([.. _ranks]);
+            return;
+        }
+
+        // Nobody has the state any more: the run goes back to the newest checkpoint, and computes the same bits again.
+        foreach (var other in _workers.Values.Where(m => m.Stage is Stage.Learning or Stage.Ready))
+        {
+            other.Stage = Stage.Arrived;
+        }
+
+        var behind = _position.Steps - _positions[_publishedStep].Steps;
+        foreach (var (operation, reports) in _open.TakeAll().Where(o => o.Operation.Number < _positions[_publishedStep].NextOperation))
+        {
+            _effects.Add(new RunEffect.Record(operation, Generation, reports));
+        }
+
+        foreach (var undone in _positions.Keys.Where(s => s > _publishedStep).ToList())
+        {
+            _positions.Remove(undone);
+        }
+        (_position, _allIssued, _isChanging, _skipped) = (_positions[_publishedStep], false, false, 0);
+        _effects.Add(new RunEffect.Announce("rollback",
+            $"No worker is left. The run waits for workers and goes on from checkpoint {_publishedStep}, {behind} steps back."));
+        if (++_fruitlessReturns >= MaxFruitlessReturns)
+        {
+            Finish(new RunOutcome(false, $"All workers were lost {_fruitlessReturns} times without a step in between: see the events before."));
+            return;
+        }
+
+        PrepareArrived();
+    }
+
+    private void Leave(Member member, string sentence)
+    {
+        _effects.Add(new RunEffect.Announce("leave", $"{member.Name} leaves: {sentence.TrimEnd('.')}."));
+        member.IsLeaving = true;
+        if (member.Stage != Stage.Training)
+        {
+            Remove(member);
+            _effects.Add(new RunEffect.Dismiss(member.Id, true, false, "It left before it took part."));
+            PrepareArrived();
+            BeginIfGathered();
+        }
+
+        ChangeIfDrained();
+    }
+
+    /// <summary>
+    /// Whoever joins or leaves does so between two operations: nothing more is handed out until all that was is completed, and learners contain it. The
+    /// last member to leave writes its state first.
+    /// </summary>
+    private void ChangeIfDrained()
+    {
+        if (HasEnded || _ranks.Count == 0)
+        {
+            return;
+        }
+
+        var wasChanging = _isChanging;
+        var joiners = Joiners.ToList();
+        var leavers = Trainers.Where(m => m.IsLeaving).ToList();
+        _isChanging = !_allIssued && joiners.Count + leavers.Count > 0;
+        if (!_isChanging)
+        {
+            if (wasChanging)
+            {
+                IssueAhead();
+            }
+
+            return;
+        }
+
+        if (!IsLinked || _open.Count > 0 || joiners.Any(m => m.Applied != LastIssued))
+        {
+            return;
+        }
+
+        var staying = _ranks.Except(leavers.Select(m => m.Id)).Concat(joiners.Select(m => m.Id)).ToList();
+        if (staying.Count == 0 && _publishedStep < _position.Steps)
+        {
+            SaveAgain();
+            return;
+        }
+
+        foreach (var leaver in leavers)
+        {
+            Remove(leaver);
+            _effects.Add(new RunEffect.Dismiss(leaver.Id, true, false, "It left as it asked to."));
+        }
+
+        if (staying.Count > 0)
+        {
+            Form(staying);
+        }
+        else
+        {
+            _ranks = [leavers[^1].Id];
+            GoOnWithout(leavers[^1].Id);
+        }
+    }
+
+    private void LoseTheSilent()
+    {
+        foreach (var member in _workers.Values.ToList())
+        {
+            var starting = member.Stage != Stage.Training || !_hasBegun;
+            var allowed = (starting ? StartUpPatience : 1) * _options.FailureDetection;
+            if (!HasEnded && _workers.ContainsKey(member.Id) && _now - member.LastHeard > allowed)
+            {
+                Lose(member, $"it was silent for {Duration.Format(allowed)}", mayReturn: true);
+            }
+        }
+    }
+}

@@ -1,0 +1,236 @@
+using DistTrain.Core.Planning;
+using DistTrain.Core.Reduction;
+using DistTrain.Core.Runs;
+
+namespace DistTrain.Core.Membership;
+
+/// <content>Generations and the operations they carry out.</content>
+public sealed partial class RunMachine
+{
+    // The exposed exchange of one more cover node, until exchange is measured.
+    private const double SecondsPerCoverNode = 0.01;
+
+    private List<WorkerSpeed> Speeds => [.. _ranks.Select(_ => new WorkerSpeed(1))];
+
+    /// <summary>Begins the next generation. Its members stop what they do, link, and say what they hold.</summary>
+    private void Form(IReadOnlyList<int> members)
+    {
+        Generation++;
+        _ranks = [.. members];
+        _isChanging = false;
+        foreach (var member in Trainers)
+        {
+            (member.Stage, member.IsLinked) = (Stage.Training, false);
+        }
+
+        _plan = BlockPlanTable.Create(Generation, _course!.BlockCounts, Speeds, SecondsPerCoverNode);
+        _effects.Add(new RunEffect.FormGeneration(Generation, [.. _ranks]));
+        _effects.Add(new RunEffect.SendPlan(_plan));
+        _effects.Add(new RunEffect.Announce("generation", $"Generation {Generation}: {_ranks.Count} worker{(_ranks.Count == 1 ? "" : "s")}."));
+        PrepareArrived();
+    }
+
+    /// <summary>
+    /// Hands out again what was under way. An operation that some members have applied is whole with them: the lowest of these ranks contributes its root to
+    /// the others. Of the next one, nodes that members hold are used, and only blocks that nobody holds are computed again.
+    /// </summary>
+    private void ResumeIfLinked()
+    {
+        if (!IsLinked)
+        {
+            return;
+        }
+
+        var (lowest, highest) = (Trainers.Min(m => m.Applied), Trainers.Max(m => m.Applied));
+        if (highest - lowest > 1)
+        {
+            // Nobody sends anything of an operation before it has applied the one before: such a worker's state is not what it says.
+            Lose(Trainers.First(m => m.Applied == lowest), $"it has applied operation {lowest}, others {highest}");
+            return;
+        }
+
+        RecordCompleted();
+        foreach (var operation in _open.All)
+        {
+            Issue(operation, SharesOf(operation, highest));
+        }
+
+        GoOn();
+    }
+
+    private IReadOnlyList<WorkShare>? SharesOf(Operation operation, ulong highest)
+    {
+        if (operation.Number > highest + 1)
+        {
+            return null;
+        }
+
+        var tree = new ReductionTree(operation.Batches.Blocks);
+        IReadOnlyList<IReadOnlyList<NodeId>> held = operation.Number == highest + 1
+            ? [.. Trainers.Select(m => m.Applied == highest ? m.Held : [])]
+            : [.. Trainers.Select(m => m.Applied == highest ? new[] { tree.Root } : [])];
+        return WorkShare.Recover(Salvage.Of(tree, held), Speeds, SecondsPerCoverNode);
+    }
+
+    private void IssueAhead()
+    {
+        while (!HasEnded && IsLinked && !_allIssued && !_isChanging && _open.Ahead < OperationsAhead)
+        {
+            if (_course!.Next(_position) is not var (operation, next))
+            {
+                _allIssued = true;
+                break;
+            }
+
+            _position = next;
+            _allIssued = operation.IsLast;
+            if (operation.WritesCheckpoint)
+            {
+                _positions[operation.Step] = next;
+            }
+
+            _open.Add(operation);
+            Issue(operation, shares: null);
+        }
+    }
+
+    private void Issue(Operation operation, IReadOnlyList<WorkShare>? shares)
+    {
+        // Who has applied it before has written it, or is writing it.
+        var isWritten = operation.Step <= _publishedStep || (IsWriting(operation.Step) && _workers[_writer.Worker].Applied >= operation.Number);
+        var rank = operation.WritesCheckpoint && !isWritten ? _ranks.FindIndex(id => _workers[id].Applied < operation.Number) : -1;
+        _writer = rank < 0 ? _writer : (_ranks[rank], operation.Step);
+        _effects.Add(new RunEffect.Issue(operation, _plan!.Number, rank, shares));
+    }
+
+    /// <summary>Whether a member is to write the state after a step.</summary>
+    private bool IsWriting(long step) =>
+        _writer.Step == step && _workers.TryGetValue(_writer.Worker, out var writer) && writer.Stage == Stage.Training;
+
+    private void TakeReport(Member member, OperationReport report)
+    {
+        if (member.Stage != Stage.Training || report.Generation > Generation || _open.Take(member.Id, report) is not { } first)
+        {
+            Lose(member, $"it reported operation {report.Operation} of generation {report.Generation}, which it was not given");
+            return;
+        }
+
+        _hasBegun = true;
+        member.Applied = report.Operation;
+        _hashes[report.Operation] = first.WeightsHash;
+        _hashes.Remove(report.Operation - 64);
+        if (first.WeightsHash != report.WeightsHash)
+        {
+            Finish(new RunOutcome(false,
+                $"After step {_open.StepOf(report.Operation)} {member.Name} holds weights {AdmissionRules.Short(report.WeightsHash)}, "
+                + $"others hold {AdmissionRules.Short(first.WeightsHash)}: a processor or memory on one of the hosts computes wrongly."));
+            return;
+        }
+
+        if (_writtenStep > _publishedStep)
+        {
+            TakeCheckpoint(_writtenStep);
+        }
+
+        RecordCompleted();
+        GoOn();
+    }
+
+    private void GoOn()
+    {
+        IssueAhead();
+        ChangeIfDrained();
+        FinishIfDone();
+    }
+
+    private void RecordCompleted()
+    {
+        while (!HasEnded && _open.TakeCompleted(_ranks) is var (operation, reports))
+        {
+            _fruitlessReturns = 0;
+            _effects.Add(new RunEffect.Record(operation, Generation, reports));
+            if (operation.Kind != OperationKind.Train)
+            {
+                continue;
+            }
+
+            _skipped = reports[0].Skipped ? _skipped + 1 : 0;
+            if (_skipped == 1)
+            {
+                _effects.Add(new RunEffect.Announce("warning",
+                    $"Step {operation.Step} was skipped, as its gradient is not finite: the weights are as before. After {MaxSkippedSteps} in a row the run ends."));
+            }
+
+            if (_skipped >= MaxSkippedSteps)
+            {
+                Finish(new RunOutcome(false,
+                    $"The gradients of {_skipped} steps in a row were not finite, the last at step {operation.Step}: lower optimizer.learningRate or set clip.globalNorm."));
+            }
+        }
+    }
+
+    /// <summary>A checkpoint counts when its step is reported: without that, a run that went back to it would lack the step's line.</summary>
+    private void TakeCheckpoint(long step)
+    {
+        _writtenStep = Math.Max(_writtenStep, step);
+        if (step > 0 && (!_positions.TryGetValue(step, out var after) || _open.IsAhead(after.NextOperation - 1)))
+        {
+            return;
+        }
+
+        _publishedStep = Math.Max(_publishedStep, step);
+        _saves = 0;
+        foreach (var old in _positions.Keys.Where(s => s < _publishedStep).ToList())
+        {
+            _positions.Remove(old);
+        }
+
+        PrepareArrived();
+        ChangeIfDrained();
+        FinishIfDone();
+    }
+
+    private void LoseCheckpoint(int worker, long step, string reason)
+    {
+        _effects.Add(new RunEffect.Announce("checkpoint-failed", $"The checkpoint of step {step} was not written: {reason.TrimEnd('.')}."));
+        _writer = _writer == (worker, step) ? default : _writer;
+        ChangeIfDrained();
+        FinishIfDone();
+    }
+
+    /// <summary>Has a member write its state where the attempt of the one that was to do it has failed.</summary>
+    private void SaveAgain()
+    {
+        if (IsWriting(_position.Steps))
+        {
+            return;
+        }
+
+        if (++_saves > MaxSaves)
+        {
+            Finish(new RunOutcome(false, $"The state after step {_position.Steps} could not be written in {MaxSaves} attempts: see the events before."));
+            return;
+        }
+
+        _writer = (_ranks[0], _position.Steps);
+        _positions[_position.Steps] = _position;
+        _effects.Add(new RunEffect.Save(_writer.Worker, _position.Steps));
+    }
+
+    private void FinishIfDone()
+    {
+        if (HasEnded || !_allIssued || _open.Count > 0 || !IsLinked)
+        {
+            return;
+        }
+
+        if (_publishedStep >= _course!.TotalSteps)
+        {
+            Finish(new RunOutcome(true, $"Completed {_position.Steps} steps."));
+        }
+        else
+        {
+            SaveAgain();
+        }
+    }
+}

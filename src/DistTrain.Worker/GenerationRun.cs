@@ -1,0 +1,128 @@
+using System.Threading.Channels;
+using DistTrain.Core.Membership;
+using DistTrain.Core.Planning;
+using DistTrain.Core.Runs;
+using DistTrain.Protocol;
+using DistTrain.Protocol.V1;
+using DistTrain.Worker.Exchange;
+using Grpc.Core;
+
+namespace DistTrain.Worker;
+
+/// <summary>
+/// A worker's part in one generation: reach every member, say what it holds, carry out the operations it is given. It ends when the next generation
+/// begins, at the next block; the executor keeps what was computed.
+/// </summary>
+internal sealed class GenerationRun : IAsyncDisposable
+{
+    private readonly CoordinatorSession _session;
+    private readonly StepExecutor _executor;
+    private readonly PeerGroup _peers;
+    private readonly TimeProvider _time;
+    private readonly TimeSpan _linkDeadline;
+    private readonly Func<OperationReport, long, TimeSpan, Task> _completed;
+    private readonly Channel<OperationDescriptor> _operations = Channel.CreateUnbounded<OperationDescriptor>();
+    private readonly CancellationTokenSource _over;
+    private Dictionary<int, IReadOnlyList<BlockRange>> _plan = [];
+
+    /// <summary>A generation that is not linked yet.</summary>
+    /// <param name="session">The session with the coordinator.</param>
+    /// <param name="executor">The state and what is held of the operation under way.</param>
+    /// <param name="peers">The members.</param>
+    /// <param name="linkDeadline">How long linking may take.</param>
+    /// <param name="completed">Told of every operation applied, the step whose state this member is to write then or -1, and how long the descriptor took.</param>
+    /// <param name="time">The clock.</param>
+    public GenerationRun(
+        CoordinatorSession session, StepExecutor executor, PeerGroup peers, TimeSpan linkDeadline,
+        Func<OperationReport, long, TimeSpan, Task> completed, TimeProvider time)
+    {
+        _session = session;
+        _executor = executor;
+        _peers = peers;
+        _linkDeadline = linkDeadline;
+        _completed = completed;
+        _time = time;
+        _over = CancellationTokenSource.CreateLinkedTokenSource(session.Ended);
+    }
+
+    /// <summary>The generation and the own rank.</summary>
+    public PeerGroup Peers => _peers;
+
+    /// <summary>The operation in progress; 0 for none.</summary>
+    public ulong Operation { get; private set; }
+
+    /// <summary>Takes the generation's plan.</summary>
+    public void Plan(BlockPlanTable plan) => _plan = plan.Assignments.ToDictionary();
+
+    /// <summary>Queues an operation.</summary>
+    public void Add(OperationDescriptor operation) => _operations.Writer.TryWrite(operation);
+
+    /// <summary>Takes part until disposed, or until this worker cannot go on.</summary>
+    /// <returns>Why it cannot, in a sentence; null where the generation is over.</returns>
+    public async Task<string?> RunAsync()
+    {
+        try
+        {
+            await LinkAsync();
+            var linked = new Linked { Generation = _peers.Tag.Generation, Applied = _executor.Applied };
+            linked.Held.AddRange(_executor.Held.Select(Wire.ToWire));
+            _session.Send(new WorkerMessage { Linked = linked });
+
+            var waiting = _time.GetTimestamp();
+            await foreach (var descriptor in _operations.Reader.ReadAllAsync(_over.Token))
+            {
+                await ExecuteAsync(descriptor, _time.GetElapsedTime(waiting));
+                waiting = _time.GetTimestamp();
+            }
+
+            return null;
+        }
+        catch (Exception) when (_over.IsCancellationRequested)
+        {
+            // Whatever was under way broke off because of it.
+            return null;
+        }
+        catch (Exception e) when (e is not OutOfMemoryException)
+        {
+            return e is RpcException rpc ? rpc.Status.Detail : e.Message;
+        }
+    }
+
+    /// <summary>Becomes a sentence when a link breaks.</summary>
+    public Task<string> Broken => _peers.Broken;
+
+    /// <summary>Ends the generation. What it runs has to be awaited before the executor is used again.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        await _over.CancelAsync();
+        await _peers.DisposeAsync();
+    }
+
+    private async Task LinkAsync()
+    {
+        using var deadline = new CancellationTokenSource(_linkDeadline, _time);
+        using var both = CancellationTokenSource.CreateLinkedTokenSource(_over.Token, deadline.Token);
+        try
+        {
+            await _peers.LinkAsync(both.Token);
+        }
+        catch (Exception e) when (e is RpcException or OperationCanceledException && !_over.IsCancellationRequested)
+        {
+            throw new WorkerException(
+                $"Rank {_peers.Rank} does not reach all of {string.Join(", ", _peers.Addresses)}: see that --advertise names an address its peers can reach. "
+                + $"({(e as RpcException)?.Status.Detail ?? "No answer in time."})", e);
+        }
+    }
+
+    private async Task ExecuteAsync(OperationDescriptor descriptor, TimeSpan waited)
+    {
+        var operation = Wire.FromWire(descriptor);
+        Operation = operation.Number;
+        var shares = Wire.SharesOf(descriptor) ?? [.. _plan[operation.Batches.Blocks].Select(WorkShare.Of)];
+        var report = await _executor.ExecuteAsync(operation, shares, _peers, _over.Token);
+        if (report is not null)
+        {
+            await _completed(report, descriptor.CheckpointWriter == _peers.Rank ? operation.Step : -1, waited);
+        }
+    }
+}

@@ -1,0 +1,149 @@
+using DistTrain.Core;
+using DistTrain.TestKit;
+
+namespace DistTrain.Cluster.Tests;
+
+/// <summary>Promises P2 and P3 while workers come and go: every step is there once, with the hash that a single worker's undisturbed run has.</summary>
+public sealed class ElasticTests : IDisposable
+{
+    private static readonly TimeSpan Soon = TimeSpan.FromSeconds(90);
+    private static readonly string[] Run = ["batch.global=50", "batch.micro=2", "stop.epochs=0", "stop.steps=60", "evaluate.everySteps=20", "checkpoint.everySteps=10"];
+    private readonly TemporaryFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    [Fact]
+    public async Task Workers_that_vanish_cost_no_step()
+    {
+        await using var coordinator = await LocalCoordinator.StartAsync(_folder.At("run"), LocalCluster.Options([.. Run, "workers=4", Slow]));
+        await using var first = new Relay(coordinator.Address);
+        await using var second = new Relay(coordinator.Address);
+        Uri[] ways = [first.Address, coordinator.Address, second.Address, coordinator.Address];
+        var workers = ways.Select((way, n) => coordinator.StartWorker(coordinator.Worker(n) with { Coordinator = way, Patience = TimeSpan.FromSeconds(1) })).ToList();
+        await coordinator.StepAsync(5);
+        first.Cut();
+        await coordinator.StepAsync(25);
+        second.Cut();
+        var run = await coordinator.EndAsync(workers).WaitAsync(Soon, TestContext.Current.CancellationToken);
+
+        await SameAsUndisturbedAsync(run);
+        Assert.Equal([false, true, false, true], run.Workers.Select(w => w.Success));
+        Assert.Equal(2, run.Lines("events.jsonl").Count(e => e.GetProperty("event").GetString() == "lost"));
+        Assert.Equal((2, 4, 2), Counts(run));
+    }
+
+    [Fact]
+    public async Task A_worker_that_falls_silent_is_left_behind_and_comes_back()
+    {
+        await using var coordinator = await LocalCoordinator.StartAsync(
+            _folder.At("run"), LocalCluster.Options([.. Run, "workers=2", "failureDetection=3s", Slow]));
+        await using var relay = new Relay(coordinator.Address);
+        var workers = new[] { coordinator.Address, relay.Address }
+            .Select((way, n) => coordinator.StartWorker(coordinator.Worker(n) with { Coordinator = way, Patience = TimeSpan.FromSeconds(1) })).ToList();
+        await coordinator.StepAsync(5);
+        relay.Silence(Side.Dialer);
+        var run = await coordinator.EndAsync(workers).WaitAsync(Soon, TestContext.Current.CancellationToken);
+
+        await SameAsUndisturbedAsync(run);
+        Assert.Contains(run.Lines("events.jsonl"), e => e.GetProperty("sentence").GetString()!.EndsWith("was lost: it was silent for 3s.", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task Workers_join_a_run_that_trains()
+    {
+        await using var coordinator = await LocalCoordinator.StartAsync(_folder.At("run"), LocalCluster.Options([.. Run, "workers=1", Slow]));
+        var workers = new List<Task<RunOutcome>> { coordinator.StartWorker(coordinator.Worker(0)) };
+        await coordinator.StepAsync(5);
+        workers.Add(coordinator.StartWorker(coordinator.Worker(1)));
+        workers.Add(coordinator.StartWorker(coordinator.Worker(2)));
+        var run = await coordinator.EndAsync(workers).WaitAsync(Soon, TestContext.Current.CancellationToken);
+
+        await SameAsUndisturbedAsync(run);
+        Assert.All(run.Workers, w => Assert.True(w.Success, w.Sentence));
+        Assert.Equal((1, 3, 3), Counts(run));
+        Assert.Equal(3, run.Metrics[^1].GetProperty("worldSize").GetInt32());
+    }
+
+    [Fact]
+    public async Task Workers_leave_in_order()
+    {
+        await using var coordinator = await LocalCoordinator.StartAsync(_folder.At("run"), LocalCluster.Options([.. Run, "workers=3", Slow]));
+        using var asked = new CancellationTokenSource();
+        var workers = Enumerable.Range(0, 3)
+            .Select(n => coordinator.StartWorker(coordinator.Worker(n), n == 1 ? asked.Token : CancellationToken.None)).ToList();
+        await coordinator.StepAsync(5);
+        await asked.CancelAsync();
+        var run = await coordinator.EndAsync(workers).WaitAsync(Soon, TestContext.Current.CancellationToken);
+
+        await SameAsUndisturbedAsync(run);
+        Assert.All(run.Workers, w => Assert.True(w.Success, w.Sentence));
+        Assert.Equal("It left as it asked to.", run.Workers[1].Sentence);
+        Assert.Equal((2, 3, 2), Counts(run));
+        Assert.DoesNotContain(run.Lines("events.jsonl"), e => e.GetProperty("event").GetString() == "lost");
+    }
+
+    [Fact]
+    public async Task When_all_vanish_the_run_goes_back_to_its_checkpoint_and_computes_the_same_bits_again()
+    {
+        await using var coordinator = await LocalCoordinator.StartAsync(
+            _folder.At("run"), LocalCluster.Options([.. Run, "workers=2", "failureDetection=2s", Slow]));
+        await using var relay = new Relay(coordinator.Address);
+        var workers = Enumerable.Range(0, 2)
+            .Select(n => coordinator.StartWorker(coordinator.Worker(n) with { Coordinator = relay.Address, Patience = TimeSpan.FromSeconds(1) })).ToList();
+        await coordinator.StepAsync(15);
+        relay.Cut();
+        await Task.WhenAll(workers).WaitAsync(Soon, TestContext.Current.CancellationToken);
+        workers.Add(coordinator.StartWorker(coordinator.Worker(7)));
+        var run = await coordinator.EndAsync(workers).WaitAsync(Soon, TestContext.Current.CancellationToken);
+
+        await SameAsUndisturbedAsync(run);
+        Assert.Contains(run.Lines("events.jsonl"), e => e.GetProperty("event").GetString() == "rollback");
+    }
+
+    [Fact]
+    public async Task The_last_worker_to_leave_writes_its_state_and_another_goes_on_from_there()
+    {
+        await using var coordinator = await LocalCoordinator.StartAsync(
+            _folder.At("run"), LocalCluster.Options([.. Run, "workers=1", "checkpoint.everySteps=0", "failureDetection=2s", Slow]));
+        using var asked = new CancellationTokenSource();
+        var workers = new List<Task<RunOutcome>> { coordinator.StartWorker(coordinator.Worker(0), asked.Token) };
+        await coordinator.StepAsync(7);
+        await asked.CancelAsync();
+        Assert.True((await workers[0].WaitAsync(Soon, TestContext.Current.CancellationToken)).Success);
+        workers.Add(coordinator.StartWorker(coordinator.Worker(1)));
+        var run = await coordinator.EndAsync(workers).WaitAsync(Soon, TestContext.Current.CancellationToken);
+
+        await SameAsUndisturbedAsync(run);
+        Assert.Equal(60, run.Metrics.Count);
+        Assert.Contains(run.Lines("events.jsonl"), e => e.GetProperty("sentence").GetString()!.EndsWith(", 0 steps back.", StringComparison.Ordinal));
+    }
+
+    private static string Slow => "debug.delayPerMicroBatch.0=2ms";
+
+    private static (int Min, int Max, int Final) Counts(ClusterRun run)
+    {
+        var workers = run.Summary.GetProperty("workers");
+        return (workers.GetProperty("min").GetInt32(), workers.GetProperty("max").GetInt32(), workers.GetProperty("final").GetInt32());
+    }
+
+    private async Task SameAsUndisturbedAsync(ClusterRun run)
+    {
+        Assert.True(run.Coordinator.Success, run.Coordinator.Sentence);
+        var undisturbed = await LocalCluster.RunAsync(_folder.At("undisturbed"), LocalCluster.Options([.. Run, "workers=1"]));
+        Assert.Equal(Lineage(undisturbed), Lineage(run));
+        Assert.Equal(60, Lineage(run).Count);
+        Assert.Equal(undisturbed.Summary.GetProperty("weightsSha256").GetString(), run.Summary.GetProperty("weightsSha256").GetString());
+    }
+
+    /// <summary>The hash after every step: of a step that was computed again, the last line counts.</summary>
+    private static SortedDictionary<long, string> Lineage(ClusterRun run)
+    {
+        var lineage = new SortedDictionary<long, string>();
+        foreach (var step in run.Metrics)
+        {
+            lineage[step.GetProperty("step").GetInt64()] = step.GetProperty("weightsHash").GetString()!;
+        }
+
+        return lineage;
+    }
+}
