@@ -39,7 +39,7 @@ broken() {
 }
 three=(fashion-mnist-mlp --set stop.epochs=0 --set stop.steps=3)
 broken cut && truncate -s 10000000 cut/train-images-idx3-ubyte.gz
-check "a truncated data file" expect_failure 1 "^error: Worker [01] cannot go on: cut/train-images-idx3-ubyte.gz is cut off, .*fetch it again" \
+check "a truncated data file" expect_failure 1 "^error: Worker [01] cannot go on: /.*/cut/train-images-idx3-ubyte.gz is cut off, .*fetch it again" \
   "$disttrain" train "${three[@]}" --set data.path=cut --out run-cut
 broken corrupt && printf 'no idx at all' | dd of=corrupt/train-images-idx3-ubyte.gz bs=1 seek=5000000 conv=notrunc status=none
 check "a corrupt data file" expect_failure 1 "corrupt/train-images-idx3-ubyte.gz .*damaged.*fetch it again" \
