@@ -140,6 +140,8 @@ internal sealed class CoordinatorService(Task<CoordinatorLoop> ready) : Protocol
         WorkerMessage.BodyOneofCase.Linked => new RunEvent.Linked(
             worker, message.Linked.Generation, message.Linked.Applied, [.. message.Linked.Held.Select(Wire.FromWire)]),
         WorkerMessage.BodyOneofCase.Learned => new RunEvent.Learned(worker, message.Learned.Applied),
+        WorkerMessage.BodyOneofCase.LinkBroke => new RunEvent.LinkBroke(
+            worker, message.LinkBroke.Generation, message.LinkBroke.Peer, message.LinkBroke.Reason),
         WorkerMessage.BodyOneofCase.LearningFailed => new RunEvent.LearningFailed(worker, message.LearningFailed.Reason),
         WorkerMessage.BodyOneofCase.Heartbeat => new RunEvent.Heard(worker),
         WorkerMessage.BodyOneofCase.Report => new RunEvent.Reported(worker, Wire.FromWire(message.Report)),

@@ -63,7 +63,12 @@ internal sealed class GenerationRun : IAsyncDisposable
     {
         try
         {
-            await LinkAsync();
+            if (!await LinkAsync())
+            {
+                // The coordinator is told which link does not hold, and ends this generation.
+                await Task.Delay(Timeout.InfiniteTimeSpan, _time, _over.Token);
+            }
+
             var linked = new Linked { Generation = _peers.Tag.Generation, Applied = _executor.Applied };
             linked.Held.AddRange(_executor.Held.Select(Wire.ToWire));
             _session.Send(new WorkerMessage { Linked = linked });
@@ -88,8 +93,8 @@ internal sealed class GenerationRun : IAsyncDisposable
         }
     }
 
-    /// <summary>Becomes a sentence when a link breaks.</summary>
-    public Task<string> Broken => _peers.Broken;
+    /// <summary>The first link that breaks, or cannot be made.</summary>
+    public Task<PeerGroup.BrokenLink> Broken => _peers.Broken;
 
     /// <summary>Ends the generation. What it runs has to be awaited before the executor is used again.</summary>
     public async ValueTask DisposeAsync()
@@ -98,20 +103,11 @@ internal sealed class GenerationRun : IAsyncDisposable
         await _peers.DisposeAsync();
     }
 
-    private async Task LinkAsync()
+    private async Task<bool> LinkAsync()
     {
         using var deadline = new CancellationTokenSource(_linkDeadline, _time);
         using var both = CancellationTokenSource.CreateLinkedTokenSource(_over.Token, deadline.Token);
-        try
-        {
-            await _peers.LinkAsync(both.Token);
-        }
-        catch (Exception e) when (e is RpcException or OperationCanceledException && !_over.IsCancellationRequested)
-        {
-            throw new WorkerException(
-                $"Rank {_peers.Rank} does not reach all of {string.Join(", ", _peers.Addresses)}: see that --advertise names an address its peers can reach. "
-                + $"({(e as RpcException)?.Status.Detail ?? "No answer in time."})", e);
-        }
+        return await _peers.LinkAsync(both.Token);
     }
 
     private async Task ExecuteAsync(OperationDescriptor descriptor, TimeSpan waited)

@@ -60,6 +60,10 @@ public static partial class WorkerHost
     /// <summary>How often a worker that was cut off joins anew.</summary>
     private const int MaxReturns = 1000;
 
+    private static readonly TimeSpan FirstPause = TimeSpan.FromMilliseconds(200);
+    private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan LongSession = TimeSpan.FromMinutes(1);
+
     /// <summary>Returns when the coordinator dismisses the worker, when it has failed, or when it is cancelled.</summary>
     public static async Task<RunOutcome> RunAsync(WorkerSettings settings, TimeProvider time, CancellationToken cancellation)
     {
@@ -75,15 +79,20 @@ public static partial class WorkerHost
                 RunMachine.Protocol, ProgramIdentity.Version, settings.Number, Dns.GetHostName(), Environment.ProcessId,
                 Advertised(settings, bound), Arithmetic.Describe(), settings.Options is null ? "" : ProgramIdentity.Fingerprint(settings.Options));
             var logger = server.Services.GetRequiredService<ILogger<WorkerLoop>>();
+            var pause = FirstPause / 2;
             for (var returns = 0; ; returns++)
             {
+                var began = time.GetTimestamp();
                 var end = await AttendAsync(channel, hello, settings, services, time, logger, cancellation);
                 if (!end.MayReturn || returns == MaxReturns || cancellation.IsCancellationRequested)
                 {
                     return end.Outcome;
                 }
 
+                // A worker that is cut off again and again must not stop the others as often.
                 Log.Returning(logger, end.Outcome.Sentence);
+                pause = time.GetElapsedTime(began) > LongSession ? FirstPause : TimeSpan.FromTicks(Math.Min(2 * pause.Ticks, LongestPause.Ticks));
+                await Task.Delay(pause, time, cancellation);
             }
         }
         catch (Exception e) when (e is WorkerException or AddressException or DataException or PlatformNotSupportedException)

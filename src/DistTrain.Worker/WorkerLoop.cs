@@ -256,20 +256,20 @@ internal sealed partial class WorkerLoop(
     }
 
     /// <summary>
-    /// A broken link is the coordinator's to judge: it sees which process is gone. Only where it sees none does this worker speak up, so that nobody
-    /// waits for ever.
+    /// Mostly a link breaks because a process is gone, which the coordinator sees for itself. Only where it says nothing in the time in which it notices a loss does
+    /// this worker speak up.
     /// </summary>
     private async Task ReportBreakAsync(GenerationRun generation)
     {
-        var sentence = await generation.Broken;
-        Log.LinkBroke(logger, sentence);
+        var (peer, reason) = await generation.Broken;
+        Log.LinkBroke(logger, peer, reason);
         try
         {
-            await Task.Delay(TimeSpan.FromMilliseconds(2 * session.Welcome.SilenceMilliseconds), time, session.Ended);
-            if (generation == _generation)
+            await Task.Delay(TimeSpan.FromMilliseconds(session.Welcome.SilenceMilliseconds), time, session.Ended);
+            session.Send(new WorkerMessage
             {
-                Fail(sentence, null);
-            }
+                LinkBroke = new LinkBroke { Generation = generation.Peers.Tag.Generation, Peer = peer, Reason = reason },
+            });
         }
         catch (OperationCanceledException)
         {
@@ -302,8 +302,8 @@ internal sealed partial class WorkerLoop(
         [LoggerMessage(2, LogLevel.Information, "Member: generation {Generation}, rank {Rank} of {WorldSize}", EventName = "member")]
         public static partial void Member(ILogger logger, ulong generation, int rank, int worldSize);
 
-        [LoggerMessage(3, LogLevel.Warning, "{Sentence}", EventName = "link-broke")]
-        public static partial void LinkBroke(ILogger logger, string sentence);
+        [LoggerMessage(3, LogLevel.Warning, "Rank {Peer}: {Reason}", EventName = "link-broke")]
+        public static partial void LinkBroke(ILogger logger, int peer, string reason);
 
         [LoggerMessage(4, LogLevel.Error, "Operation {Operation}: {Sentence}", EventName = "failed")]
         public static partial void Failed(ILogger logger, ulong operation, string sentence, Exception? exception);

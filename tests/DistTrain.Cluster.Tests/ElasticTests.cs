@@ -1,3 +1,5 @@
+using System.Net;
+using System.Net.Sockets;
 using DistTrain.Core;
 using DistTrain.TestKit;
 
@@ -116,6 +118,59 @@ public sealed class ElasticTests : IDisposable
         await SameAsUndisturbedAsync(run);
         Assert.Equal(60, run.Metrics.Count);
         Assert.Contains(run.Lines("events.jsonl"), e => e.GetProperty("sentence").GetString()!.EndsWith(", 0 steps back.", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task A_link_that_breaks_between_two_workers_is_made_anew()
+    {
+        await using var coordinator = await LocalCoordinator.StartAsync(
+            _folder.At("run"), LocalCluster.Options([.. Run, "workers=2", "failureDetection=2s", Slow]));
+        var port = FreePort();
+        await using var relay = new Relay(new Uri($"http://127.0.0.1:{port}"));
+        var workers = new List<Task<RunOutcome>>
+        {
+            coordinator.StartWorker(coordinator.Worker(0)),
+            coordinator.StartWorker(coordinator.Worker(1) with { Listen = $"127.0.0.1:{port}", Advertise = relay.Address.Authority }),
+        };
+        await coordinator.StepAsync(5);
+        relay.Reset();
+        var run = await coordinator.EndAsync(workers).WaitAsync(Soon, TestContext.Current.CancellationToken);
+
+        await SameAsUndisturbedAsync(run);
+        Assert.All(run.Workers, w => Assert.True(w.Success, w.Sentence));
+        Assert.Equal((2, 2, 2), Counts(run));
+        Assert.Contains(run.Lines("events.jsonl"), e => e.GetProperty("event").GetString() == "link-broke");
+        Assert.DoesNotContain(run.Lines("events.jsonl"), e => e.GetProperty("event").GetString() == "lost");
+    }
+
+    [Fact]
+    public async Task Of_two_workers_that_do_not_reach_each_other_the_newer_goes()
+    {
+        await using var coordinator = await LocalCoordinator.StartAsync(
+            _folder.At("run"), LocalCluster.Options([.. Run, "workers=1", "failureDetection=2s", Slow]));
+        var port = FreePort();
+        await using var relay = new Relay(new Uri($"http://127.0.0.1:{port}"));
+        using var asked = new CancellationTokenSource();
+        var workers = new List<Task<RunOutcome>> { coordinator.StartWorker(coordinator.Worker(0)) };
+        await coordinator.StepAsync(2);
+        workers.Add(coordinator.StartWorker(
+            coordinator.Worker(1) with { Listen = $"127.0.0.1:{port}", Advertise = relay.Address.Authority }, asked.Token));
+        await coordinator.HappenedAsync("generation", "Generation 2: 2 workers.");
+        relay.Cut();
+        await coordinator.HappenedAsync("lost", "");
+        await asked.CancelAsync();
+        var run = await coordinator.EndAsync(workers).WaitAsync(Soon, TestContext.Current.CancellationToken);
+
+        await SameAsUndisturbedAsync(run);
+        Assert.Contains(
+            run.Lines("events.jsonl"), e => e.GetProperty("sentence").GetString()!.EndsWith("was lost: the link between it and Worker 0 is broken.", StringComparison.Ordinal));
+    }
+
+    private static int FreePort()
+    {
+        using var listener = new TcpListener(IPAddress.Loopback, 0);
+        listener.Start();
+        return ((IPEndPoint)listener.LocalEndpoint).Port;
     }
 
     private static string Slow => "debug.delayPerMicroBatch.0=2ms";

@@ -144,13 +144,21 @@ public sealed class LocalCoordinator : IAsyncDisposable
     }
 
     /// <summary>Waits until a step is completed.</summary>
-    public async Task StepAsync(long step)
+    public Task StepAsync(long step) => WatchAsync(e => e.Step?.Step >= step);
+
+    /// <summary>Waits until something has happened.</summary>
+    /// <param name="name">What, such as <c>lost</c>.</param>
+    /// <param name="end">How its sentence ends.</param>
+    public Task HappenedAsync(string name, string end) =>
+        WatchAsync(e => e.Happening is { } happening && happening.Name == name && happening.Sentence.EndsWith(end, StringComparison.Ordinal));
+
+    private async Task WatchAsync(Func<Protocol.V1.RunEvent, bool> until)
     {
         using var channel = Protocol.Hosting.GrpcDialer.Open(Address, Deadline);
         using var watch = new Protocol.V1.Coordinator.CoordinatorClient(channel).Watch(new Protocol.V1.WatchRequest());
         while (await watch.ResponseStream.MoveNext(_stop.Token))
         {
-            if (watch.ResponseStream.Current.Step?.Step >= step)
+            if (until(watch.ResponseStream.Current))
             {
                 return;
             }

@@ -47,6 +47,12 @@ public sealed class Relay : IAsyncDisposable
     public void Cut()
     {
         _listener.Stop();
+        Reset();
+    }
+
+    /// <summary>Resets every connection; new ones are let in.</summary>
+    public void Reset()
+    {
         while (_sockets.TryTake(out var socket))
         {
             // Closing with a timeout of 0 resets the connection.

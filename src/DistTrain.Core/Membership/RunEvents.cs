@@ -32,6 +32,9 @@ public abstract record RunEvent
     /// <param name="Held">The nodes it holds of the operation after that.</param>
     public sealed record Linked(int Worker, ulong Generation, ulong Applied, IReadOnlyList<NodeId> Held) : RunEvent;
 
+    /// <summary>A member does not reach another one, of which nothing else is known.</summary>
+    public sealed record LinkBroke(int Worker, ulong Generation, int Peer, string Reason) : RunEvent;
+
     /// <summary>A worker is alive.</summary>
     public sealed record Heard(int Worker) : RunEvent;
 

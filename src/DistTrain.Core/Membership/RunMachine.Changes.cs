@@ -27,6 +27,25 @@ public sealed partial class RunMachine
         }
     }
 
+    /// <summary>
+    /// Two members that live do not reach each other. They are asked once to link again; if that does not last until an operation is completed, the newer one
+    /// has to go, and may come back.
+    /// </summary>
+    private void TakeBrokenLink(Member member, Member peer, string reason)
+    {
+        _effects.Add(new RunEffect.Announce("link-broke", $"{member.Name} does not reach {peer.Name}: {reason.TrimEnd('.')}."));
+        if (_isRelinked)
+        {
+            var (newer, other) = member.Id > peer.Id ? (member, peer) : (peer, member);
+            Lose(newer, $"the link between it and {other.Name} is broken", mayReturn: true);
+        }
+        else
+        {
+            _isRelinked = true;
+            Form([.. _ranks]);
+        }
+    }
+
     /// <summary>Forgets a worker. Who copied from it has to copy from another.</summary>
     private void Remove(Member member)
     {

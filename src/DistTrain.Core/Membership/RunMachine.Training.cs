@@ -147,7 +147,7 @@ public sealed partial class RunMachine
     {
         while (!HasEnded && _open.TakeCompleted(_ranks) is var (operation, reports))
         {
-            _fruitlessReturns = 0;
+            (_fruitlessReturns, _isRelinked) = (0, false);
             _effects.Add(new RunEffect.Record(operation, Generation, reports));
             if (operation.Kind != OperationKind.Train)
             {

@@ -54,6 +54,7 @@ public sealed partial class RunMachine
     private List<int> _ranks = [];
     private BlockPlanTable? _plan;
     private bool _isChanging;
+    private bool _isRelinked;
     private long _publishedStep = -1;
     private long _writtenStep = -1;
     private (int Worker, long Step) _writer;
@@ -146,6 +147,7 @@ public sealed partial class RunMachine
             RunEvent.Learned e => e.Worker,
             RunEvent.LearningFailed e => e.Worker,
             RunEvent.Linked e => e.Worker,
+            RunEvent.LinkBroke e => e.Worker,
             RunEvent.Heard e => e.Worker,
             RunEvent.Reported e => e.Worker,
             RunEvent.Gone e => e.Worker,
@@ -177,6 +179,9 @@ public sealed partial class RunMachine
             case RunEvent.Linked e when e.Generation == Generation && member.Stage == Stage.Training:
                 (member.IsLinked, member.Applied, member.Held) = (true, e.Applied, e.Held);
                 ResumeIfLinked();
+                break;
+            case RunEvent.LinkBroke e when e.Generation == Generation && member.Stage == Stage.Training && e.Peer >= 0 && e.Peer < _ranks.Count:
+                TakeBrokenLink(member, _workers[_ranks[e.Peer]], e.Reason);
                 break;
             case RunEvent.Reported e:
                 TakeReport(member, e.Report);

@@ -23,7 +23,7 @@ internal sealed class PeerGroup : IPeerLinks, IAsyncDisposable
     private readonly Task?[] _served;
     private bool _isOver;
     private readonly CancellationTokenSource _ended = new();
-    private readonly TaskCompletionSource<string> _broken = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly TaskCompletionSource<BrokenLink> _broken = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private long _bytesSent;
 
     /// <summary>A group that is not linked yet.</summary>
@@ -57,16 +57,19 @@ internal sealed class PeerGroup : IPeerLinks, IAsyncDisposable
     /// <summary>The all-reduces of this generation.</summary>
     public OperationTable Operations { get; } = new();
 
-    /// <summary>Becomes a sentence when a link breaks.</summary>
-    public Task<string> Broken => _broken.Task;
+    /// <summary>The first link that breaks, or cannot be made.</summary>
+    public Task<BrokenLink> Broken => _broken.Task;
 
     /// <summary>Gradient bytes sent so far.</summary>
     public long BytesSent => Interlocked.Read(ref _bytesSent);
 
     /// <summary>Opens a call to every other rank and has each answer.</summary>
-    /// <exception cref="RpcException">A rank is not reached.</exception>
-    public Task LinkAsync(CancellationToken cancellation) =>
-        Task.WhenAll(_outgoing.OfType<OutgoingLink>().Select(link => link.OpenAsync(cancellation)));
+    /// <returns>Whether all did; else <see cref="Broken"/> says which did not.</returns>
+    public async Task<bool> LinkAsync(CancellationToken cancellation)
+    {
+        var opened = await Task.WhenAll(_outgoing.OfType<OutgoingLink>().Select(link => link.TryOpenAsync(cancellation)));
+        return opened.All(o => o);
+    }
 
     /// <inheritdoc/>
     public void SendNode(ulong operation, ulong weightsHash, NodeId node, NativeVector values, NodeHeader header, ShardTable shards)
@@ -116,12 +119,12 @@ internal sealed class PeerGroup : IPeerLinks, IAsyncDisposable
             await TakeNodesAsync(peer, requests, both.Token);
             if (!_ended.IsCancellationRequested)
             {
-                Break($"The link from rank {peer} broke: it ended the call");
+                Break(peer, "it ended the call");
             }
         }
         catch (Exception e) when (!_ended.IsCancellationRequested)
         {
-            Break($"The link from rank {peer} broke: {Sentence(e)}");
+            Break(peer, Sentence(e));
             throw;
         }
         finally
@@ -155,7 +158,7 @@ internal sealed class PeerGroup : IPeerLinks, IAsyncDisposable
         _ended.Dispose();
     }
 
-    private void Break(string sentence) => _broken.TrySetResult(sentence);
+    private void Break(int rank, string reason) => _broken.TrySetResult(new BrokenLink(rank, $"the link to {Addresses[rank]} broke: {reason}"));
 
     private static string Sentence(Exception e) => e is RpcException rpc ? rpc.Status.Detail : e.Message;
 
@@ -209,6 +212,11 @@ internal sealed class PeerGroup : IPeerLinks, IAsyncDisposable
     private static unsafe ChunkPayload Payload(NativeVector vector, Chunk chunk) =>
         ChunkPayload.Over(vector.Data + chunk.FirstElement, chunk.Count);
 
+    /// <summary>A link that does not hold.</summary>
+    /// <param name="Rank">The other end.</param>
+    /// <param name="Reason">Why, as the end of a sentence.</param>
+    public sealed record BrokenLink(int Rank, string Reason);
+
     private sealed record NodeSend(
         ulong Operation, ulong WeightsHash, NodeId Node, NativeVector Values, NodeHeader Header, ShardTable Shards);
 
@@ -224,7 +232,22 @@ internal sealed class PeerGroup : IPeerLinks, IAsyncDisposable
 
         public void Send(NodeSend send) => _nodes.Writer.TryWrite(send);
 
-        public async Task OpenAsync(CancellationToken cancellation)
+        public async Task<bool> TryOpenAsync(CancellationToken cancellation)
+        {
+            try
+            {
+                await OpenAsync(cancellation);
+                return true;
+            }
+            catch (Exception e) when (e is RpcException or OperationCanceledException or IOException or InvalidOperationException)
+            {
+                var reason = e is RpcException ? Sentence(e) : "no answer in time";
+                group._broken.TrySetResult(new BrokenLink(owner, $"{address} is not reached: see that --advertise names an address its peers can reach ({reason})"));
+                return false;
+            }
+        }
+
+        private async Task OpenAsync(CancellationToken cancellation)
         {
             var call = _channel.CreateCallInvoker()
                 .AsyncDuplexStreamingCall(PeerContract.Exchange, null, new CallOptions(cancellationToken: group._ended.Token));
@@ -251,7 +274,7 @@ internal sealed class PeerGroup : IPeerLinks, IAsyncDisposable
             if (!group._ended.IsCancellationRequested)
             {
                 var reason = first.Exception is null ? "it ended the call" : Sentence(first.Exception.GetBaseException());
-                group.Break($"The link to rank {owner} at {address} broke: {reason}");
+                group.Break(owner, reason);
             }
 
             call.Dispose();

@@ -140,7 +140,7 @@ public sealed class PeerProtocolTests : IAsyncLifetime
         }
 
         await SendRefusedAsync(node, StatusCode.FailedPrecondition, why);
-        Assert.Contains(why, await _group.Broken);
+        Assert.Contains(why, (await _group.Broken).Reason);
         await ExchangeAsync();
     }
 
@@ -171,7 +171,7 @@ public sealed class PeerProtocolTests : IAsyncLifetime
     {
         using var call = await OpenedAsync();
         await call.RequestStream.CompleteAsync();
-        Assert.Equal("The link from rank 1 broke: it ended the call", await _group.Broken);
+        Assert.EndsWith(" broke: it ended the call", (await _group.Broken).Reason);
     }
 
     [Theory]

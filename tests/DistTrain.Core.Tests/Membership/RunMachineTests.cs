@@ -280,6 +280,18 @@ public class RunMachineTests
     }
 
     [Fact]
+    public void A_link_that_breaks_is_made_anew_once_and_then_the_newer_worker_goes()
+    {
+        var run = Linked(3);
+        run.Handle(new RunEvent.LinkBroke(0, 1, Peer: 2, "it ended the call"));
+        Assert.Contains(new RunEffect.Announce("link-broke", "Worker 0 does not reach Worker 2: it ended the call."), run.Effects);
+        Assert.Equal([0, 1, 2], run.Effects.OfType<RunEffect.FormGeneration>().Single().Members);
+        run.Handle(new RunEvent.LinkBroke(2, 1, Peer: 0, "it ended the call"));
+        Assert.Empty(run.Effects);
+        GoesOnWithout(2, run, new RunEvent.LinkBroke(0, 2, Peer: 2, "no answer in time"), "the link between it and Worker 0 is broken", mayReturn: true);
+    }
+
+    [Fact]
     public void A_worker_that_leaves_finishes_what_was_handed_out()
     {
         var run = Linked(2);
