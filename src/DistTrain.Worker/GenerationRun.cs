@@ -23,6 +23,7 @@ internal sealed class GenerationRun : IAsyncDisposable
     private readonly Func<OperationReport, long, TimeSpan, Task> _completed;
     private readonly Channel<OperationDescriptor> _operations = Channel.CreateUnbounded<OperationDescriptor>();
     private readonly CancellationTokenSource _over;
+    private Task<string?> _running = Task.FromResult<string?>(null);
     private Dictionary<int, IReadOnlyList<BlockRange>> _plan = [];
 
     /// <summary>A generation that is not linked yet.</summary>
@@ -59,7 +60,18 @@ internal sealed class GenerationRun : IAsyncDisposable
 
     /// <summary>Takes part until disposed, or until this worker cannot go on.</summary>
     /// <returns>Why it cannot, in a sentence; null where the generation is over.</returns>
-    public async Task<string?> RunAsync()
+    public Task<string?> RunAsync() => _running = LinkAndExecuteAsync();
+
+    /// <summary>Ends the generation, at the next block; afterwards the executor may be used again.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        await _over.CancelAsync();
+        await _peers.DisposeAsync();
+        await _running;
+        _over.Dispose();
+    }
+
+    private async Task<string?> LinkAndExecuteAsync()
     {
         try
         {
@@ -95,13 +107,6 @@ internal sealed class GenerationRun : IAsyncDisposable
 
     /// <summary>The first link that breaks, or cannot be made.</summary>
     public Task<PeerGroup.BrokenLink> Broken => _peers.Broken;
-
-    /// <summary>Ends the generation. What it runs has to be awaited before the executor is used again.</summary>
-    public async ValueTask DisposeAsync()
-    {
-        await _over.CancelAsync();
-        await _peers.DisposeAsync();
-    }
 
     private async Task<bool> LinkAsync()
     {
