@@ -17,7 +17,8 @@ public sealed partial class RunMachine
         _effects.Add(new RunEffect.Announce("lost", $"{member.Name} on {member.Hello.Host} (process {member.Hello.Process}) was lost: {reason}."));
         if (wasTraining)
         {
-            GoOnWithout(member.Id);
+            _ranks.Remove(member.Id);
+            FormOrReturn();
         }
         else
         {
@@ -58,16 +59,21 @@ public sealed partial class RunMachine
         }
     }
 
-    private void GoOnWithout(int lost)
+    private void FormOrReturn()
     {
-        _ranks.Remove(lost);
         if (_ranks.Count > 0)
         {
             Form([.. _ranks]);
-            return;
         }
+        else
+        {
+            ReturnToCheckpoint();
+        }
+    }
 
-        // Nobody has the state any more: the run goes back to the newest checkpoint, and computes the same bits again.
+    /// <summary>Nobody has the state any more: the run goes back to the newest checkpoint, and computes the same bits again.</summary>
+    private void ReturnToCheckpoint()
+    {
         foreach (var other in _workers.Values.Where(m => m.Stage is Stage.Learning or Stage.Ready))
         {
             other.Stage = Stage.Arrived;
@@ -83,6 +89,7 @@ public sealed partial class RunMachine
         {
             _positions.Remove(undone);
         }
+
         (_position, _allIssued, _isChanging, _skipped) = (_positions[_publishedStep], false, false, 0);
         _effects.Add(new RunEffect.Announce("rollback",
             $"No worker is left. The run waits for workers and goes on from checkpoint {_publishedStep}, {behind} steps back."));
@@ -153,15 +160,8 @@ public sealed partial class RunMachine
             _effects.Add(new RunEffect.Dismiss(leaver.Id, true, false, "It left as it asked to."));
         }
 
-        if (staying.Count > 0)
-        {
-            Form(staying);
-        }
-        else
-        {
-            _ranks = [leavers[^1].Id];
-            GoOnWithout(leavers[^1].Id);
-        }
+        _ranks = staying;
+        FormOrReturn();
     }
 
     private void LoseTheSilent()
