@@ -17,9 +17,6 @@ namespace DistTrain.Coordinator;
 /// </summary>
 internal sealed partial class CoordinatorLoop
 {
-    /// <summary>More than are ever under way.</summary>
-    private const int StepsRemembered = 8;
-
     private readonly RunOptions _options;
     private readonly RunMachine _machine;
     private readonly RunFolder _folder;
@@ -29,8 +26,6 @@ internal sealed partial class CoordinatorLoop
     private readonly long _started;
     private readonly Channel<RunEvent> _events = Channel.CreateUnbounded<RunEvent>(new UnboundedChannelOptions { SingleReader = true });
     private readonly Dictionary<int, WorkerConnection> _connections = [];
-    private readonly Dictionary<long, Operation?> _due = new() { [0] = null };
-    private readonly Dictionary<long, Operation> _steps = [];
     private readonly string _fingerprint;
     private IReadOnlyList<int> _members = [];
     private RunOutcome? _outcome;
@@ -48,6 +43,7 @@ internal sealed partial class CoordinatorLoop
         _ledger = new RunLedger(time);
         Run = run;
         Checkpoints = checkpoints;
+        Due = new DueCheckpoints(options);
     }
 
     /// <summary>The run's id.</summary>
@@ -58,6 +54,9 @@ internal sealed partial class CoordinatorLoop
 
     /// <summary>Where states are kept.</summary>
     public CheckpointStore Checkpoints { get; }
+
+    /// <summary>Which states may come.</summary>
+    public DueCheckpoints Due { get; }
 
     /// <summary>Everyone who watches.</summary>
     public WatchHub Watchers { get; } = new();
@@ -117,30 +116,6 @@ internal sealed partial class CoordinatorLoop
         }
     }
 
-    /// <summary>What a manifest says beside the header: everything a resumed run needs.</summary>
-    /// <exception cref="RpcException">No checkpoint of that step is due.</exception>
-    public IReadOnlyDictionary<string, object> Manifest(long step)
-    {
-        lock (_due)
-        {
-            if (!_due.TryGetValue(step, out var last))
-            {
-                throw new RpcException(new Status(StatusCode.FailedPrecondition, $"No checkpoint of step {step} is due."));
-            }
-
-            return new Dictionary<string, object>
-            {
-                ["version"] = ProgramIdentity.Version,
-                ["sampler"] = "feistel-8",
-                ["seed"] = _options.Seed,
-                ["epoch"] = last?.Samples.Epoch ?? 0,
-                ["position"] = last is null ? 0 : last.Samples.First + last.Samples.Count,
-                ["geometry"] = new { global = _options.Batch.Global, micro = _options.Batch.Micro, blocks = _options.Batch.Blocks },
-                ["configuration"] = OptionsReader.Write(_options),
-            };
-        }
-    }
-
     /// <summary>Decides until the run has ended.</summary>
     public async Task<RunOutcome> RunAsync(CancellationToken cancellation)
     {
@@ -189,7 +164,7 @@ internal sealed partial class CoordinatorLoop
                 Send(e.Worker, new CoordinatorMessage { Learn = new Learn { Source = e.Source, Address = Find(e.Source)?.Address ?? "" } });
                 break;
             case RunEffect.Save e:
-                Await(_steps[e.Step]);
+                Due.Await(e.Step, Checkpoints.Newest?.Header.Step ?? 0);
                 Send(e.Worker, new CoordinatorMessage { Save = new Save { Step = e.Step } });
                 break;
             case RunEffect.Dismiss e:
@@ -280,25 +255,15 @@ internal sealed partial class CoordinatorLoop
     {
         if (e.Operation.Kind == OperationKind.Train)
         {
-            _steps[e.Operation.Step] = e.Operation;
-            _steps.Remove(e.Operation.Step - StepsRemembered);
+            Due.Remember(e.Operation);
         }
 
         if (e.CheckpointWriter >= 0)
         {
-            Await(e.Operation);
+            Due.Await(e.Operation.Step, Checkpoints.Newest?.Header.Step ?? 0);
         }
 
         SendAll(new CoordinatorMessage { Operation = Wire.ToWire(e.Operation, e.Plan, e.CheckpointWriter, e.Shares) });
-    }
-
-    /// <summary>From here on a checkpoint of that step may come.</summary>
-    private void Await(Operation step)
-    {
-        lock (_due)
-        {
-            _due[step.Step] = step;
-        }
     }
 
     private void Record(RunEffect.Record e)

@@ -63,7 +63,7 @@ internal sealed class CoordinatorService(Task<CoordinatorLoop> ready) : Protocol
         var chunks = new AdmittedChunks(requests, loop);
         try
         {
-            var checkpoint = await loop.Checkpoints.ReceiveAsync(chunks, header => loop.Manifest(header.Step), context.CancellationToken);
+            var checkpoint = await loop.Checkpoints.ReceiveAsync(chunks, header => loop.Due.Manifest(header.Step), context.CancellationToken);
             loop.Post(new RunEvent.CheckpointPublished(checkpoint.Header.Step));
             return new PutCheckpointReply();
         }
