@@ -49,9 +49,34 @@ internal sealed class Member(int id, WorkerHello hello)
     /// <summary>The nodes it holds of the operation after <see cref="Applied"/>, as it said when it was last linked.</summary>
     public IReadOnlyList<NodeId> Held { get; set; } = [];
 
+    /// <summary>The last operation of the state it says it has brought along; null where it has none, or was told to drop it.</summary>
+    public ulong? Offer { get; set; }
+
+    /// <summary>The state it brought along, proved; null for none.</summary>
+    public KeptState? Kept { get; set; }
+
     /// <summary>The member a learner copies from.</summary>
     public int Source { get; set; } = -1;
+
+    /// <summary>Whether it has brought its reports of all operations from one on.</summary>
+    public bool HasReports(ulong first)
+    {
+        for (var operation = first; operation <= Applied; operation++)
+        {
+            if (Kept!.Reports.All(r => r.Operation != operation))
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
 
     /// <summary>What people call a worker.</summary>
     public static string NameOf(int id, WorkerHello hello) => $"Worker {(hello.Number >= 0 ? hello.Number : id)}";
 }
+
+/// <summary>A state that a worker has kept while it was without a coordinator.</summary>
+/// <param name="WeightsHash">Hash of its weights.</param>
+/// <param name="Reports">Its reports that may not have been written down.</param>
+internal sealed record KeptState(string WeightsHash, IReadOnlyList<OperationReport> Reports);

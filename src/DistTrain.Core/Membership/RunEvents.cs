@@ -1,3 +1,4 @@
+using DistTrain.Core.Journals;
 using DistTrain.Core.Planning;
 using DistTrain.Core.Reduction;
 using DistTrain.Core.Runs;
@@ -11,13 +12,21 @@ public abstract record RunEvent
     public sealed record Arrived(int Worker, WorkerHello Hello) : RunEvent;
 
     /// <summary>A checkpoint is complete on the coordinator's disk.</summary>
-    public sealed record CheckpointPublished(long Step) : RunEvent;
+    /// <param name="Step">The step whose state it holds.</param>
+    /// <param name="WeightsHash">Hash of its weights; null where it is not known.</param>
+    public sealed record CheckpointPublished(long Step, string? WeightsHash = null) : RunEvent;
 
     /// <summary>An attempt to write a checkpoint has failed.</summary>
     public sealed record CheckpointFailed(int Worker, long Step, string Reason) : RunEvent;
 
     /// <summary>A worker holds data, model and a state.</summary>
     public sealed record Prepared(int Worker, WorkerPreparation Preparation) : RunEvent;
+
+    /// <summary>A worker that came back with its state proves it.</summary>
+    /// <param name="Worker">The worker.</param>
+    /// <param name="Preparation">What it proves; <see cref="WorkerPreparation.Applied"/> is the last operation that the state contains.</param>
+    /// <param name="Reports">What it could not report, or does not know to be written down; the last one always.</param>
+    public sealed record Kept(int Worker, WorkerPreparation Preparation, IReadOnlyList<OperationReport> Reports) : RunEvent;
 
     /// <summary>A learner's state contains one more operation.</summary>
     public sealed record Learned(int Worker, ulong Applied) : RunEvent;
@@ -76,6 +85,9 @@ public abstract record RunEffect
     /// <param name="Applied">The last operation that state contains.</param>
     public sealed record Prepare(int Worker, bool Build, long Checkpoint, ulong Applied) : RunEffect;
 
+    /// <summary>Have a worker that came back keep the state it offered, and prove it.</summary>
+    public sealed record Keep(int Worker) : RunEffect;
+
     /// <summary>Have a worker copy the state from a member that trains, and follow it.</summary>
     public sealed record Learn(int Worker, int Source) : RunEffect;
 
@@ -95,7 +107,16 @@ public abstract record RunEffect
     /// <summary>Have a member write its state, which is that after a step.</summary>
     public sealed record Save(int Worker, long Step) : RunEffect;
 
-    /// <summary>Write down an operation that all members completed, with their reports by rank.</summary>
+    /// <summary>Make a decision durable before whatever follows is done.</summary>
+    public sealed record Write(JournalEntry Entry) : RunEffect;
+
+    /// <summary>Throw a checkpoint away: it does not hold the run's state.</summary>
+    public sealed record Discard(long Step) : RunEffect;
+
+    /// <summary>
+    /// Write down an operation that the members completed, with their reports by rank. After a return to a checkpoint, operations that were written down before come
+    /// again.
+    /// </summary>
     public sealed record Record(Operation Operation, ulong Generation, IReadOnlyList<OperationReport> Reports) : RunEffect;
 
     /// <summary>Tell people.</summary>

@@ -1,3 +1,4 @@
+using DistTrain.Core.Journals;
 using DistTrain.Core.Options;
 
 namespace DistTrain.Core.Membership;
@@ -12,13 +13,11 @@ public sealed partial class RunMachine
     private void Lose(Member member, string reason, bool mayReturn = false)
     {
         var wasTraining = member.Stage == Stage.Training;
-        Remove(member);
-        _effects.Add(new RunEffect.Dismiss(member.Id, false, mayReturn, $"It counts as lost: {reason}."));
-        _effects.Add(new RunEffect.Announce("lost", $"{member.Name} on {member.Hello.Host} (process {member.Hello.Process}) was lost: {reason}."));
+        Evict(member, reason, mayReturn);
         if (wasTraining)
         {
             _ranks.Remove(member.Id);
-            FormOrReturn();
+            FormOrWait();
         }
         else
         {
@@ -26,6 +25,13 @@ public sealed partial class RunMachine
             BeginIfGathered();
             ChangeIfDrained();
         }
+    }
+
+    private void Evict(Member member, string reason, bool mayReturn)
+    {
+        Remove(member);
+        _effects.Add(new RunEffect.Dismiss(member.Id, false, mayReturn, $"It counts as lost: {reason}."));
+        _effects.Add(new RunEffect.Announce("lost", $"{member.Name} on {member.Hello.Host} (process {member.Hello.Process}) was lost: {reason}."));
     }
 
     /// <summary>
@@ -59,7 +65,7 @@ public sealed partial class RunMachine
         }
     }
 
-    private void FormOrReturn()
+    private void FormOrWait()
     {
         if (_ranks.Count > 0)
         {
@@ -67,39 +73,73 @@ public sealed partial class RunMachine
         }
         else
         {
-            ReturnToCheckpoint();
+            WaitForWorkers();
         }
     }
 
-    /// <summary>Nobody has the state any more: the run goes back to the newest checkpoint, and computes the same bits again.</summary>
-    private void ReturnToCheckpoint()
+    /// <summary>
+    /// No member is left. What any of them reported is written down; who only lost its connection comes back with its state, and where nobody does, the run goes back to
+    /// its newest checkpoint.
+    /// </summary>
+    private void WaitForWorkers()
     {
         foreach (var other in _workers.Values.Where(m => m.Stage is Stage.Learning or Stage.Ready))
         {
-            other.Stage = Stage.Arrived;
+            (other.Stage, other.Kept) = (Stage.Arrived, null);
         }
 
-        var behind = _position.Steps - _positions[_publishedStep].Steps;
-        foreach (var (operation, reports) in _open.TakeAll().Where(o => o.Operation.Number < _positions[_publishedStep].NextOperation))
+        foreach (var (operation, reports) in _open.TakeAll().Where(o => o.Reports.Count > 0))
         {
-            _effects.Add(new RunEffect.Record(operation, Generation, reports));
+            Record(operation, reports);
         }
 
-        foreach (var undone in _positions.Keys.Where(s => s > _publishedStep).ToList())
+        if (_writtenStep > _publishedStep)
         {
-            _positions.Remove(undone);
+            TakeCheckpoint(_writtenStep, _writtenHash);
         }
 
-        (_position, _allIssued, _isChanging, _skipped) = (_positions[_publishedStep], false, false, 0);
-        _effects.Add(new RunEffect.Announce("rollback",
-            $"No worker is left. The run waits for workers and goes on from checkpoint {_publishedStep}, {behind} steps back."));
+        (_aloneSince, _isChanging, _isRelinked) = (_now, false, false);
+        if (HasEnded)
+        {
+            return;
+        }
+
+        if (_isStopping)
+        {
+            Finish(new RunOutcome(false, $"The last worker was lost before its state was written: the run can be resumed from checkpoint {_publishedStep}."));
+            return;
+        }
+
         if (++_fruitlessReturns >= MaxFruitlessReturns)
         {
             Finish(new RunOutcome(false, $"All workers were lost {_fruitlessReturns} times without a step in between: see the events before."));
             return;
         }
 
+        _effects.Add(new RunEffect.Announce("waiting", "No worker is left. The run waits for workers."));
         PrepareArrived();
+    }
+
+    /// <summary>Nobody has the state any more: the run goes back to the newest checkpoint, and computes the same bits again.</summary>
+    private void ReturnToCheckpoint()
+    {
+        ForgetAfterCheckpoint();
+        (_position, _allIssued) = (_positions[_publishedStep], false);
+        if (Generation > 0)
+        {
+            var behind = Math.Max(0, _recordedStep - _publishedStep);
+            _effects.Add(new RunEffect.Write(new JournalEntry.Rollback(_publishedStep)));
+            _effects.Add(new RunEffect.Announce("rollback", $"Nobody holds a newer state. The run goes on from checkpoint {_publishedStep}, {behind} steps back."));
+        }
+    }
+
+    /// <summary>What comes after the newest checkpoint is not known any more.</summary>
+    private void ForgetAfterCheckpoint()
+    {
+        foreach (var undone in _positions.Keys.Where(s => s > _publishedStep).ToList())
+        {
+            _positions.Remove(undone);
+        }
     }
 
     private void Leave(Member member, string sentence)
@@ -160,8 +200,9 @@ public sealed partial class RunMachine
             _effects.Add(new RunEffect.Dismiss(leaver.Id, true, false, "It left as it asked to."));
         }
 
+        _holders = 0;
         _ranks = staying;
-        FormOrReturn();
+        FormOrWait();
     }
 
     private void LoseTheSilent()

@@ -1,3 +1,4 @@
+using DistTrain.Core.Journals;
 using DistTrain.Core.Planning;
 using DistTrain.Core.Reduction;
 using DistTrain.Core.Runs;
@@ -20,13 +21,14 @@ public sealed partial class RunMachine
         _isChanging = false;
         foreach (var member in Trainers)
         {
-            (member.Stage, member.IsLinked) = (Stage.Training, false);
+            (member.Stage, member.IsLinked, member.Kept) = (Stage.Training, false, null);
         }
 
+        _effects.Add(new RunEffect.Write(new JournalEntry.Generation(Generation, _ranks.Count, LastIssued)));
         _plan = BlockPlanTable.Create(Generation, _course!.BlockCounts, Speeds, SecondsPerCoverNode);
         _effects.Add(new RunEffect.FormGeneration(Generation, [.. _ranks]));
         _effects.Add(new RunEffect.SendPlan(_plan));
-        _effects.Add(new RunEffect.Announce("generation", $"Generation {Generation}: {_ranks.Count} worker{(_ranks.Count == 1 ? "" : "s")}."));
+        _effects.Add(new RunEffect.Announce("generation", $"Generation {Generation}: {Count(_ranks.Count)}."));
         PrepareArrived();
     }
 
@@ -49,6 +51,7 @@ public sealed partial class RunMachine
             return;
         }
 
+        _holders = _ranks.Count;
         RecordCompleted();
         foreach (var operation in _open.All)
         {
@@ -82,15 +85,20 @@ public sealed partial class RunMachine
                 break;
             }
 
-            _position = next;
+            Open(operation, next);
             _allIssued = operation.IsLast;
-            if (operation.WritesCheckpoint)
-            {
-                _positions[operation.Step] = next;
-            }
-
-            _open.Add(operation);
             Issue(operation, shares: null);
+        }
+    }
+
+    /// <summary>An operation is under way; the run stands behind it.</summary>
+    private void Open(Operation operation, CoursePosition next)
+    {
+        _position = next;
+        _open.Add(operation);
+        if (operation.WritesCheckpoint && operation.Step > _publishedStep)
+        {
+            _positions[operation.Step] = next;
         }
     }
 
@@ -118,20 +126,7 @@ public sealed partial class RunMachine
         _hasBegun = true;
         member.Applied = report.Operation;
         _hashes[report.Operation] = first.WeightsHash;
-        _hashes.Remove(report.Operation - 64);
-        if (first.WeightsHash != report.WeightsHash)
-        {
-            Finish(new RunOutcome(false,
-                $"After step {_open.StepOf(report.Operation)} {member.Name} holds weights {AdmissionRules.Short(report.WeightsHash)}, "
-                + $"others hold {AdmissionRules.Short(first.WeightsHash)}: a processor or memory on one of the hosts computes wrongly."));
-            return;
-        }
-
-        if (_writtenStep > _publishedStep)
-        {
-            TakeCheckpoint(_writtenStep);
-        }
-
+        _hashes.Remove(report.Operation - HashesRemembered);
         RecordCompleted();
         GoOn();
     }
@@ -145,36 +140,69 @@ public sealed partial class RunMachine
 
     private void RecordCompleted()
     {
-        while (!HasEnded && _open.TakeCompleted(_ranks) is var (operation, reports))
+        while (!HasEnded && _ranks.Count > 0 && _open.TakeCompleted(_ranks) is var (operation, reports))
         {
+            if (reports.Any(r => r.WeightsHash != reports[0].WeightsHash))
+            {
+                Settle(operation, reports);
+                return;
+            }
+
             (_fruitlessReturns, _isRelinked) = (0, false);
-            _effects.Add(new RunEffect.Record(operation, Generation, reports));
-            if (operation.Kind != OperationKind.Train)
-            {
-                continue;
-            }
+            Record(operation, reports);
+        }
 
-            _skipped = reports[0].Skipped ? _skipped + 1 : 0;
-            if (_skipped == 1)
-            {
-                _effects.Add(new RunEffect.Announce("warning",
-                    $"Step {operation.Step} was skipped, as its gradient is not finite: the weights are as before. After {MaxSkippedSteps} in a row the run ends."));
-            }
-
-            if (_skipped >= MaxSkippedSteps)
-            {
-                Finish(new RunOutcome(false,
-                    $"The gradients of {_skipped} steps in a row were not finite, the last at step {operation.Step}: lower optimizer.learningRate or set clip.globalNorm."));
-            }
+        if (_writtenStep > _publishedStep)
+        {
+            TakeCheckpoint(_writtenStep, _writtenHash);
         }
     }
 
-    /// <summary>A checkpoint counts when its step is reported: without that, a run that went back to it would lack the step's line.</summary>
-    private void TakeCheckpoint(long step)
+    private void Record(Operation operation, IReadOnlyList<OperationReport> reports)
     {
-        _writtenStep = Math.Max(_writtenStep, step);
-        if (step > 0 && (!_positions.TryGetValue(step, out var after) || _open.IsAhead(after.NextOperation - 1)))
+        (_recorded, _recordedStep) = (operation.Number, operation.Step);
+        _effects.Add(new RunEffect.Record(operation, Generation, reports));
+        if (operation.Kind != OperationKind.Train)
         {
+            return;
+        }
+
+        if (operation.WritesCheckpoint)
+        {
+            _checkpointHashes[operation.Step] = reports[0].WeightsHash;
+        }
+
+        _skipped = reports[0].Skipped ? _skipped + 1 : 0;
+        if (_skipped == 1)
+        {
+            _effects.Add(new RunEffect.Announce("warning",
+                $"Step {operation.Step} was skipped, as its gradient is not finite: the weights are as before. After {MaxSkippedSteps} in a row the run ends."));
+        }
+
+        if (_skipped >= MaxSkippedSteps)
+        {
+            Finish(new RunOutcome(false,
+                $"The gradients of {_skipped} steps in a row were not finite, the last at step {operation.Step}: lower optimizer.learningRate or set clip.globalNorm."));
+        }
+    }
+
+    /// <summary>
+    /// A checkpoint counts when all members have reported its step, with the weights it holds: without that, a run that went back to it would lack the step's line, or
+    /// hold weights that only its writer had.
+    /// </summary>
+    private void TakeCheckpoint(long step, string? weightsHash)
+    {
+        (_writtenStep, _writtenHash) = step >= _writtenStep ? (step, weightsHash) : (_writtenStep, _writtenHash);
+        if (step > 0 && (!_positions.TryGetValue(step, out var after) || after.NextOperation > _recorded + 1))
+        {
+            return;
+        }
+
+        if (step > 0 && weightsHash is not null && _checkpointHashes.TryGetValue(step, out var agreed) && agreed != weightsHash)
+        {
+            _writtenStep = _publishedStep;
+            _effects.Add(new RunEffect.Discard(step));
+            LoseCheckpoint(_writer.Worker, step, $"it holds weights {AdmissionRules.Short(weightsHash)}, the run's are {AdmissionRules.Short(agreed)}");
             return;
         }
 
@@ -183,6 +211,16 @@ public sealed partial class RunMachine
         foreach (var old in _positions.Keys.Where(s => s < _publishedStep).ToList())
         {
             _positions.Remove(old);
+        }
+
+        foreach (var old in _checkpointHashes.Keys.Where(s => s <= _publishedStep).ToList())
+        {
+            _checkpointHashes.Remove(old);
+        }
+
+        foreach (var old in _workers.Values.Where(m => m.Stage == Stage.Ready && m.Kept is null && m.Applied != CheckpointOperation))
+        {
+            old.Stage = Stage.Arrived;
         }
 
         PrepareArrived();
@@ -214,6 +252,11 @@ public sealed partial class RunMachine
 
         _writer = (_ranks[0], _position.Steps);
         _positions[_position.Steps] = _position;
+        if (_hashes.TryGetValue(_recorded, out var hash))
+        {
+            _checkpointHashes[_position.Steps] = hash;
+        }
+
         _effects.Add(new RunEffect.Save(_writer.Worker, _position.Steps));
     }
 
@@ -224,9 +267,11 @@ public sealed partial class RunMachine
             return;
         }
 
-        if (_publishedStep >= _course!.TotalSteps)
+        if (_publishedStep >= _position.Steps)
         {
-            Finish(new RunOutcome(true, $"Completed {_position.Steps} steps."));
+            Finish(_course!.Next(_position) is null
+                ? new RunOutcome(true, $"Completed {_position.Steps} steps.")
+                : new RunOutcome(true, $"Stopped after step {_position.Steps}, as it was asked to: --resume goes on from there.") { Status = RunStatus.Stopped });
         }
         else
         {

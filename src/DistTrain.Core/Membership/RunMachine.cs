@@ -1,3 +1,4 @@
+using DistTrain.Core.Journals;
 using DistTrain.Core.Options;
 using DistTrain.Core.Planning;
 using DistTrain.Core.Reduction;
@@ -34,7 +35,14 @@ public sealed partial class RunMachine
     /// <summary>How often every member may be lost in a row without one operation completed in between.</summary>
     public const int MaxFruitlessReturns = 20;
 
+    /// <summary>How long a run that is asked to end may take to write its state: less than a supervisor's usual patience.</summary>
+    public static readonly TimeSpan StopPatience = TimeSpan.FromSeconds(8);
+
+    /// <summary>How long at most a run without members waits for workers that only lost their connection: they try again several times a second.</summary>
+    private static readonly TimeSpan LongestReturn = TimeSpan.FromSeconds(1);
+
     private const int OperationsAhead = 2;
+    private const int HashesRemembered = 64;
 
     private readonly RunOptions _options;
     private readonly string _version;
@@ -43,6 +51,7 @@ public sealed partial class RunMachine
     private readonly OpenOperations _open = new();
     private readonly Dictionary<ulong, string> _hashes = [];
     private readonly Dictionary<long, CoursePosition> _positions = new() { [0] = CoursePosition.Start };
+    private readonly Dictionary<long, string> _checkpointHashes = [];
     private readonly List<RunEffect> _effects = [];
 
     private TimeSpan _now;
@@ -57,22 +66,37 @@ public sealed partial class RunMachine
     private bool _isRelinked;
     private long _publishedStep = -1;
     private long _writtenStep = -1;
+    private string? _writtenHash;
     private (int Worker, long Step) _writer;
     private int _saves;
     private bool _allIssued;
     private bool _hasBegun;
     private int _skipped;
     private int _fruitlessReturns;
+    private int _ties;
+    private ulong _recorded;
+    private long _recordedStep;
+
+    // Since when there has been no member, and how many workers may come back with a state. Null while there are members, and before there were any.
+    private TimeSpan? _aloneSince;
+    private int _holders;
+    private bool _isStopping;
+    private TimeSpan _stoppingSince;
 
     /// <summary>A run before its first worker.</summary>
     /// <param name="options">The configuration, valid.</param>
     /// <param name="version">The coordinator's own version, which workers must share.</param>
     /// <param name="configurationFingerprint">Of the identity; a worker that was given a configuration must share it.</param>
-    public RunMachine(RunOptions options, string version, string configurationFingerprint)
+    /// <param name="memory">What a coordinator that starts again knows; null for a new run.</param>
+    public RunMachine(RunOptions options, string version, string configurationFingerprint, RunMemory? memory = null)
     {
         _options = options;
         _version = version;
         _fingerprint = configurationFingerprint;
+        if (memory is not null)
+        {
+            Remember(memory);
+        }
     }
 
     /// <summary>The current generation; 0 before the first.</summary>
@@ -94,6 +118,11 @@ public sealed partial class RunMachine
     public IReadOnlyList<string> Metrics => _reference?.Metrics ?? [];
 
     private IEnumerable<Member> Trainers => _ranks.Select(id => _workers[id]);
+
+    /// <summary>The last operation that the newest checkpoint contains.</summary>
+    private ulong CheckpointOperation => _positions.TryGetValue(_publishedStep, out var after) ? after.NextOperation - 1 : 0;
+
+    private TimeSpan ReturnTime => _options.FailureDetection / 2 < LongestReturn ? _options.FailureDetection / 2 : LongestReturn;
 
     private bool IsLinked => _ranks.Count > 0 && Trainers.All(m => m.IsLinked);
 
@@ -119,17 +148,18 @@ public sealed partial class RunMachine
                 Arrive(e.Worker, e.Hello);
                 break;
             case RunEvent.CheckpointPublished e:
-                TakeCheckpoint(e.Step);
+                TakeCheckpoint(e.Step, e.WeightsHash);
                 break;
             case RunEvent.CheckpointFailed e:
                 LoseCheckpoint(e.Worker, e.Step, e.Reason);
                 break;
             case RunEvent.Stopped e:
-                Finish(new RunOutcome(false, e.Reason));
+                Stop(e.Reason);
                 break;
             case RunEvent.TimePassed:
                 LoseTheSilent();
                 BeginIfGathered();
+                StopAtLast();
                 break;
             default:
                 HandleWorker(happened);
@@ -144,6 +174,7 @@ public sealed partial class RunMachine
         var id = happened switch
         {
             RunEvent.Prepared e => e.Worker,
+            RunEvent.Kept e => e.Worker,
             RunEvent.Learned e => e.Worker,
             RunEvent.LearningFailed e => e.Worker,
             RunEvent.Linked e => e.Worker,
@@ -165,6 +196,9 @@ public sealed partial class RunMachine
         {
             case RunEvent.Prepared e:
                 TakePreparation(member, e.Preparation);
+                break;
+            case RunEvent.Kept e:
+                TakeKept(member, e.Preparation, e.Reports);
                 break;
             case RunEvent.Learned e when member.Stage == Stage.Learning:
                 member.Applied = e.Applied;
@@ -202,169 +236,69 @@ public sealed partial class RunMachine
         }
     }
 
-    private void Arrive(int worker, WorkerHello hello)
+    /// <summary>Goes on where another coordinator left off.</summary>
+    private void Remember(RunMemory memory)
     {
-        if (AdmissionRules.Refuse(hello, _version, _fingerprint) is var (reason, sentence))
+        (Generation, _holders, PromisesSameBits, _skipped) = (memory.Generation, memory.Members, memory.PromisesSameBits, memory.Skipped);
+        (_publishedStep, _writtenStep, _aloneSince, _recordedStep) = (memory.Checkpoint, memory.Checkpoint, TimeSpan.Zero, memory.RecordedStep);
+        if (memory.Reference is not { } reference)
         {
-            _effects.Add(new RunEffect.Refuse(worker, reason, sentence));
-            _effects.Add(new RunEffect.Announce("refused", $"{Member.NameOf(worker, hello)} was refused. {sentence}"));
             return;
         }
 
-        var member = new Member(worker, hello) { LastHeard = _now };
-        _workers.Add(worker, member);
-        _effects.Add(new RunEffect.Welcome(worker));
-        _effects.Add(new RunEffect.Announce("join", $"{member.Name} joined from {hello.Host}, {hello.Address}."));
-        PrepareArrived();
-    }
-
-    /// <summary>
-    /// Whoever waits for a state gets one: from a member where there are any, else the newest checkpoint. Of a run without one, the first worker
-    /// builds it.
-    /// </summary>
-    private void PrepareArrived()
-    {
-        foreach (var member in _workers.Values.Where(m => m.Stage == Stage.Arrived))
+        _reference = reference;
+        _course = new RunCourse(_options, reference.TrainingSamples, reference.ValidationSamples);
+        for (var at = CoursePosition.Start; _course.Next(at) is var (operation, next); at = next)
         {
-            if (_ranks.Count > 0)
+            if (operation.Kind == OperationKind.Train ? operation.Step > memory.RecordedStep : !memory.Evaluated.Contains(operation.Step))
             {
-                // The last ranks: rank 0 writes checkpoints.
-                var source = Trainers.Where(m => !m.IsLeaving).Reverse().MinBy(m => _workers.Values.Count(l => l.Stage == Stage.Learning && l.Source == m.Id));
-                if (source is not null)
-                {
-                    (member.Stage, member.Source, member.IsProved, member.Applied) = (Stage.Learning, source.Id, false, 0);
-                    _effects.Add(new RunEffect.Learn(member.Id, source.Id));
-                }
+                break;
             }
-            else if (_publishedStep >= 0 && (_reference is not null || _builder < 0))
-            {
-                (member.Stage, member.Applied) = (Stage.Preparing, _positions[_publishedStep].NextOperation - 1);
-                _effects.Add(new RunEffect.Prepare(member.Id, Build: false, _publishedStep, member.Applied));
-            }
-            else if (_publishedStep < 0 && _builder < 0)
-            {
-                (_builder, member.Stage, member.Applied) = (member.Id, Stage.Preparing, 0);
-                _effects.Add(new RunEffect.Prepare(member.Id, Build: true, Checkpoint: 0, Applied: 0));
-            }
+
+            _recorded = operation.Number;
+        }
+
+        if (_publishedStep > 0)
+        {
+            _positions.Clear();
+            _positions[_publishedStep] = _course.AfterStep(_publishedStep);
+        }
+
+        _position = _positions[Math.Max(0, _publishedStep)];
+    }
+
+    /// <summary>Nothing more is handed out; what is under way is completed, and its state written.</summary>
+    private void Stop(string reason)
+    {
+        if (_ranks.Count == 0)
+        {
+            Finish(_publishedStep < 0
+                ? new RunOutcome(false, reason)
+                : new RunOutcome(true, $"{reason} --resume goes on from checkpoint {_publishedStep}.") { Status = RunStatus.Stopped });
+            return;
+        }
+
+        if (!_isStopping)
+        {
+            _effects.Add(new RunEffect.Announce("stopping", $"{reason} The run finishes what is under way and writes its state."));
+            (_isStopping, _stoppingSince, _allIssued, _isChanging) = (true, _now, true, false);
+            FinishIfDone();
         }
     }
 
-    private void TakePreparation(Member member, WorkerPreparation preparation)
+    /// <summary>A run that is asked to end is not kept from it for ever.</summary>
+    private void StopAtLast()
     {
-        if (member.Stage is not (Stage.Preparing or Stage.Learning) || _publishedStep < 0)
+        if (_isStopping && !HasEnded && _now - _stoppingSince > StopPatience)
         {
-            Lose(member, "it said that it is prepared before it can be");
-            return;
-        }
-
-        if (preparation.TrainingSamples < 1 || preparation.ValidationSamples < 0)
-        {
-            Lose(member, $"its data hold {preparation.TrainingSamples} + {preparation.ValidationSamples} samples");
-            return;
-        }
-
-        var reference = _reference ?? preparation;
-        var arithmetic = AdmissionRules.ArithmeticProblem(preparation, reference);
-        var refusal = AdmissionRules.Refuse(preparation, reference, StateHash(member, preparation))
-            ?? (arithmetic is null || _options.AllowMixedHosts
-                ? null
-                : (RefusalReason.Arithmetic, $"{arithmetic}: use hosts of one kind, or give up equal bits by --allow-mixed-hosts."));
-        if (refusal is var (reason, sentence))
-        {
-            Turn(member, reason, sentence);
-            return;
-        }
-
-        if (arithmetic is not null)
-        {
-            PromisesSameBits = false;
-            _effects.Add(new RunEffect.Announce("mixed-hosts", $"{member.Name}: {arithmetic}. It was let in all the same: this run promises no equal bits."));
-        }
-
-        if (_reference is null)
-        {
-            TakeReference(preparation);
-        }
-
-        member.IsProved = true;
-        _hashes.TryAdd(member.Stage == Stage.Learning ? preparation.Applied : member.Applied, preparation.WeightsHash);
-        if (member.Stage == Stage.Learning)
-        {
-            member.Applied = preparation.Applied;
-            ChangeIfDrained();
-        }
-        else if (_ranks.Count > 0 || member.Applied != _positions[_publishedStep].NextOperation - 1)
-        {
-            // The run has gone on without it, so its state is old.
-            member.Stage = Stage.Arrived;
-            PrepareArrived();
-        }
-        else
-        {
-            member.Stage = Stage.Ready;
-            _gatheredSince ??= _now;
-            PrepareArrived();
-            BeginIfGathered();
-        }
-    }
-
-    /// <summary>What the first worker proved is what all others are held against.</summary>
-    private void TakeReference(WorkerPreparation preparation)
-    {
-        _reference = preparation;
-        _course = new RunCourse(_options, preparation.TrainingSamples, preparation.ValidationSamples);
-        if (_options.Batch.Global > preparation.TrainingSamples)
-        {
-            _effects.Add(new RunEffect.Announce("warning",
-                $"batch.global is {_options.Batch.Global}, the data hold {preparation.TrainingSamples} samples: every epoch is one step of all of them."));
-        }
-
-        _effects.AddRange(preparation.Remarks.Select(remark => new RunEffect.Announce("warning", remark)));
-    }
-
-    /// <summary>The hash that a prepared worker's state must have; null where it is not known any more.</summary>
-    private string? StateHash(Member member, WorkerPreparation preparation) =>
-        _hashes.GetValueOrDefault(member.Stage == Stage.Learning ? preparation.Applied : member.Applied);
-
-    /// <summary>Sends a worker away after it has prepared.</summary>
-    private void Turn(Member member, RefusalReason reason, string sentence)
-    {
-        Remove(member);
-        _effects.Add(new RunEffect.Refuse(member.Id, reason, sentence));
-        _effects.Add(new RunEffect.Announce("refused", $"{member.Name} was refused. {sentence}"));
-        if (_reference is null)
-        {
-            Finish(new RunOutcome(false, $"{member.Name}, which built the model, was refused. {sentence}"));
-            return;
-        }
-
-        PrepareArrived();
-        ChangeIfDrained();
-    }
-
-    /// <summary>
-    /// A run waits for as many workers as it was told. One that has lost all its members begins again with whoever has come back in the time in which
-    /// a loss is noticed.
-    /// </summary>
-    private void BeginIfGathered()
-    {
-        var ready = _workers.Values.Where(m => m.Stage == Stage.Ready).ToList();
-        if (_ranks.Count > 0 || ready.Count == 0 || _gatheredSince is not { } since)
-        {
-            return;
-        }
-
-        var isReturn = Generation > 0 && _now - since >= _options.FailureDetection && _workers.Values.All(m => m.Stage == Stage.Ready);
-        if (ready.Count >= _options.Workers || isReturn)
-        {
-            _gatheredSince = null;
-            Form([.. ready.OrderBy(m => m.Hello.Number < 0).ThenBy(m => m.Hello.Number).ThenBy(m => m.Id).Select(m => m.Id)]);
+            Finish(new RunOutcome(false, $"The state after step {_position.Steps} was not written in {Duration.Format(StopPatience)}: --resume goes on from checkpoint {_publishedStep}."));
         }
     }
 
     private void Finish(RunOutcome outcome)
     {
         HasEnded = true;
+        _effects.Add(new RunEffect.Write(new JournalEntry.End(outcome.Status, outcome.Sentence)));
         _effects.Add(new RunEffect.Finish(outcome));
     }
 }

@@ -9,8 +9,10 @@ namespace DistTrain.Core.Membership;
 /// <param name="Address">Where peers reach it.</param>
 /// <param name="Arithmetic">Processor and library profile, for people to compare.</param>
 /// <param name="ConfigurationFingerprint">Of the identity, where it was given a configuration; else empty.</param>
+/// <param name="Offer">The last operation of this run that its state contains, where it lost the coordinator and has kept it; else null.</param>
 public sealed record WorkerHello(
-    int Protocol, string Version, int Number, string Host, int Process, string Address, string Arithmetic, string ConfigurationFingerprint);
+    int Protocol, string Version, int Number, string Host, int Process, string Address, string Arithmetic, string ConfigurationFingerprint,
+    ulong? Offer = null);
 
 /// <summary>What a worker proves before it may take part. Workers of one run agree in all of it.</summary>
 /// <param name="TrainingSamples">Samples of the training data.</param>

@@ -78,6 +78,25 @@ public sealed class RunCourse
         return (operation with { IsLast = Peek(next) is null }, next);
     }
 
+    /// <summary>Where the run stands before an operation, from 1 on.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">The run ends before it.</exception>
+    public CoursePosition Before(ulong operation) => Walk(at => at.NextOperation == operation);
+
+    /// <summary>Where the run stands after a step, before anything is evaluated; after step 0, at its start.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">The run ends before it.</exception>
+    public CoursePosition AfterStep(long step) => Walk(at => at.Steps == step);
+
+    private CoursePosition Walk(Func<CoursePosition, bool> isThere)
+    {
+        var at = CoursePosition.Start;
+        while (!isThere(at))
+        {
+            at = Peek(at) is var (_, next) ? next : throw new ArgumentOutOfRangeException(nameof(isThere), at, "The run ends here.");
+        }
+
+        return at;
+    }
+
     private (Operation Operation, CoursePosition Next)? Peek(CoursePosition at)
     {
         if (EvaluationIsDue(at))

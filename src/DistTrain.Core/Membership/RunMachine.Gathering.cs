@@ -1,0 +1,292 @@
+using DistTrain.Core.Journals;
+using DistTrain.Core.Runs;
+
+namespace DistTrain.Core.Membership;
+
+/// <content>From the door to a generation: who is let in, how everyone comes to a state, when the run begins or goes on.</content>
+public sealed partial class RunMachine
+{
+    private void Arrive(int worker, WorkerHello hello)
+    {
+        if (AdmissionRules.Refuse(hello, _version, _fingerprint) is var (reason, sentence))
+        {
+            _effects.Add(new RunEffect.Refuse(worker, reason, sentence));
+            _effects.Add(new RunEffect.Announce("refused", $"{Member.NameOf(worker, hello)} was refused. {sentence}"));
+            return;
+        }
+
+        var member = new Member(worker, hello) { LastHeard = _now, Offer = hello.Offer };
+        _workers.Add(worker, member);
+        _effects.Add(new RunEffect.Welcome(worker));
+        _effects.Add(new RunEffect.Announce("join", $"{member.Name} {(member.Offer is null ? "joined" : "came back")} from {hello.Host}, {hello.Address}."));
+        PrepareArrived();
+    }
+
+    /// <summary>
+    /// Whoever waits for a state gets one: from a member where there are any, else the newest checkpoint, unless it brings a newer one itself. Of a run without
+    /// a checkpoint, the first worker builds it.
+    /// </summary>
+    private void PrepareArrived()
+    {
+        foreach (var member in _workers.Values.Where(m => m.Stage == Stage.Arrived))
+        {
+            if (_ranks.Count > 0)
+            {
+                // The last ranks: rank 0 writes checkpoints.
+                var source = Trainers.Where(m => !m.IsLeaving).Reverse().MinBy(m => _workers.Values.Count(l => l.Stage == Stage.Learning && l.Source == m.Id));
+                if (source is not null)
+                {
+                    (member.Stage, member.Source, member.IsProved, member.Applied, member.Offer) = (Stage.Learning, source.Id, false, 0, null);
+                    _effects.Add(new RunEffect.Learn(member.Id, source.Id));
+                }
+            }
+            else if (_course is not null && member.Offer >= CheckpointOperation)
+            {
+                member.Stage = Stage.Preparing;
+                _effects.Add(new RunEffect.Keep(member.Id));
+            }
+            else if (_publishedStep >= 0 && (_reference is not null || _builder < 0))
+            {
+                (member.Stage, member.Applied, member.Offer) = (Stage.Preparing, CheckpointOperation, null);
+                _effects.Add(new RunEffect.Prepare(member.Id, Build: false, _publishedStep, member.Applied));
+            }
+            else if (_publishedStep < 0 && _builder < 0)
+            {
+                (_builder, member.Stage, member.Applied, member.Offer) = (member.Id, Stage.Preparing, 0, null);
+                _effects.Add(new RunEffect.Prepare(member.Id, Build: true, Checkpoint: 0, Applied: 0));
+            }
+        }
+    }
+
+    private void TakePreparation(Member member, WorkerPreparation preparation)
+    {
+        if (member.Stage is not (Stage.Preparing or Stage.Learning) || member.Offer is not null || _publishedStep < 0)
+        {
+            Lose(member, "it said that it is prepared before it can be");
+            return;
+        }
+
+        if (preparation.TrainingSamples < 1 || preparation.ValidationSamples < 0)
+        {
+            Lose(member, $"its data hold {preparation.TrainingSamples} + {preparation.ValidationSamples} samples");
+            return;
+        }
+
+        if (!IsAdmitted(member, preparation, StateHash(member, preparation)))
+        {
+            return;
+        }
+
+        if (_reference is null)
+        {
+            TakeReference(preparation);
+        }
+
+        member.IsProved = true;
+        _hashes.TryAdd(member.Stage == Stage.Learning ? preparation.Applied : member.Applied, preparation.WeightsHash);
+        if (member.Stage == Stage.Learning)
+        {
+            member.Applied = preparation.Applied;
+            ChangeIfDrained();
+        }
+        else if (_ranks.Count > 0 || member.Applied != CheckpointOperation)
+        {
+            // The run has gone on without it, so its state is old.
+            member.Stage = Stage.Arrived;
+            PrepareArrived();
+        }
+        else
+        {
+            GetReady(member);
+        }
+    }
+
+    /// <summary>A worker that lost the coordinator has kept its state, and says what it was not able to report.</summary>
+    private void TakeKept(Member member, WorkerPreparation preparation, IReadOnlyList<OperationReport> reports)
+    {
+        if (member.Stage != Stage.Preparing || member.Offer is null || _reference is null)
+        {
+            Lose(member, "it kept a state that it was not asked for");
+            return;
+        }
+
+        member.Offer = null;
+        if (_ranks.Count > 0 || preparation.Applied < CheckpointOperation)
+        {
+            member.Stage = Stage.Arrived;
+            PrepareArrived();
+        }
+        else if (IsAdmitted(member, preparation, stateHash: null))
+        {
+            (member.IsProved, member.Applied, member.Kept) = (true, preparation.Applied, new KeptState(preparation.WeightsHash, reports));
+            GetReady(member);
+        }
+    }
+
+    private void GetReady(Member member)
+    {
+        member.Stage = Stage.Ready;
+        _gatheredSince ??= _now;
+        PrepareArrived();
+        BeginIfGathered();
+    }
+
+    /// <summary>Holds a worker against the first one; one that may not take part is sent away.</summary>
+    private bool IsAdmitted(Member member, WorkerPreparation preparation, string? stateHash)
+    {
+        var reference = _reference ?? preparation;
+        var arithmetic = AdmissionRules.ArithmeticProblem(preparation, reference);
+        var refusal = AdmissionRules.Refuse(preparation, reference, stateHash)
+            ?? (arithmetic is null || _options.AllowMixedHosts
+                ? null
+                : (RefusalReason.Arithmetic, $"{arithmetic}: use hosts of one kind, or give up equal bits by --allow-mixed-hosts."));
+        if (refusal is var (reason, sentence))
+        {
+            Turn(member, reason, sentence);
+            return false;
+        }
+
+        if (arithmetic is not null)
+        {
+            if (PromisesSameBits)
+            {
+                PromisesSameBits = false;
+                _effects.Add(new RunEffect.Write(new JournalEntry.MixedHosts()));
+            }
+
+            _effects.Add(new RunEffect.Announce("mixed-hosts", $"{member.Name}: {arithmetic}. It was let in all the same: this run promises no equal bits."));
+        }
+
+        return true;
+    }
+
+    /// <summary>What the first worker proved is what all others are held against.</summary>
+    private void TakeReference(WorkerPreparation preparation)
+    {
+        _effects.Add(new RunEffect.Write(new JournalEntry.Reference(preparation)));
+        _reference = preparation;
+        _course = new RunCourse(_options, preparation.TrainingSamples, preparation.ValidationSamples);
+        if (_options.Batch.Global > preparation.TrainingSamples)
+        {
+            _effects.Add(new RunEffect.Announce("warning",
+                $"batch.global is {_options.Batch.Global}, the data hold {preparation.TrainingSamples} samples: every epoch is one step of all of them."));
+        }
+
+        _effects.AddRange(preparation.Remarks.Select(remark => new RunEffect.Announce("warning", remark)));
+    }
+
+    /// <summary>The hash that a prepared worker's state must have; null where it is not known any more.</summary>
+    private string? StateHash(Member member, WorkerPreparation preparation) =>
+        _hashes.GetValueOrDefault(member.Stage == Stage.Learning ? preparation.Applied : member.Applied);
+
+    /// <summary>Sends a worker away after it has prepared.</summary>
+    private void Turn(Member member, RefusalReason reason, string sentence)
+    {
+        Remove(member);
+        _effects.Add(new RunEffect.Refuse(member.Id, reason, sentence));
+        _effects.Add(new RunEffect.Announce("refused", $"{member.Name} was refused. {sentence}"));
+        if (_reference is null)
+        {
+            Finish(new RunOutcome(false, $"{member.Name}, which built the model, was refused. {sentence}"));
+            return;
+        }
+
+        PrepareArrived();
+        ChangeIfDrained();
+    }
+
+    /// <summary>
+    /// A run waits for as many workers as it was told. One that is without members goes on from the newest state that a worker still holds, for which it waits a moment;
+    /// where none comes, from its checkpoint, with whoever has come in the time in which a loss is noticed.
+    /// </summary>
+    private void BeginIfGathered()
+    {
+        var ready = _workers.Values.Where(m => m.Stage == Stage.Ready).ToList();
+        if (HasEnded || _ranks.Count > 0 || ready.Count == 0 || _gatheredSince is not { } since)
+        {
+            return;
+        }
+
+        if (_aloneSince is { } alone)
+        {
+            var isBringing = _workers.Values.Any(m => m.Stage == Stage.Preparing && m.Offer is not null);
+            var holders = ready.Where(m => m.Kept is not null).ToList();
+            if (isBringing || (holders.Count < _holders && _now - alone < ReturnTime))
+            {
+                return;
+            }
+
+            if (holders.Count > 0 && GoOnFrom(holders))
+            {
+                return;
+            }
+
+            ready = [.. _workers.Values.Where(m => m.Stage == Stage.Ready)];
+        }
+
+        var isPatienceOver = Generation > 0 && _now - since >= _options.FailureDetection && _workers.Values.All(m => m.Stage == Stage.Ready);
+        if (ready.Count >= _options.Workers || (ready.Count > 0 && isPatienceOver))
+        {
+            if (_aloneSince is not null)
+            {
+                ReturnToCheckpoint();
+            }
+
+            Begin(ready);
+        }
+    }
+
+    /// <summary>
+    /// Goes on from the newest state that workers hold. Nobody is ahead of another by more than one operation; who is has its reports, so that each line is written.
+    /// </summary>
+    /// <returns>Whether there is such a state; else its holders begin anew.</returns>
+    private bool GoOnFrom(IReadOnlyList<Member> holders)
+    {
+        var newest = holders.Max(m => m.Applied);
+        var states = holders.Where(m => m.Applied == newest).GroupBy(m => m.Kept!.WeightsHash).OrderByDescending(g => g.Count()).ToList();
+        var isAgreed = states.Count == 1 || states[0].Count() > states[1].Count();
+        var first = Math.Min(_recorded, holders.Where(m => m.Applied + 1 >= newest).Min(m => m.Applied)) + 1;
+        List<Member> members = isAgreed
+            ? [.. holders.Where(m => (m.Applied == newest ? m.Kept!.WeightsHash == states[0].Key : m.Applied + 1 == newest) && m.HasReports(first))]
+            : [];
+        var isWhole = members.Any(m => m.Applied == newest);
+        foreach (var other in isWhole ? _workers.Values.Where(m => m.Stage == Stage.Ready).Except(members) : holders)
+        {
+            (other.Stage, other.Kept) = (Stage.Arrived, null);
+        }
+
+        if (!isWhole)
+        {
+            _effects.Add(new RunEffect.Announce("state-refused",
+                "The workers that came back hold different states, or cannot tell how they came by them: the run does not go on from these."));
+            PrepareArrived();
+            return false;
+        }
+
+        ForgetAfterCheckpoint();
+        _position = _course!.Before(first);
+        while (_position.NextOperation <= newest)
+        {
+            var (operation, next) = _course.Next(_position)!.Value;
+            Open(operation, next);
+            foreach (var member in members.Where(m => m.Applied >= operation.Number))
+            {
+                _open.Take(member.Id, member.Kept!.Reports.First(r => r.Operation == operation.Number));
+            }
+        }
+
+        _allIssued = _course.Next(_position) is null;
+        _hashes[newest] = states[0].Key;
+        _effects.Add(new RunEffect.Announce("resumed", $"The run goes on after step {_position.Steps}, whose state {Count(members.Count)} still held."));
+        Begin(members);
+        return true;
+    }
+
+    private void Begin(IEnumerable<Member> members)
+    {
+        (_gatheredSince, _aloneSince) = (null, null);
+        Form([.. members.OrderBy(m => m.Hello.Number < 0).ThenBy(m => m.Hello.Number).ThenBy(m => m.Id).Select(m => m.Id)]);
+    }
+
+    private static string Count(int workers) => $"{workers} worker{(workers == 1 ? "" : "s")}";
+}
