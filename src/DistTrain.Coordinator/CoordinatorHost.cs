@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using System.Net;
 using System.Security.Cryptography;
+using DistTrain.Coordinator.Checkpoints;
 using DistTrain.Core;
 using DistTrain.Core.Options;
 using DistTrain.Protocol.Hosting;

@@ -1,4 +1,5 @@
 using System.Threading.Channels;
+using DistTrain.Coordinator.Checkpoints;
 using DistTrain.Core;
 using DistTrain.Core.Membership;
 using DistTrain.Core.Options;

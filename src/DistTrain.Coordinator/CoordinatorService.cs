@@ -67,7 +67,13 @@ internal sealed class CoordinatorService(Task<CoordinatorLoop> ready) : Protocol
             loop.Post(new RunEvent.CheckpointPublished(checkpoint.Header.Step));
             return new PutCheckpointReply();
         }
-        catch (Exception e) when (chunks.Step is { } step && e is not RpcException { StatusCode: StatusCode.AlreadyExists })
+        catch (RpcException e) when (chunks.Step is { } there && e.StatusCode == StatusCode.AlreadyExists)
+        {
+            // A run that went back comes by a state it has written before.
+            loop.Post(new RunEvent.CheckpointPublished(there));
+            throw;
+        }
+        catch (Exception e) when (chunks.Step is { } step)
         {
             var rpc = e as RpcException ?? new RpcException(new Status(StatusCode.Internal, $"The checkpoint of step {step} cannot be written: {e.Message}"));
             loop.Post(new RunEvent.CheckpointFailed(chunks.Worker, step, e is RpcException ? rpc.Status.Detail : e.Message));

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using DistTrain.Coordinator.Checkpoints;
 using DistTrain.Core;
 using DistTrain.Core.Membership;
 using DistTrain.Core.Runs;

@@ -1,7 +1,7 @@
 using System.Buffers.Binary;
 using System.Security.Cryptography;
 using System.Text.Json;
-using DistTrain.Coordinator;
+using DistTrain.Coordinator.Checkpoints;
 using DistTrain.Protocol.V1;
 using DistTrain.TestKit;
 using Google.Protobuf;
@@ -56,7 +56,7 @@ public sealed class CheckpointStoreTests : IDisposable
         Assert.Equal(_momentum[24..], optimizer["momentum.b.weight"].Bytes);
 
         using var manifest = JsonDocument.Parse(File.ReadAllText(Path.Combine(published.Folder, "manifest.json")));
-        Assert.Equal((5, 1, "extra"), (
+        Assert.Equal((5, 2, "extra"), (
             manifest.RootElement.GetProperty("step").GetInt64(), manifest.RootElement.GetProperty("format").GetInt32(),
             manifest.RootElement.GetProperty("beside").GetString()));
         Assert.Equal(Convert.ToHexStringLower(SHA256.HashData(_momentum)),
@@ -157,6 +157,48 @@ public sealed class CheckpointStoreTests : IDisposable
         Assert.Equal((StatusCode.NotFound, "There is no checkpoint of step 10."), (gone.StatusCode, gone.Status.Detail));
     }
 
+    [Fact]
+    public async Task Another_state_of_a_step_takes_the_place_of_the_first_and_the_same_state_is_not_taken_twice()
+    {
+        var store = new CheckpointStore(_folder.Path, keep: 3);
+        await ReceiveAsync(store, Stream(5));
+        var again = await Assert.ThrowsAsync<RpcException>(() => ReceiveAsync(store, Stream(5)));
+        Assert.Equal((StatusCode.AlreadyExists, "There is a checkpoint of step 5 already."), (again.StatusCode, again.Status.Detail));
+
+        var other = Header(5);
+        other.WeightsHash = "other";
+        var data = _momentum.Concat(_model).ToArray();
+        await ReceiveAsync(store, Stream(other, data, SHA256.HashData(data)));
+        Assert.Equal(["step-00000005"], Directory.GetFileSystemEntries(_folder.Path).Select(Path.GetFileName));
+        var served = new Collected();
+        await store.SendAsync(5, served, CancellationToken.None);
+        Assert.Equal(_momentum, served.Chunks.Where(c => c is { Vector: 0, Header: null }).SelectMany(c => c.Data).ToArray());
+    }
+
+    [Fact]
+    public async Task Checkpoints_damaged_after_they_were_published_are_served_to_nobody()
+    {
+        var store = new CheckpointStore(_folder.Path, keep: 3);
+        var published = await ReceiveAsync(store, Stream(5));
+        Flip(Path.Combine(published.Folder, "optimizer.safetensors"), fromEnd: 1);
+        var served = new Collected();
+        var damaged = await Assert.ThrowsAsync<RpcException>(() => store.SendAsync(5, served, CancellationToken.None));
+        Assert.Equal(StatusCode.DataLoss, damaged.StatusCode);
+        Assert.Contains($"Checkpoint 5 in {published.Folder} cannot be used: its SHA-256 is not the manifest's any more.", damaged.Status.Detail);
+        Assert.DoesNotContain(served.Chunks, c => c.Sha256.Length > 0);
+
+        File.Delete(Path.Combine(published.Folder, "model.safetensors"));
+        var missing = await Assert.ThrowsAsync<RpcException>(() => store.SendAsync(5, new Collected(), CancellationToken.None));
+        Assert.Contains("model.safetensors", missing.Status.Detail);
+    }
+
+    private static void Flip(string path, int fromEnd)
+    {
+        var bytes = File.ReadAllBytes(path);
+        bytes[^fromEnd] ^= 1;
+        File.WriteAllBytes(path, bytes);
+    }
+
     private static byte[] Numbers(int count, int seed)
     {
         var random = new Random(seed);
@@ -164,7 +206,7 @@ public sealed class CheckpointStoreTests : IDisposable
     }
 
     private static Task<PublishedCheckpoint> ReceiveAsync(CheckpointStore store, IEnumerable<CheckpointChunk> chunks) =>
-        store.ReceiveAsync(new Arriving(chunks.GetEnumerator()), _ => new Dictionary<string, object> { ["beside"] = "extra" }, CancellationToken.None);
+        store.ReceiveAsync(new Arriving(chunks), _ => new Dictionary<string, object> { ["beside"] = "extra" }, CancellationToken.None);
 
     private static CheckpointHeader Header(long step) => new()
     {
@@ -222,25 +264,5 @@ public sealed class CheckpointStoreTests : IDisposable
 
         Assert.Equal(data.Length, covered);
         return tensors;
-    }
-
-    private sealed class Arriving(IEnumerator<CheckpointChunk> chunks) : IAsyncStreamReader<CheckpointChunk>
-    {
-        public CheckpointChunk Current => chunks.Current;
-
-        public Task<bool> MoveNext(CancellationToken cancellationToken) => Task.FromResult(chunks.MoveNext());
-    }
-
-    private sealed class Collected : IServerStreamWriter<CheckpointChunk>
-    {
-        public List<CheckpointChunk> Chunks { get; } = [];
-
-        public WriteOptions? WriteOptions { get; set; }
-
-        public Task WriteAsync(CheckpointChunk message)
-        {
-            Chunks.Add(message);
-            return Task.CompletedTask;
-        }
     }
 }

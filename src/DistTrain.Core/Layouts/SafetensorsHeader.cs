@@ -22,8 +22,11 @@ public static class SafetensorsHeader
     /// <summary>How a file names fp32.</summary>
     public const string Float32 = "F32";
 
-    /// <summary>What may stand beside the tensors: text about the file.</summary>
-    private const string Metadata = "__metadata__";
+    /// <summary>More than this readers refuse.</summary>
+    public const int MostBytes = 100_000_000;
+
+    /// <summary>What may stand beside the tensors: text about the file. No tensor has this name.</summary>
+    public const string Metadata = "__metadata__";
 
     /// <summary>The head of a file that holds one or more vectors of one layout, one after the other.</summary>
     /// <param name="slots">The layout's slots.</param>

@@ -3,7 +3,7 @@ using DistTrain.Core.Runs;
 using DistTrain.Protocol;
 using Grpc.Core;
 
-namespace DistTrain.Coordinator;
+namespace DistTrain.Coordinator.Checkpoints;
 
 /// <summary>Which states may come from a worker, and what their manifests say. Asked from the calls that bring them, while the loop goes on.</summary>
 internal sealed class DueCheckpoints(RunOptions options)
