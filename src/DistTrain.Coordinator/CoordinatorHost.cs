@@ -1,6 +1,4 @@
-using System.Buffers.Binary;
 using System.Net;
-using System.Security.Cryptography;
 using DistTrain.Coordinator.Checkpoints;
 using DistTrain.Core;
 using DistTrain.Core.Options;
@@ -21,6 +19,12 @@ public sealed record CoordinatorSettings
     /// <summary>The run's folder, of no other run; created where it is not there.</summary>
     public required string Folder { get; init; }
 
+    /// <summary>Whether a run that the folder holds is gone on with; without it, such a folder is refused.</summary>
+    public bool Resume { get; init; }
+
+    /// <summary>The step of the checkpoint to go back to where no worker holds a newer state; null for the newest.</summary>
+    public long? Checkpoint { get; init; }
+
     /// <summary>Address and port to listen on; port 0 lets the system choose.</summary>
     public required string Listen { get; init; }
 
@@ -37,23 +41,33 @@ public sealed record CoordinatorSettings
 /// <summary>Runs a coordinator from start to end.</summary>
 public static class CoordinatorHost
 {
+    /// <summary>Whether a folder holds a run that a coordinator has begun.</summary>
+    public static bool HoldsRun(string folder) => File.Exists(Journal.PathIn(folder));
+
+    /// <summary>Whether a coordinator owns the run in a folder at this moment.</summary>
+    public static bool IsOwned(string folder) => Journal.IsOwned(folder);
+
     /// <summary>Returns when the run is finished, has failed, or is cancelled.</summary>
     public static async Task<RunOutcome> RunAsync(CoordinatorSettings settings, TimeProvider time, CancellationToken cancellation)
     {
         try
         {
-            var checkpoints = new CheckpointStore(Path.Combine(settings.Folder, "checkpoints"), settings.Options.Checkpoint.Keep);
-            var run = BinaryPrimitives.ReadUInt64LittleEndian(RandomNumberGenerator.GetBytes(sizeof(ulong)));
             // The folder is begun only when the address is ours; a worker that calls in between waits for the loop.
             var ready = new TaskCompletionSource<CoordinatorLoop>(TaskCreationOptions.RunContinuationsAsynchronously);
             await using var server = GrpcListener.Create(
                 settings.Listen, services => services.AddSingleton(new CoordinatorService(ready.Task)), settings.MinimumLog, settings.Log);
             server.MapGrpcService<CoordinatorService>();
             var bound = await GrpcListener.StartAsync(server, settings.Listen, cancellation);
-            using (var folder = Begin(settings.Folder, time, ready))
+            using (var run = Open(settings, time, ready))
             {
+                if (run.Ended is { } ended)
+                {
+                    ready.SetException(Unavailable(ended.Sentence));
+                    return ended;
+                }
+
                 var logger = server.Services.GetRequiredService<ILogger<CoordinatorLoop>>();
-                var loop = new CoordinatorLoop(settings.Options, run, folder, checkpoints, time, logger);
+                var loop = new CoordinatorLoop(settings.Options, run, time, logger);
                 ready.SetResult(loop);
                 var reached = bound.Address.Equals(IPAddress.Any) || bound.Address.Equals(IPAddress.IPv6Any) ? Dns.GetHostName() : bound.Address.ToString();
                 settings.OnListening(new UriBuilder(Uri.UriSchemeHttp, reached, bound.Port).Uri.ToString().TrimEnd('/'));
@@ -71,7 +85,7 @@ public static class CoordinatorHost
                 }
             }
         }
-        catch (AddressException e)
+        catch (Exception e) when (e is AddressException or JournalException or ResumeException)
         {
             return new RunOutcome(false, e.Message);
         }
@@ -81,17 +95,19 @@ public static class CoordinatorHost
         }
     }
 
-    private static RunFolder Begin(string path, TimeProvider time, TaskCompletionSource<CoordinatorLoop> ready)
+    private static OpenedRun Open(CoordinatorSettings settings, TimeProvider time, TaskCompletionSource<CoordinatorLoop> ready)
     {
         try
         {
-            return new RunFolder(path, time);
+            return OpenedRun.Open(settings, time);
         }
         catch (Exception e)
         {
             // Whoever has called in already is not left waiting: the server could not stop before it is gone.
-            ready.SetException(new RpcException(new Status(StatusCode.Unavailable, $"The run cannot begin: {e.Message}")));
+            ready.SetException(Unavailable(e.Message));
             throw;
         }
     }
+
+    private static RpcException Unavailable(string why) => new(new Status(StatusCode.Unavailable, $"The run cannot begin: {why}"));
 }

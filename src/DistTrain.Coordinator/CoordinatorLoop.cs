@@ -1,6 +1,7 @@
 using System.Threading.Channels;
 using DistTrain.Coordinator.Checkpoints;
 using DistTrain.Core;
+using DistTrain.Core.Journals;
 using DistTrain.Core.Membership;
 using DistTrain.Core.Options;
 using DistTrain.Core.Runs;
@@ -18,10 +19,15 @@ namespace DistTrain.Coordinator;
 /// </summary>
 internal sealed partial class CoordinatorLoop
 {
+    /// <summary>So that people can tell the workers of one term from those of the next.</summary>
+    private const int WorkersPerTerm = 1000;
+
     private readonly RunOptions _options;
     private readonly RunMachine _machine;
     private readonly RunFolder _folder;
     private readonly RunLedger _ledger;
+    private readonly Journal _journal;
+    private readonly StepLines _lines;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
     private readonly long _started;
@@ -30,28 +36,35 @@ internal sealed partial class CoordinatorLoop
     private readonly string _fingerprint;
     private IReadOnlyList<int> _members = [];
     private RunOutcome? _outcome;
-    private int _lastWorker = -1;
+    private int _lastWorker;
+    private bool _hasStarted;
+    private string? _journalProblem;
 
-    public CoordinatorLoop(RunOptions options, ulong run, RunFolder folder, CheckpointStore checkpoints, TimeProvider time, ILogger<CoordinatorLoop> logger)
+    public CoordinatorLoop(RunOptions options, OpenedRun run, TimeProvider time, ILogger<CoordinatorLoop> logger)
     {
         _options = options;
-        _folder = folder;
+        _folder = run.Folder;
+        _journal = run.Journal;
         _time = time;
         _logger = logger;
         _started = time.GetTimestamp();
         _fingerprint = ProgramIdentity.Fingerprint(options);
-        _machine = new RunMachine(options, ProgramIdentity.Version, _fingerprint);
+        _machine = new RunMachine(options, ProgramIdentity.Version, _fingerprint, run.Memory);
         _ledger = new RunLedger(time);
-        Run = run;
-        Checkpoints = checkpoints;
+        _lines = new StepLines(run.Folder, _ledger, run.Lines, run.Memory?.Checkpoint ?? 0, TellWritten);
+        _lastWorker = (int)(((run.Term - 1) * WorkersPerTerm) % int.MaxValue) - 1;
+        Run = run.Id;
+        Term = run.Term;
+        Checkpoints = run.Checkpoints;
         Due = new DueCheckpoints(options);
+        Begin(run);
     }
 
     /// <summary>The run's id.</summary>
     public ulong Run { get; }
 
     /// <summary>Raised at every start of the coordinator.</summary>
-    public ulong Term { get; } = 1;
+    public ulong Term { get; }
 
     /// <summary>Where states are kept.</summary>
     public CheckpointStore Checkpoints { get; }
@@ -117,6 +130,9 @@ internal sealed partial class CoordinatorLoop
         }
     }
 
+    /// <summary>Whether a state that a worker has kept is one of this run, computed by the same configuration.</summary>
+    public bool IsOfThisRun(Offer? offer) => offer is not null && offer.Run == Run && offer.ConfigurationFingerprint == _fingerprint;
+
     /// <summary>Decides until the run has ended.</summary>
     public async Task<RunOutcome> RunAsync(CancellationToken cancellation)
     {
@@ -161,11 +177,20 @@ internal sealed partial class CoordinatorLoop
             case RunEffect.Prepare e:
                 Send(e.Worker, new CoordinatorMessage { Prepare = new Prepare { Build = e.Build, Checkpoint = e.Checkpoint, Applied = e.Applied } });
                 break;
+            case RunEffect.Keep e:
+                Send(e.Worker, new CoordinatorMessage { Keep = new Keep() });
+                break;
+            case RunEffect.Write e:
+                Write(e.Entry);
+                break;
+            case RunEffect.Discard e:
+                Checkpoints.Discard(e.Step);
+                break;
             case RunEffect.Learn e:
                 Send(e.Worker, new CoordinatorMessage { Learn = new Learn { Source = e.Source, Address = Find(e.Source)?.Address ?? "" } });
                 break;
             case RunEffect.Save e:
-                Due.Await(e.Step, Checkpoints.Newest?.Header.Step ?? 0);
+                Due.Await(e.Step, _machine.Checkpoint, Length);
                 Send(e.Worker, new CoordinatorMessage { Save = new Save { Step = e.Step } });
                 break;
             case RunEffect.Dismiss e:
@@ -193,9 +218,7 @@ internal sealed partial class CoordinatorLoop
                 Record(e);
                 break;
             case RunEffect.Announce e:
-                Log.Happened(_logger, e.Name, e.Sentence);
-                _folder.Append(e.Name, e.Sentence, _machine.Generation);
-                Watchers.Publish(new Protocol.V1.RunEvent { Happening = new Happening { Name = e.Name, Sentence = e.Sentence } });
+                Announce(e.Name, e.Sentence);
                 break;
             case RunEffect.Finish e:
                 Finish(e.Outcome);
@@ -229,11 +252,12 @@ internal sealed partial class CoordinatorLoop
         membership.Members.AddRange(e.Members.Select(id => new Member { Worker = id, Address = Find(id)?.Address ?? "" }));
         SendAll(new CoordinatorMessage { Membership = membership });
         _ledger.NoteWorkers(e.Members.Count);
-        if (e.Generation > 1)
+        if (_hasStarted)
         {
             return;
         }
 
+        _hasStarted = true;
         var course = _machine.Course!;
         Watchers.Publish(new Protocol.V1.RunEvent
         {
@@ -254,17 +278,63 @@ internal sealed partial class CoordinatorLoop
 
     private void Issue(RunEffect.Issue e)
     {
-        if (e.Operation.Kind == OperationKind.Train)
-        {
-            Due.Remember(e.Operation);
-        }
-
         if (e.CheckpointWriter >= 0)
         {
-            Due.Await(e.Operation.Step, Checkpoints.Newest?.Header.Step ?? 0);
+            Due.Await(e.Operation.Step, _machine.Checkpoint, Length);
         }
 
         SendAll(new CoordinatorMessage { Operation = Wire.ToWire(e.Operation, e.Plan, e.CheckpointWriter, e.Shares) });
+    }
+
+    private RunLength Length => new(_machine.Course!.TrainingSamples, _options.Batch.Global);
+
+    private void Begin(OpenedRun run)
+    {
+        if (run.Memory is not { } memory)
+        {
+            return;
+        }
+
+        Announce("restarted", $"The coordinator started again, term {Term}. Steps up to {memory.RecordedStep} are written down, the newest checkpoint is of step {memory.Checkpoint}.");
+        foreach (var remark in run.Remarks)
+        {
+            Announce("warning", remark);
+        }
+
+        if (memory.Generation > 0)
+        {
+            _ledger.NoteLoss();
+        }
+    }
+
+    /// <summary>Makes a decision durable. Where the disk takes nothing the run goes on: a term is never given twice, so what is lost is how the next coordinator begins.</summary>
+    private void Write(JournalEntry entry)
+    {
+        if (entry is JournalEntry.Generation)
+        {
+            // A member that joins now cannot report what came before.
+            _lines.Flush();
+        }
+
+        if (entry is JournalEntry.Rollback e)
+        {
+            _lines.GoBack(e.Step);
+        }
+
+        _journal.TryAppend(entry, out var problem);
+        if (problem is not null && _journalProblem is null)
+        {
+            Announce("disk", $"The journal cannot be written: {problem.TrimEnd('.')}. The run goes on, but a coordinator that starts again would not know of its last decisions.");
+        }
+
+        _journalProblem = problem;
+    }
+
+    private void Announce(string name, string sentence)
+    {
+        Log.Happened(_logger, name, sentence);
+        _folder.Append(name, sentence, _machine.Generation);
+        Watchers.Publish(new Protocol.V1.RunEvent { Happening = new Happening { Name = name, Sentence = sentence } });
     }
 
     private void Record(RunEffect.Record e)
@@ -275,51 +345,40 @@ internal sealed partial class CoordinatorLoop
             _folder.Append("recovered", $"Step {recovery.Step} was completed {recovery.Milliseconds:0} ms after the loss was noticed.", e.Generation);
         }
 
+        _ledger.NoteMemory(e);
         if (e.Operation.Kind == OperationKind.Evaluate)
         {
-            var evaluation = _ledger.Evaluation(e, _machine.Metrics);
-            _folder.Append(evaluation);
-            var done = new EvaluationDone
-            {
-                Step = evaluation.Step,
-                Epoch = evaluation.Epoch,
-                Samples = evaluation.Samples,
-                Loss = evaluation.Loss ?? double.NaN,
-            };
-            foreach (var (name, value) in evaluation.Metrics)
-            {
-                done.Metrics[name] = value ?? double.NaN;
-            }
-
-            Watchers.Publish(new Protocol.V1.RunEvent { Evaluation = done });
+            var evaluation = RunLedger.LineOf(e, _machine.Metrics);
+            _lines.Add(e.Operation.Number, evaluation);
+            Watchers.Publish(Views.Of(evaluation));
             return;
         }
 
-        var step = _ledger.Step(e, new RunLength(_machine.Course!.TrainingSamples, _options.Batch.Global).SamplesOf(e.Operation.Step));
-        _folder.Append(step);
-        Watchers.Publish(new Protocol.V1.RunEvent
+        var step = RunLedger.LineOf(e, Length.SamplesOf(e.Operation.Step));
+        if (_lines.Add(e.Operation.Number, step) is { } before)
         {
-            Step = new StepDone
+            Announce("recomputed-differs", $"Step {step.Step} had weights {before} when it was computed before, now {step.WeightsHash}: the hosts do not compute the same bits.");
+        }
+
+        Watchers.Publish(Views.Of(step));
+    }
+
+    /// <summary>Tells the workers what they need not tell again.</summary>
+    private void TellWritten(ulong operation)
+    {
+        lock (_connections)
+        {
+            foreach (var connection in _connections.Values.Where(c => c.IsAdmitted))
             {
-                Step = step.Step,
-                Epoch = step.Epoch,
-                Samples = step.Samples,
-                Loss = step.Loss ?? double.NaN,
-                LearningRate = step.Lr,
-                GradientNorm = step.GradNorm ?? double.NaN,
-                Skipped = step.Skipped,
-                WorldSize = step.WorldSize,
-                Generation = step.Generation,
-                StepMilliseconds = step.StepMs,
-                SamplesPerSecond = step.SamplesPerSecond ?? double.NaN,
-                WeightsHash = step.WeightsHash,
-            },
-        });
+                connection.Send(Tag(new CoordinatorMessage { Heartbeat = new Heartbeat { Written = operation } }));
+            }
+        }
     }
 
     private void Finish(RunOutcome outcome)
     {
         Log.Finished(_logger, outcome.Success, outcome.Sentence);
+        _lines.Flush();
         var summary = _folder.WriteSummary(_ledger.Summary(outcome, _machine, Checkpoints.Newest));
         var dismissal = new CoordinatorMessage { Dismissal = new Dismissal { Success = outcome.Success, Sentence = outcome.Sentence } };
         lock (_connections)
@@ -369,13 +428,7 @@ internal sealed partial class CoordinatorLoop
             while (await timer.WaitForNextTickAsync(cancellation))
             {
                 Post(new RunEvent.TimePassed());
-                lock (_connections)
-                {
-                    foreach (var connection in _connections.Values.Where(c => c.IsAdmitted))
-                    {
-                        connection.Send(Tag(new CoordinatorMessage { Heartbeat = new Heartbeat() }));
-                    }
-                }
+                TellWritten(_lines.Flush());
             }
         }
         catch (OperationCanceledException)

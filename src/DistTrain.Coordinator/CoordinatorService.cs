@@ -30,7 +30,7 @@ internal sealed class CoordinatorService(Task<CoordinatorLoop> ready) : Protocol
         var loop = await ready;
         var connection = loop.Connect();
         connection.Address = hello.Address;
-        loop.Post(new RunEvent.Arrived(connection.Worker, Wire.FromWire(hello)));
+        loop.Post(new RunEvent.Arrived(connection.Worker, Wire.FromWire(hello) with { Offer = loop.IsOfThisRun(hello.Offer) ? hello.Offer.Applied : null }));
         var receiving = ReceiveAsync(loop, connection.Worker, requests, context.CancellationToken);
         try
         {
@@ -64,7 +64,7 @@ internal sealed class CoordinatorService(Task<CoordinatorLoop> ready) : Protocol
         try
         {
             var checkpoint = await loop.Checkpoints.ReceiveAsync(chunks, header => loop.Due.Manifest(header.Step), context.CancellationToken);
-            loop.Post(new RunEvent.CheckpointPublished(checkpoint.Header.Step));
+            loop.Post(new RunEvent.CheckpointPublished(checkpoint.Header.Step, checkpoint.Header.WeightsHash));
             return new PutCheckpointReply();
         }
         catch (RpcException e) when (chunks.Step is { } there && e.StatusCode == StatusCode.AlreadyExists)
@@ -143,6 +143,8 @@ internal sealed class CoordinatorService(Task<CoordinatorLoop> ready) : Protocol
     private static RunEvent ToEvent(int worker, WorkerMessage message) => message.BodyCase switch
     {
         WorkerMessage.BodyOneofCase.Prepared => new RunEvent.Prepared(worker, Wire.FromWire(message.Prepared)),
+        WorkerMessage.BodyOneofCase.Kept => new RunEvent.Kept(
+            worker, Wire.FromWire(message.Kept.Prepared), [.. message.Kept.Reports.Select(Wire.FromWire)]),
         WorkerMessage.BodyOneofCase.Linked => new RunEvent.Linked(
             worker, message.Linked.Generation, message.Linked.Applied, [.. message.Linked.Held.Select(Wire.FromWire)]),
         WorkerMessage.BodyOneofCase.Learned => new RunEvent.Learned(worker, message.Learned.Applied),

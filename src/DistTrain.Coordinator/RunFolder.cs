@@ -19,7 +19,7 @@ internal sealed class RunFolder : IDisposable
     private readonly JsonLines _events;
     private readonly JsonLines _evaluations;
 
-    /// <summary>Begins a folder.</summary>
+    /// <summary>Begins a folder, or goes on with one.</summary>
     /// <exception cref="IOException">The folder cannot be written.</exception>
     public RunFolder(string path, TimeProvider time)
     {
@@ -34,6 +34,9 @@ internal sealed class RunFolder : IDisposable
 
         JsonLines Open(string name) => new(System.IO.Path.Combine(path, $"{name}.jsonl"));
     }
+
+    /// <summary>Where the summary of a run lies.</summary>
+    public static string SummaryIn(string path) => System.IO.Path.Combine(path, "summary.json");
 
     /// <summary>Where it lies.</summary>
     public string Path { get; }
@@ -79,6 +82,13 @@ internal sealed class RunFolder : IDisposable
     /// <summary>Writes down what happened.</summary>
     public void Append(string name, string sentence, ulong generation) =>
         _events.Append(new { time = _time.GetUtcNow(), @event = name, generation, sentence });
+
+    /// <summary>Has the system write the lines of all steps and evaluations so far to the disk. May be called while lines are appended.</summary>
+    public void FlushSteps()
+    {
+        _metrics.FlushToDisk();
+        _evaluations.FlushToDisk();
+    }
 
     /// <summary>Writes the summary, whole.</summary>
     /// <returns>Its text.</returns>

@@ -46,30 +46,53 @@ internal sealed class RunLedger(TimeProvider time)
     /// <summary>Notes the size of a generation.</summary>
     public void NoteWorkers(int count) => _workers = (_workers.Max == 0 ? count : Math.Min(_workers.Min, count), Math.Max(_workers.Max, count), count);
 
+    /// <summary>Adds what earlier coordinators of the run wrote down.</summary>
+    public void Restore(RecordedLines lines)
+    {
+        foreach (var step in lines.Steps)
+        {
+            Add(step);
+            NoteWorkers(step.WorldSize);
+        }
+
+        _lastEvaluation = lines.Evaluations.LastOrDefault();
+    }
+
+    /// <summary>Adds a step.</summary>
+    public void Add(StepRecord step)
+    {
+        _samplesDone += step.GlobalBatch;
+        _samples = step.Samples;
+        _stepSeconds += step.StepMs / 1000;
+        _epochs = step.Epoch + 1;
+        _lastStep = step;
+    }
+
+    /// <summary>Adds an evaluation.</summary>
+    public void Add(EvaluationRecord evaluation) => _lastEvaluation = evaluation;
+
+    /// <summary>Notes what the workers of an operation took.</summary>
+    public void NoteMemory(RunEffect.Record record) =>
+        _workerBytes = Math.Max(_workerBytes, record.Reports.Max(r => r.ResidentBytes));
+
     /// <summary>The line of a completed step.</summary>
     /// <param name="record">The step and its reports.</param>
     /// <param name="samples">Samples of the run up to and with it.</param>
-    public StepRecord Step(RunEffect.Record record, long samples)
+    public static StepRecord LineOf(RunEffect.Record record, long samples)
     {
         var (operation, first) = (record.Operation, record.Reports[0]);
         var seconds = record.Reports.Max(r => r.WaitSeconds + r.ComputeSeconds + r.ExchangeSeconds + r.ApplySeconds);
-        _samplesDone += operation.Samples.Count;
-        _samples = samples;
-        _stepSeconds += seconds;
-        _epochs = operation.Samples.Epoch + 1;
-        NoteMemory(record);
-        return _lastStep = new StepRecord(
+        return new StepRecord(
             operation.Step, operation.Samples.Epoch, PerWeight(first.LossSum, first.Weight), operation.LearningRate, operation.Samples.Count,
-            operation.Geometry.Micro, _samples, record.Reports.Count, record.Generation, JsonLines.Finite(first.GradientNorm), first.Skipped,
+            operation.Geometry.Micro, samples, record.Reports.Count, record.Generation, JsonLines.Finite(first.GradientNorm), first.Skipped,
             first.WeightsHash, Math.Round(seconds * 1000, 3), JsonLines.Finite(Math.Round(operation.Samples.Count / seconds, 1)));
     }
 
     /// <summary>The line of a completed evaluation.</summary>
-    public EvaluationRecord Evaluation(RunEffect.Record record, IReadOnlyList<string> metrics)
+    public static EvaluationRecord LineOf(RunEffect.Record record, IReadOnlyList<string> metrics)
     {
         var (operation, first) = (record.Operation, record.Reports[0]);
-        NoteMemory(record);
-        return _lastEvaluation = new EvaluationRecord(
+        return new EvaluationRecord(
             operation.Step, operation.Samples.Epoch, operation.Samples.Count, PerWeight(first.LossSum, first.Weight),
             metrics.Zip(first.MetricSums, (name, sum) => (name, sum)).ToDictionary(m => m.name, m => PerWeight(m.sum, first.Weight)), first.WeightsHash);
     }
@@ -80,7 +103,12 @@ internal sealed class RunLedger(TimeProvider time)
         using var process = Process.GetCurrentProcess();
         return new RunSummary
         {
-            Status = outcome.Success ? "completed" : "failed",
+            Status = outcome.Status switch
+            {
+                RunStatus.Completed => "completed",
+                RunStatus.Stopped => "stopped",
+                _ => "failed",
+            },
             Reason = outcome.Sentence,
             Steps = _lastStep?.Step ?? 0,
             Epochs = _epochs,
@@ -93,7 +121,7 @@ internal sealed class RunLedger(TimeProvider time)
                     ["loss"] = _lastEvaluation.Loss,
                 },
             WeightsHash = _lastStep?.WeightsHash,
-            WeightsSha256 = outcome.Success ? checkpoint?.ModelSha256 : null,
+            WeightsSha256 = outcome.Success && checkpoint?.Header.Step == _lastStep?.Step ? checkpoint?.ModelSha256 : null,
             WallSeconds = Math.Round(time.GetElapsedTime(_started).TotalSeconds, 3),
             SamplesPerSecond = _stepSeconds == 0 ? 0 : Math.Round(_samplesDone / _stepSeconds, 1),
             Workers = new RunSummary.WorkerCounts(_workers.Min, _workers.Max, _workers.Final),
@@ -107,7 +135,4 @@ internal sealed class RunLedger(TimeProvider time)
     }
 
     private static double? PerWeight(double sum, long weight) => JsonLines.Finite(sum / weight);
-
-    private void NoteMemory(RunEffect.Record record) =>
-        _workerBytes = Math.Max(_workerBytes, record.Reports.Max(r => r.ResidentBytes));
 }

@@ -14,7 +14,7 @@ public static class Wire
 {
     public static WorkerHello FromWire(Hello hello) => new(
         (int)hello.Protocol, hello.Version, hello.Number, hello.Host, hello.Process, hello.Address, hello.Arithmetic,
-        hello.ConfigurationFingerprint);
+        hello.ConfigurationFingerprint, hello.Offer?.Applied);
 
     public static Hello ToWire(WorkerHello hello) => new()
     {

@@ -15,6 +15,8 @@ namespace DistTrain.Worker;
 /// </summary>
 internal sealed class CoordinatorSession : IAsyncDisposable
 {
+    private static readonly TimeSpan LongestPause = TimeSpan.FromMilliseconds(500);
+
     private readonly Uri _address;
     private readonly TimeProvider _time;
     private readonly AsyncDuplexStreamingCall<WorkerMessage, CoordinatorMessage> _call;
@@ -58,28 +60,32 @@ internal sealed class CoordinatorSession : IAsyncDisposable
     /// <summary>What heartbeats say of this worker's progress.</summary>
     public Func<Heartbeat> Progress { get; set; } = () => new Heartbeat();
 
+    /// <summary>Told of the last operation that the coordinator has written down for good.</summary>
+    public Action<ulong> Written { get; set; } = _ => { };
+
     /// <summary>Says hello until the coordinator answers.</summary>
     /// <param name="address">The coordinator.</param>
     /// <param name="channel">A channel to it; the caller's.</param>
     /// <param name="hello">What the worker says of itself.</param>
+    /// <param name="known">The run and the highest term it has heard of; a coordinator of that run and a lower term has been replaced, and is not listened to.</param>
     /// <param name="patience">How long the coordinator may be out of reach.</param>
     /// <param name="time">The clock.</param>
     /// <param name="waiting">Told once, in a sentence, that the coordinator does not answer yet.</param>
     /// <param name="cancellation">Ends the attempt.</param>
     /// <exception cref="WorkerException">The coordinator is out of reach, or refuses this worker.</exception>
     public static async Task<CoordinatorSession> JoinAsync(
-        Uri address, GrpcChannel channel, WorkerHello hello, TimeSpan patience, TimeProvider time, Action<string> waiting,
+        Uri address, GrpcChannel channel, Hello hello, (ulong Run, ulong Term) known, TimeSpan patience, TimeProvider time, Action<string> waiting,
         CancellationToken cancellation)
     {
         var reason = "no answer";
         using var deadline = new CancellationTokenSource(patience, time);
         using var both = CancellationTokenSource.CreateLinkedTokenSource(cancellation, deadline.Token);
-        for (var pause = TimeSpan.FromMilliseconds(100); ; pause = TimeSpan.FromTicks(Math.Min(2 * pause.Ticks, TimeSpan.TicksPerSecond)))
+        for (var pause = TimeSpan.FromMilliseconds(100); ; pause = TimeSpan.FromTicks(Math.Min(2 * pause.Ticks, LongestPause.Ticks)))
         {
             var call = new Protocol.V1.Coordinator.CoordinatorClient(channel).Attend(cancellationToken: CancellationToken.None);
             try
             {
-                await call.RequestStream.WriteAsync(new WorkerMessage { Hello = Wire.ToWire(hello) }, both.Token);
+                await call.RequestStream.WriteAsync(new WorkerMessage { Hello = hello }, both.Token);
                 if (!await call.ResponseStream.MoveNext(both.Token))
                 {
                     throw new WorkerException($"The coordinator at {address} ended the call without an answer.");
@@ -88,6 +94,8 @@ internal sealed class CoordinatorSession : IAsyncDisposable
                 var answer = call.ResponseStream.Current;
                 switch (answer.BodyCase)
                 {
+                    case CoordinatorMessage.BodyOneofCase.Welcome when answer.Run == known.Run && answer.Term < known.Term:
+                        throw new RpcException(new Status(StatusCode.Unavailable, $"it is of term {answer.Term}, the run's is {known.Term}"));
                     case CoordinatorMessage.BodyOneofCase.Welcome:
                         var session = new CoordinatorSession(address, channel, call, time) { Welcome = answer.Welcome };
                         session.Start(answer);
@@ -139,7 +147,7 @@ internal sealed class CoordinatorSession : IAsyncDisposable
 
         // Ending the call at once would make the coordinator forget what it has not read yet, such as why this worker cannot go on.
         await Task.WhenAny(Task.WhenAll(_tasks[0], _tasks[1]), Task.Delay(Timeout.InfiniteTimeSpan, _time, deadline.Token));
-        End(new RunOutcome(false, "The worker ended."), mayReturn: false);
+        End(new RunOutcome(false, "The worker ended."), MayReturn.No);
         await Task.WhenAll(_tasks);
         _call.Dispose();
         _ended.Dispose();
@@ -159,7 +167,7 @@ internal sealed class CoordinatorSession : IAsyncDisposable
         _tasks.AddRange([SendAsync(), ReceiveAsync(), BeatAsync()]);
     }
 
-    private void End(RunOutcome outcome, bool mayReturn)
+    private void End(RunOutcome outcome, MayReturn mayReturn)
     {
         if (_outcome.TrySetResult(new SessionEnd(outcome, mayReturn)))
         {
@@ -193,30 +201,34 @@ internal sealed class CoordinatorSession : IAsyncDisposable
             {
                 var message = _call.ResponseStream.Current;
                 Volatile.Write(ref _lastHeard, _time.GetTimestamp());
-                if (message.Run != _run || message.Term < _term)
+                if (message.Run != _run || message.Term != _term)
                 {
-                    End(new RunOutcome(false, $"The coordinator at {_address} speaks of run {message.Run:x16}, term {message.Term}: it is not this worker's."), mayReturn: false);
+                    End(new RunOutcome(false, $"The coordinator at {_address} speaks of run {message.Run:x16}, term {message.Term}: it is not this worker's."), MayReturn.No);
                 }
                 else if (message.BodyCase == CoordinatorMessage.BodyOneofCase.Dismissal)
                 {
-                    End(new RunOutcome(message.Dismissal.Success, message.Dismissal.Sentence), message.Dismissal.MayReturn);
+                    End(new RunOutcome(message.Dismissal.Success, message.Dismissal.Sentence), message.Dismissal.MayReturn ? MayReturn.Anew : MayReturn.No);
                 }
                 else if (message.BodyCase == CoordinatorMessage.BodyOneofCase.Refusal)
                 {
-                    End(new RunOutcome(false, $"The coordinator refused this worker. {message.Refusal.Sentence}"), mayReturn: false);
+                    End(new RunOutcome(false, $"The coordinator refused this worker. {message.Refusal.Sentence}"), MayReturn.No);
                 }
-                else if (message.BodyCase != CoordinatorMessage.BodyOneofCase.Heartbeat)
+                else if (message.BodyCase == CoordinatorMessage.BodyOneofCase.Heartbeat)
+                {
+                    Written(message.Heartbeat.Written);
+                }
+                else
                 {
                     _settled |= message.BodyCase == CoordinatorMessage.BodyOneofCase.Operation;
                     _inbox.Writer.TryWrite(message);
                 }
             }
 
-            End(new RunOutcome(false, $"The coordinator at {_address} ended the call."), mayReturn: true);
+            End(new RunOutcome(false, $"The coordinator at {_address} ended the call."), MayReturn.WithState);
         }
         catch (Exception e) when (e is RpcException or OperationCanceledException or IOException)
         {
-            End(new RunOutcome(false, $"The connection to the coordinator at {_address} broke."), mayReturn: true);
+            End(new RunOutcome(false, $"The connection to the coordinator at {_address} broke."), MayReturn.WithState);
         }
     }
 
@@ -232,7 +244,7 @@ internal sealed class CoordinatorSession : IAsyncDisposable
                 var allowed = _settled ? silence : RunMachine.StartUpPatience * silence;
                 if (_time.GetElapsedTime(Volatile.Read(ref _lastHeard)) > allowed)
                 {
-                    End(new RunOutcome(false, $"The coordinator at {_address} was silent for {Duration.Format(allowed)}."), mayReturn: true);
+                    End(new RunOutcome(false, $"The coordinator at {_address} was silent for {Duration.Format(allowed)}."), MayReturn.WithState);
                 }
             }
         }

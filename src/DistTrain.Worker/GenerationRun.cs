@@ -17,6 +17,7 @@ internal sealed class GenerationRun : IAsyncDisposable
 {
     private readonly CoordinatorSession _session;
     private readonly StepExecutor _executor;
+    private readonly UnwrittenReports _reports;
     private readonly PeerGroup _peers;
     private readonly TimeProvider _time;
     private readonly TimeSpan _linkDeadline;
@@ -28,17 +29,18 @@ internal sealed class GenerationRun : IAsyncDisposable
 
     /// <summary>A generation that is not linked yet.</summary>
     /// <param name="session">The session with the coordinator.</param>
-    /// <param name="executor">The state and what is held of the operation under way.</param>
+    /// <param name="state">The state and what is held of the operation under way.</param>
     /// <param name="peers">The members.</param>
     /// <param name="linkDeadline">How long linking may take.</param>
     /// <param name="completed">Told of every operation applied, the step whose state this member is to write then or -1, and how long the descriptor took.</param>
     /// <param name="time">The clock.</param>
     public GenerationRun(
-        CoordinatorSession session, StepExecutor executor, PeerGroup peers, TimeSpan linkDeadline,
+        CoordinatorSession session, WorkerState state, PeerGroup peers, TimeSpan linkDeadline,
         Func<OperationReport, long, TimeSpan, Task> completed, TimeProvider time)
     {
         _session = session;
-        _executor = executor;
+        _executor = state.Executor!;
+        _reports = state.Reports;
         _peers = peers;
         _linkDeadline = linkDeadline;
         _completed = completed;
@@ -120,6 +122,7 @@ internal sealed class GenerationRun : IAsyncDisposable
         var operation = Wire.FromWire(descriptor);
         Operation = operation.Number;
         var shares = Wire.SharesOf(descriptor) ?? [.. _plan[operation.Batches.Blocks].Select(WorkShare.Of)];
+        await _reports.RoomAsync(_over.Token);
         var report = await _executor.ExecuteAsync(operation, shares, _peers, _over.Token);
         if (report is not null)
         {

@@ -44,8 +44,13 @@ public sealed record WorkerSettings
     /// <summary>Opens a device by its name and the worker's number.</summary>
     internal Func<string, int, ComputeDevice> OpenDevice { get; init; } = ComputeDevice.Open;
 
+    /// <summary>
+    /// How long the coordinator may be out of reach; null for 30 s at the start, and for one that was there before long enough to be started on another machine.
+    /// </summary>
+    public TimeSpan? Patience { get; init; }
+
     /// <summary>How long the coordinator may be out of reach at the start.</summary>
-    public TimeSpan Patience { get; init; } = TimeSpan.FromSeconds(30);
+    internal TimeSpan FirstPatience => Patience ?? TimeSpan.FromSeconds(30);
 
     /// <summary>The tasks this program knows.</summary>
     public required TaskCatalog Tasks { get; init; }
@@ -55,45 +60,25 @@ public sealed record WorkerSettings
 }
 
 /// <summary>Runs a worker from start to end.</summary>
-public static partial class WorkerHost
+public static class WorkerHost
 {
-    /// <summary>How often a worker that was cut off joins anew.</summary>
-    private const int MaxReturns = 1000;
-
-    private static readonly TimeSpan FirstPause = TimeSpan.FromMilliseconds(200);
-    private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(30);
-    private static readonly TimeSpan LongSession = TimeSpan.FromMinutes(1);
-
     /// <summary>Returns when the coordinator dismisses the worker, when it has failed, or when it is cancelled.</summary>
     public static async Task<RunOutcome> RunAsync(WorkerSettings settings, TimeProvider time, CancellationToken cancellation)
     {
         try
         {
-            var services = new WorkerServices(new PeerGroupDirectory(time, settings.Patience), new StateSource());
+            var services = new WorkerServices(new PeerGroupDirectory(time, settings.FirstPatience), new StateSource());
             await using var server = GrpcListener.Create(
                 settings.Listen, all => all.AddSingleton(new PeerService(services.Groups, services.States)), log: settings.Log);
             server.MapGrpcService<PeerService>();
             var bound = await GrpcListener.StartAsync(server, settings.Listen, cancellation);
-            using var channel = GrpcDialer.Open(settings.Coordinator, settings.Patience);
+            using var channel = GrpcDialer.Open(settings.Coordinator, settings.FirstPatience);
             var hello = new WorkerHello(
                 RunMachine.Protocol, ProgramIdentity.Version, settings.Number, Dns.GetHostName(), Environment.ProcessId,
                 Advertised(settings, bound), Arithmetic.Describe(), settings.Options is null ? "" : ProgramIdentity.Fingerprint(settings.Options));
             var logger = server.Services.GetRequiredService<ILogger<WorkerLoop>>();
-            var pause = FirstPause / 2;
-            for (var returns = 0; ; returns++)
-            {
-                var began = time.GetTimestamp();
-                var end = await AttendAsync(channel, hello, settings, services, time, logger, cancellation);
-                if (!end.MayReturn || returns == MaxReturns || cancellation.IsCancellationRequested)
-                {
-                    return end.Outcome;
-                }
-
-                // A worker that is cut off again and again must not stop the others as often.
-                Log.Returning(logger, end.Outcome.Sentence);
-                pause = time.GetElapsedTime(began) > LongSession ? FirstPause : TimeSpan.FromTicks(Math.Min(2 * pause.Ticks, LongestPause.Ticks));
-                await Task.Delay(pause, time, cancellation);
-            }
+            await using var life = new WorkerLife(channel, hello, settings, services, time, logger);
+            return await life.RunAsync(cancellation);
         }
         catch (Exception e) when (e is WorkerException or AddressException or DataException or PlatformNotSupportedException)
         {
@@ -101,67 +86,7 @@ public static partial class WorkerHost
         }
         catch (Exception e) when (e is OperationCanceledException or RpcException && cancellation.IsCancellationRequested)
         {
-            return new RunOutcome(false, "The worker was asked to end.");
-        }
-    }
-
-    /// <summary>One life of a worker: from hello to the end of the session. What it had is gone then; the next one copies the state anew.</summary>
-    private static async Task<SessionEnd> AttendAsync(
-        GrpcChannel channel, WorkerHello hello, WorkerSettings settings, WorkerServices services, TimeProvider time, ILogger logger,
-        CancellationToken cancellation)
-    {
-        await using var session = await CoordinatorSession.JoinAsync(
-            settings.Coordinator, channel, hello, settings.Patience, time, sentence => Log.Waiting(logger, sentence), cancellation);
-        await using var leave = cancellation.Register(() => session.Send(new Protocol.V1.WorkerMessage
-        {
-            Leave = new Protocol.V1.Leave { Sentence = "it was asked to end" },
-        }));
-        return await TakePartAsync(session, settings, services, time, logger);
-    }
-
-    private static async Task<SessionEnd> TakePartAsync(
-        CoordinatorSession session, WorkerSettings settings, WorkerServices services, TimeProvider time, ILogger logger)
-    {
-        try
-        {
-            var values = new Dictionary<string, string>(session.Welcome.Configuration, StringComparer.OrdinalIgnoreCase);
-            if (settings.DataPath is not null)
-            {
-                values["data.path"] = settings.DataPath;
-            }
-
-            if (settings.Device is not null)
-            {
-                values["device"] = settings.Device;
-            }
-
-            var (options, problems) = OptionsReader.ReadRun(values);
-            problems = [.. problems, .. settings.Tasks.Check(options)];
-            if (problems.Count > 0)
-            {
-                throw new WorkerException($"This worker cannot carry out the run's configuration: {string.Join(" ", problems)}");
-            }
-
-            using var task = Create(settings.Tasks, options);
-            await using var loop = new WorkerLoop(session, task, options, settings, services, time, logger);
-            return await loop.RunAsync();
-        }
-        catch (Exception e) when (e is WorkerException or DataException)
-        {
-            session.Send(new Protocol.V1.WorkerMessage { Fault = new Protocol.V1.Fault { Sentence = e.Message } });
-            throw;
-        }
-    }
-
-    private static ITrainingTask Create(TaskCatalog tasks, RunOptions options)
-    {
-        try
-        {
-            return tasks.Create(options);
-        }
-        catch (Exception e) when (e is not (DataException or OutOfMemoryException))
-        {
-            throw new WorkerException($"The task {options.Task} cannot be created: {e.Message}", e);
+            return new RunOutcome(true, "The worker ended as it was asked to, without a coordinator.");
         }
     }
 
@@ -198,14 +123,5 @@ public static partial class WorkerHost
         {
             throw new WorkerException($"There is no route to {host.Host}: see that the coordinator's address is right. ({e.Message})", e);
         }
-    }
-
-    private static partial class Log
-    {
-        [LoggerMessage(5, LogLevel.Information, "{Sentence}", EventName = "waiting")]
-        public static partial void Waiting(ILogger logger, string sentence);
-
-        [LoggerMessage(7, LogLevel.Warning, "{Sentence} Joining anew.", EventName = "returning")]
-        public static partial void Returning(ILogger logger, string sentence);
     }
 }

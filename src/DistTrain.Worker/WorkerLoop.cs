@@ -1,11 +1,9 @@
 using DistTrain.Core;
 using DistTrain.Core.Membership;
-using DistTrain.Core.Options;
 using DistTrain.Protocol;
 using DistTrain.Protocol.V1;
 using DistTrain.Training.Native;
 using DistTrain.Training.Replicas;
-using DistTrain.Training.Tasks;
 using DistTrain.Worker.Exchange;
 using DistTrain.Worker.Healing;
 using Grpc.Core;
@@ -18,15 +16,11 @@ namespace DistTrain.Worker;
 /// other until dismissed.
 /// </summary>
 internal sealed partial class WorkerLoop(
-    CoordinatorSession session, ITrainingTask task, RunOptions options, WorkerSettings settings, WorkerServices services, TimeProvider time, ILogger logger)
+    CoordinatorSession session, WorkerState state, WorkerSettings settings, WorkerServices services, TimeProvider time, ILogger logger)
     : IAsyncDisposable
 {
-    private readonly ComputeThread _compute = new();
     private readonly CheckpointTransfer _checkpoints = new(session, session.Welcome.Worker);
     private readonly TimeSpan _linkDeadline = 5 * TimeSpan.FromMilliseconds(session.Welcome.SilenceMilliseconds);
-    private Replica? _replica;
-    private string? _probe;
-    private StepExecutor? _executor;
     private GenerationRun? _generation;
     private Task _training = Task.CompletedTask;
     private CancellationTokenSource _learning = new();
@@ -36,7 +30,8 @@ internal sealed partial class WorkerLoop(
     /// <summary>Takes part until the coordinator dismisses this worker, or the session ends.</summary>
     public async Task<SessionEnd> RunAsync()
     {
-        session.Progress = () => new Heartbeat { Operation = _generation?.Operation ?? 0, BlocksDone = _executor?.BlocksDone ?? 0 };
+        session.Progress = () => new Heartbeat { Operation = _generation?.Operation ?? 0, BlocksDone = state.Executor?.BlocksDone ?? 0 };
+        session.Written = state.Reports.Forget;
         try
         {
             await foreach (var message in session.Inbox.ReadAllAsync(session.Ended))
@@ -45,6 +40,10 @@ internal sealed partial class WorkerLoop(
                 {
                     case CoordinatorMessage.BodyOneofCase.Prepare:
                         await PrepareAsync(message.Prepare);
+                        break;
+                    case CoordinatorMessage.BodyOneofCase.Keep:
+                        await StopAsync();
+                        Keep();
                         break;
                     case CoordinatorMessage.BodyOneofCase.Learn:
                         await StopAsync();
@@ -74,7 +73,7 @@ internal sealed partial class WorkerLoop(
         }
         catch (Exception e) when (e is not OutOfMemoryException)
         {
-            return new SessionEnd(Fail(e is RpcException rpc ? rpc.Status.Detail : e.Message, e), MayReturn: false);
+            return new SessionEnd(Fail(e is RpcException rpc ? rpc.Status.Detail : e.Message, e), MayReturn.No);
         }
 
         return await session.Outcome;
@@ -85,12 +84,6 @@ internal sealed partial class WorkerLoop(
         services.States.Clear();
         await StopAsync();
         await _writing.ContinueWith(_ => { }, CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
-        await _compute.RunAsync(() =>
-        {
-            _executor?.Dispose();
-            _replica?.Dispose();
-        });
-        await _compute.DisposeAsync();
         _learning.Dispose();
     }
 
@@ -111,6 +104,7 @@ internal sealed partial class WorkerLoop(
     private async Task PrepareAsync(Prepare prepare)
     {
         await StopAsync();
+        state.IsMember = false;
         var replica = await BuildAsync();
         if (prepare.Build)
         {
@@ -119,7 +113,7 @@ internal sealed partial class WorkerLoop(
         else
         {
             replica.Scalars = await _checkpoints.GetAsync(prepare.Checkpoint, replica.Layout, replica.State, session.Ended);
-            await _compute.RunAsync(replica.StateWasReplaced);
+            await state.Compute.RunAsync(replica.StateWasReplaced);
         }
 
         await BeginAsync(prepare.Applied);
@@ -131,17 +125,18 @@ internal sealed partial class WorkerLoop(
     {
         try
         {
+            state.IsMember = false;
             var replica = await BuildAsync();
             var (run, term) = session.Tag;
             var request = new HealRequest { Run = run, Term = term, Worker = session.Welcome.Worker };
-            using var copy = new StateCopy(source, request, replica, _compute, _linkDeadline, _learning.Token);
+            using var copy = new StateCopy(source, request, replica, state.Compute, _linkDeadline, _learning.Token);
             var applied = await copy.ReceiveAsync(_learning.Token);
             await BeginAsync(applied);
             Prove(applied);
             while (true)
             {
                 var operation = await copy.FollowAsync(_learning.Token);
-                _executor!.Follow(operation);
+                state.Executor!.Follow(operation);
                 session.Send(new WorkerMessage { Learned = new Learned { Applied = operation } });
             }
         }
@@ -160,39 +155,34 @@ internal sealed partial class WorkerLoop(
         }
     }
 
-    private async Task<Replica> BuildAsync()
-    {
-        if (_replica is null)
-        {
-            _probe = await _compute.RunAsync(() =>
-            {
-                TorchRuntime.Load(options.Threads);
-                _replica = new Replica(task, options, settings.OpenDevice(options.Device, settings.Number));
-                return _replica.Probe();
-            });
-        }
-
-        return _replica!;
-    }
+    private Task<Replica> BuildAsync() =>
+        state.BuildAsync(() => new Replica(state.Task, state.Options, settings.OpenDevice(state.Options.Device, settings.Number)));
 
     /// <summary>Makes ready to train from the state as it is now.</summary>
-    private async Task BeginAsync(ulong applied)
+    private Task BeginAsync(ulong applied)
     {
-        var delay = options.Debug.DelayPerMicroBatch.GetValueOrDefault($"{settings.Number}");
-        await _compute.RunAsync(() => _executor?.Dispose());
-        _executor = new StepExecutor(_replica!, applied, _compute, options.Debug.FoldPerWorker, () => Pause(delay), time);
+        var delay = state.Options.Debug.DelayPerMicroBatch.GetValueOrDefault($"{settings.Number}");
+        return state.BeginAsync(
+            () => new StepExecutor(state.Replica!, applied, state.Compute, state.Options.Debug.FoldPerWorker, () => state.Pause(delay), time));
     }
 
-    private void Prove(ulong applied)
+    private void Prove(ulong applied) => session.Send(new WorkerMessage { Prepared = Preparation(applied) });
+
+    /// <summary>Proves the state that this worker has brought along, and tells what may not have been written down.</summary>
+    private void Keep()
     {
-        var replica = _replica!;
-        Log.Prepared(logger, replica.Layout.Count, replica.Device.Name, _probe ?? "not repeatable", replica.WeightsHash);
-        session.Send(new WorkerMessage
-        {
-            Prepared = Wire.ToWire(new WorkerPreparation(
-                task.Training.Count, task.Validation.Count, $"{task.Training.Fingerprint}+{task.Validation.Fingerprint}",
-                replica.Layout.Fingerprint, _probe ?? "", replica.WeightsHash, task.Metrics, applied, [.. replica.Remarks])),
-        });
+        var kept = new Kept { Prepared = Preparation(state.Executor!.Applied) };
+        kept.Reports.AddRange(state.Reports.All.Select(Wire.ToWire));
+        session.Send(new WorkerMessage { Kept = kept });
+    }
+
+    private Prepared Preparation(ulong applied)
+    {
+        var (task, replica) = (state.Task, state.Replica!);
+        Log.Prepared(logger, replica.Layout.Count, replica.Device.Name, state.Probe ?? "not repeatable", replica.WeightsHash);
+        return Wire.ToWire(new WorkerPreparation(
+            task.Training.Count, task.Validation.Count, $"{task.Training.Fingerprint}+{task.Validation.Fingerprint}",
+            replica.Layout.Fingerprint, state.Probe ?? "", replica.WeightsHash, task.Metrics, applied, [.. replica.Remarks]));
     }
 
     private async Task TrainAsync(Membership membership)
@@ -202,8 +192,9 @@ internal sealed partial class WorkerLoop(
         var peers = new PeerGroup(
             new RunTag(run, term, membership.Generation), rank, [.. membership.Members.Select(m => new Uri(m.Address))], _linkDeadline);
         services.Groups.Set(peers);
-        services.States.Set(run, _executor!.FeedAsync);
-        _generation = new GenerationRun(session, _executor, peers, _linkDeadline, ReportAsync, time);
+        services.States.Set(run, state.Executor!.FeedAsync);
+        state.IsMember = true;
+        _generation = new GenerationRun(session, state, peers, _linkDeadline, ReportAsync, time);
         _ = ReportBreakAsync(_generation);
         Log.Member(logger, membership.Generation, rank, peers.WorldSize);
         if (await _generation.RunAsync() is { } sentence)
@@ -219,18 +210,18 @@ internal sealed partial class WorkerLoop(
             await WriteCheckpointAsync(checkpoint);
         }
 
-        session.Send(new WorkerMessage
-        {
-            Report = Wire.ToWire(report with { WaitSeconds = waited.TotalSeconds, ResidentBytes = ResidentMemory.PeakBytes() }),
-        });
+        report = report with { WaitSeconds = waited.TotalSeconds, ResidentBytes = ResidentMemory.PeakBytes() };
+        state.Reports.Add(report);
+        session.Send(new WorkerMessage { Report = Wire.ToWire(report) });
     }
 
     /// <summary>Takes a copy of the state and sends it off the step path, one checkpoint at a time. Whether it arrives the coordinator knows itself.</summary>
     private async Task WriteCheckpointAsync(long step)
     {
         await _writing;
-        var (layout, hash, scalars) = (_replica!.Layout, _replica.WeightsHash, _replica.Scalars);
-        var copy = await _compute.RunAsync(() => _replica.State.Select(s =>
+        var replica = state.Replica!;
+        var (layout, hash, scalars) = (replica.Layout, replica.WeightsHash, replica.Scalars);
+        var copy = await state.Compute.RunAsync(() => replica.State.Select(s =>
         {
             var vector = new NativeVector(s.Vector.Count);
             vector.CopyFrom(s.Vector);
@@ -284,14 +275,6 @@ internal sealed partial class WorkerLoop(
         Log.Failed(logger, _generation?.Operation ?? 0, sentence, cause);
         session.Send(new WorkerMessage { Fault = new Fault { Sentence = sentence } });
         return new RunOutcome(false, sentence);
-    }
-
-    private void Pause(TimeSpan delay)
-    {
-        if (delay > TimeSpan.Zero)
-        {
-            session.Ended.WaitHandle.WaitOne(delay);
-        }
     }
 
     private static partial class Log

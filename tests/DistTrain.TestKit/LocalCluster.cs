@@ -105,7 +105,10 @@ public sealed class LocalCoordinator : IAsyncDisposable
     public LogBook Log { get; }
 
     /// <summary>Starts one on a port of its own; returns when it listens.</summary>
-    public static async Task<LocalCoordinator> StartAsync(string folder, RunOptions options)
+    /// <param name="folder">The run's folder.</param>
+    /// <param name="options">The configuration.</param>
+    /// <param name="change">Changes its settings.</param>
+    public static async Task<LocalCoordinator> StartAsync(string folder, RunOptions options, Func<CoordinatorSettings, CoordinatorSettings>? change = null)
     {
         var log = new LogBook();
         var stop = new CancellationTokenSource(Deadline);
@@ -118,7 +121,7 @@ public sealed class LocalCoordinator : IAsyncDisposable
             Log = log,
             OnListening = address => listening.SetResult(new Uri(address)),
         };
-        var outcome = CoordinatorHost.RunAsync(settings, TimeProvider.System, stop.Token);
+        var outcome = CoordinatorHost.RunAsync(change?.Invoke(settings) ?? settings, TimeProvider.System, stop.Token);
         return await Task.WhenAny(listening.Task, outcome) == outcome
             ? throw new InvalidOperationException((await outcome).Sentence)
             : new LocalCoordinator(folder, await listening.Task, outcome, log, stop);

@@ -24,7 +24,7 @@ public enum Side
 public sealed class Relay : IAsyncDisposable
 {
     private readonly TcpListener _listener = new(IPAddress.Loopback, 0);
-    private readonly IPEndPoint _target;
+    private volatile IPEndPoint _target;
     private readonly ConcurrentBag<Socket> _sockets = [];
     private readonly CancellationTokenSource _ended = new();
     private readonly Task _accepting;
@@ -42,6 +42,13 @@ public sealed class Relay : IAsyncDisposable
 
     /// <summary>This side of it.</summary>
     public Uri Address { get; }
+
+    /// <summary>Resets every connection; those that come now go to another program.</summary>
+    public void Turn(Uri target)
+    {
+        _target = new IPEndPoint(IPAddress.Loopback, target.Port);
+        Reset();
+    }
 
     /// <summary>Resets every connection and lets none in any more.</summary>
     public void Cut()
@@ -82,7 +89,12 @@ public sealed class Relay : IAsyncDisposable
                 var far = new Socket(SocketType.Stream, ProtocolType.Tcp);
                 _sockets.Add(near);
                 _sockets.Add(far);
-                await far.ConnectAsync(_target, _ended.Token);
+                if (!await TryConnectAsync(far))
+                {
+                    near.Close(0);
+                    continue;
+                }
+
                 (near.NoDelay, far.NoDelay) = (true, true);
                 pumps.Add(PumpAsync(near, far, Side.Dialer));
                 pumps.Add(PumpAsync(far, near, Side.Target));
@@ -94,6 +106,19 @@ public sealed class Relay : IAsyncDisposable
         }
 
         await Task.WhenAll(pumps);
+    }
+
+    private async Task<bool> TryConnectAsync(Socket far)
+    {
+        try
+        {
+            await far.ConnectAsync(_target, _ended.Token);
+            return true;
+        }
+        catch (SocketException)
+        {
+            return false;
+        }
     }
 
     private async Task PumpAsync(Socket from, Socket to, Side speaker)

@@ -6,7 +6,11 @@ namespace DistTrain.Coordinator.Checkpoints;
 /// <param name="Store">Serves the good ones, and takes more.</param>
 /// <param name="Good">Those that are whole, the newest first.</param>
 /// <param name="Refused">A sentence for every other: where it lies, what is wrong, and what to do. They are left as they are, the newest first.</param>
-internal sealed record CheckpointScan(CheckpointStore Store, IReadOnlyList<PublishedCheckpoint> Good, IReadOnlyList<string> Refused);
+internal sealed record CheckpointScan(CheckpointStore Store, IReadOnlyList<PublishedCheckpoint> Good, IReadOnlyList<string> Refused)
+{
+    /// <summary>The steps of the bad ones.</summary>
+    public IReadOnlyList<long> RefusedSteps { get; init; } = [];
+}
 
 /// <summary>How the folders of checkpoints are called.</summary>
 internal static class CheckpointPlace

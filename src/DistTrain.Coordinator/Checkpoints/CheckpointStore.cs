@@ -52,7 +52,7 @@ internal sealed class CheckpointStore(string folder, int keep, IDisk? disk = nul
     public static CheckpointScan Open(string folder, int keep, IDisk? disk = null)
     {
         var store = new CheckpointStore(folder, keep, disk);
-        var (good, refused) = (new List<PublishedCheckpoint>(), new List<string>());
+        var (good, refused, steps) = (new List<PublishedCheckpoint>(), new List<string>(), new List<long>());
         if (!Directory.Exists(folder))
         {
             return new CheckpointScan(store, good, refused);
@@ -70,11 +70,12 @@ internal sealed class CheckpointStore(string folder, int keep, IDisk? disk = nul
             }
             catch (InvalidDataException e)
             {
+                steps.Add(step!.Value);
                 refused.Add($"The checkpoint {path} is refused: {e.Message}. Use another one, and delete this folder or put a good copy in its place.");
             }
         }
 
-        return new CheckpointScan(store, good, refused);
+        return new CheckpointScan(store, good, refused) { RefusedSteps = steps };
     }
 
     /// <summary>Receives one checkpoint.</summary>
@@ -127,6 +128,21 @@ internal sealed class CheckpointStore(string folder, int keep, IDisk? disk = nul
         return checkpoint is null
             ? throw new RpcException(new Status(StatusCode.NotFound, $"There is no checkpoint of step {step}."))
             : CheckpointReader.SendAsync(checkpoint, chunks, cancellation);
+    }
+
+    /// <summary>Throws a checkpoint away: it is not the run's.</summary>
+    public void Discard(long step)
+    {
+        lock (_publishing)
+        {
+            PublishedCheckpoint? checkpoint;
+            lock (_published)
+            {
+                _published.Remove(step, out checkpoint);
+            }
+
+            Delete(checkpoint?.Folder ?? "");
+        }
     }
 
     /// <summary>What is published of a state already. Another state of the same step does not count: a run that went back may compute one, and it takes its place.</summary>

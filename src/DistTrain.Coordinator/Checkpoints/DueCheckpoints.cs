@@ -8,23 +8,13 @@ namespace DistTrain.Coordinator.Checkpoints;
 /// <summary>Which states may come from a worker, and what their manifests say. Asked from the calls that bring them, while the loop goes on.</summary>
 internal sealed class DueCheckpoints(RunOptions options)
 {
-    /// <summary>More steps than are ever under way.</summary>
-    private const int StepsRemembered = 8;
+    private readonly Dictionary<long, (long Epoch, long Position)> _due = new() { [0] = (0, 0) };
 
-    private readonly Dictionary<long, Operation?> _due = new() { [0] = null };
-    private readonly Dictionary<long, Operation> _steps = [];
-
-    /// <summary>Remembers a step that is handed out: its state may be asked for later.</summary>
-    public void Remember(Operation step)
-    {
-        _steps[step.Step] = step;
-        _steps.Remove(step.Step - StepsRemembered);
-    }
-
-    /// <summary>From here on the state after a step that was handed out lately may come, and those before a published one may not.</summary>
+    /// <summary>From here on the state after a step may come, and those before a published one may not.</summary>
     /// <param name="step">The step.</param>
     /// <param name="published">The step of the newest checkpoint there is.</param>
-    public void Await(long step, long published)
+    /// <param name="length">Of the run.</param>
+    public void Await(long step, long published, RunLength length)
     {
         lock (_due)
         {
@@ -33,7 +23,8 @@ internal sealed class DueCheckpoints(RunOptions options)
                 _due.Remove(past);
             }
 
-            _due[step] = _steps[step];
+            var epoch = step == 0 ? 0 : (step - 1) / length.StepsPerEpoch;
+            _due[step] = (epoch, length.SamplesOf(step) - length.SamplesOf(epoch * length.StepsPerEpoch));
         }
     }
 
@@ -41,10 +32,10 @@ internal sealed class DueCheckpoints(RunOptions options)
     /// <exception cref="RpcException">No checkpoint of that step is due.</exception>
     public IReadOnlyDictionary<string, object> Manifest(long step)
     {
-        Operation? last;
+        (long Epoch, long Position) cursor;
         lock (_due)
         {
-            if (!_due.TryGetValue(step, out last))
+            if (!_due.TryGetValue(step, out cursor))
             {
                 throw new RpcException(new Status(StatusCode.FailedPrecondition, $"No checkpoint of step {step} is due."));
             }
@@ -55,8 +46,8 @@ internal sealed class DueCheckpoints(RunOptions options)
             ["version"] = ProgramIdentity.Version,
             ["sampler"] = "feistel-8",
             ["seed"] = options.Seed,
-            ["epoch"] = last?.Samples.Epoch ?? 0,
-            ["position"] = last is null ? 0 : last.Samples.First + last.Samples.Count,
+            ["epoch"] = cursor.Epoch,
+            ["position"] = cursor.Position,
             ["geometry"] = new { global = options.Batch.Global, micro = options.Batch.Micro, blocks = options.Batch.Blocks },
             ["configuration"] = OptionsReader.Write(options),
         };

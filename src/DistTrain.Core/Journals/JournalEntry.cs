@@ -24,8 +24,8 @@ public abstract record JournalEntry
 
     /// <summary>A coordinator started.</summary>
     /// <param name="Number">Raised by 1 at every start, from 1.</param>
-    /// <param name="Configuration">Fingerprint of the keys that decide the run's bits; see <c>OptionsReader.IdentityLines</c>.</param>
-    public sealed record Term(ulong Number, string Configuration) : JournalEntry;
+    /// <param name="Configuration">The configuration it goes by, as a flat table.</param>
+    public sealed record Term(ulong Number, IReadOnlyDictionary<string, string> Configuration) : JournalEntry;
 
     /// <summary>What the first worker proved, and all others are held against.</summary>
     public sealed record Reference(WorkerPreparation Proof) : JournalEntry;

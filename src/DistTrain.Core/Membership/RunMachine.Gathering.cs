@@ -275,9 +275,17 @@ public sealed partial class RunMachine
             }
         }
 
-        _allIssued = _course.Next(_position) is null;
         _hashes[newest] = states[0].Key;
         _effects.Add(new RunEffect.Announce("resumed", $"The run goes on after step {_position.Steps}, whose state {Count(members.Count)} still held."));
+
+        // Some may hold nodes of the operation after that: it is handed out around them.
+        _allIssued = _course.Next(_position) is null;
+        if (_course.Next(_position) is var (begun, then))
+        {
+            Open(begun, then);
+            _allIssued = begun.IsLast;
+        }
+
         Begin(members);
         return true;
     }

@@ -71,11 +71,14 @@ public static class OptionsReader
     public static IEnumerable<OptionKey> Keys(Type type) =>
         Keys(type, "", Activator.CreateInstance(type)!, hostOnly: false);
 
+    /// <summary>The same with the values of a record in place of the defaults.</summary>
+    public static IEnumerable<OptionKey> Keys(object options) => Keys(options.GetType(), "", options, hostOnly: false);
+
     /// <summary>A record as a flat table, the inverse of <see cref="Read{T}"/>.</summary>
     public static SortedDictionary<string, string> Write(object options)
     {
         var values = new SortedDictionary<string, string>(StringComparer.Ordinal);
-        foreach (var key in Keys(options.GetType(), "", options, hostOnly: false))
+        foreach (var key in Keys(options))
         {
             foreach (var (name, value) in key.Entries)
             {
@@ -91,7 +94,7 @@ public static class OptionsReader
     /// </summary>
     /// <remarks>Where the data lie is the host's business: their content has a fingerprint of its own.</remarks>
     public static IEnumerable<string> IdentityLines(RunOptions options) =>
-        Keys(typeof(RunOptions), "", options, hostOnly: false)
+        Keys(options)
             .Where(k => !k.HostOnly)
             .SelectMany(k => k.Entries)
             .Where(e => !e.Key.Equals("data.path", StringComparison.OrdinalIgnoreCase))

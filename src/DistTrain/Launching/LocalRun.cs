@@ -14,6 +14,12 @@ internal sealed record LocalRunSettings
     /// <summary>The run's folder, taken and with its <c>config.yaml</c>.</summary>
     public required string Folder { get; init; }
 
+    /// <summary>Whether the folder holds a run to go on with.</summary>
+    public bool Resume { get; init; }
+
+    /// <summary>The step of the checkpoint to go back to; null for the newest.</summary>
+    public long? Checkpoint { get; init; }
+
     /// <summary>The coordinator's port; 0 lets the system choose.</summary>
     public int Port { get; init; }
 
@@ -72,7 +78,8 @@ internal sealed class LocalRun(LocalRunSettings settings, IRunViewer viewer, Tim
             // 1. The coordinator, which says where it listens.
             Directory.CreateDirectory(Path.Combine(settings.Folder, "logs"));
             var coordinator = Start("coordinator", "coordinator.log",
-                ["coordinator", Path.Combine(settings.Folder, "config.yaml"), "--out", settings.Folder, "--listen", $"127.0.0.1:{settings.Port}", "--json"]);
+                ["coordinator", Path.Combine(settings.Folder, "config.yaml"), "--out", settings.Folder, "--listen", $"127.0.0.1:{settings.Port}", "--json",
+                    .. settings.Resume ? new[] { "--resume" } : [], .. settings.Checkpoint is { } step ? new[] { "--checkpoint", $"{step}" } : []]);
             var (address, problem) = await ListenAsync(coordinator, stop);
             if (address is null)
             {

@@ -39,7 +39,7 @@ internal static class RunFolder
 
             for (var number = 1; number <= MostRuns; number++)
             {
-                var folder = Path.Combine(parent, number == 1 ? name : $"{name}-{number}");
+                var folder = FolderOf(name, parent, number);
                 if (!Path.Exists(folder) && TryClaim(folder, configuration))
                 {
                     return (folder, null);
@@ -54,10 +54,34 @@ internal static class RunFolder
         }
     }
 
+    /// <summary>Where a run's configuration lies.</summary>
+    public static string ConfigurationIn(string folder) => Path.Combine(folder, "config.yaml");
+
+    /// <summary>The last folder that was taken for runs of a name; null where there is none.</summary>
+    public static string? Newest(string name, string parent = "runs")
+    {
+        string? newest = null;
+        for (var number = 1; number <= MostRuns && FolderOf(name, parent, number) is var folder && Directory.Exists(folder); number++)
+        {
+            newest = folder;
+        }
+
+        return newest;
+    }
+
+    /// <summary>Puts another configuration in the place of a run's own, whole.</summary>
+    /// <exception cref="IOException">The folder cannot be written.</exception>
+    public static void Rewrite(string folder, string configuration)
+    {
+        var temporary = ConfigurationIn(folder) + ".tmp";
+        File.WriteAllText(temporary, configuration);
+        File.Move(temporary, ConfigurationIn(folder), overwrite: true);
+    }
+
     /// <summary>Gives a folder back in which no run began; one that holds more than its configuration stays.</summary>
     public static void Abandon(string folder)
     {
-        var configuration = Path.Combine(folder, "config.yaml");
+        var configuration = ConfigurationIn(folder);
         if (Directory.EnumerateFileSystemEntries(folder).SequenceEqual([configuration]))
         {
             File.Delete(configuration);
@@ -76,14 +100,16 @@ internal static class RunFolder
         Directory.CreateDirectory(folder);
         try
         {
-            using var file = new FileStream(Path.Combine(folder, "config.yaml"), FileMode.CreateNew, FileAccess.Write);
+            using var file = new FileStream(ConfigurationIn(folder), FileMode.CreateNew, FileAccess.Write);
             using var writer = new StreamWriter(file);
             writer.Write(configuration);
             return true;
         }
-        catch (IOException) when (File.Exists(Path.Combine(folder, "config.yaml")))
+        catch (IOException) when (File.Exists(ConfigurationIn(folder)))
         {
             return false;
         }
     }
+
+    private static string FolderOf(string name, string parent, int number) => Path.Combine(parent, number == 1 ? name : $"{name}-{number}");
 }

@@ -60,12 +60,15 @@ internal sealed class ConfigurationArguments
     public bool HasSets(ParseResult parsed) => parsed.GetValue(_sets) is { Length: > 0 };
 
     /// <summary>Reads the configuration; on any mistake all of them are printed and there are no options.</summary>
-    public RunOptions? Read(ParseResult parsed, Application app)
+    /// <param name="parsed">The command line.</param>
+    /// <param name="app">The program.</param>
+    /// <param name="otherwise">The file that counts where the command line names none; null for the default recipe.</param>
+    public RunOptions? Read(ParseResult parsed, Application app, string? otherwise = null)
     {
         var workers = _workers is null ? null : parsed.GetValue(_workers);
         var request = new ConfigurationRequest
         {
-            Source = Source(parsed),
+            Source = Source(parsed) ?? otherwise,
             Environment = app.Surroundings.Environment,
             Sets = parsed.GetValue(_sets) ?? [],
             Flags =

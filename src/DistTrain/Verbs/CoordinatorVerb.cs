@@ -24,42 +24,28 @@ internal static class CoordinatorVerb
             "Examples:\n"
             + "  coordinator my-run.yaml --workers 3                        for workers on this machine\n"
             + "  coordinator my-run.yaml --listen 0.0.0.0:5400              for workers on other machines\n"
-            + "  coordinator digits --listen 127.0.0.1:0 --json             for programs: the first line says where it listens");
+            + "  coordinator digits --listen 127.0.0.1:0 --json             for programs: the first line says where it listens\n"
+            + "  coordinator my-run.yaml --out runs/mine --resume           begin, or go on where another coordinator was stopped or killed");
         var configuration = new ConfigurationArguments(command, "How many workers the run waits for before its first step.", admits: true);
         var listen = Common.Listen("127.0.0.1:5400", "Where workers reach it. Only this machine does, unless you say otherwise.");
-        var @out = new Option<string?>("--out", "-o") { Description = "The run's folder, new or empty; runs/NAME, or the next free runs/NAME-2, where left away.", HelpName = "DIR" };
+        var folders = new FolderArguments(command);
         var json = Common.Json("One JSON object per line on standard output: where it listens, every event, the summary.");
         command.Add(listen);
-        command.Add(@out);
         command.Add(json);
         command.SetAction(async (parsed, cancellation) =>
         {
-            if (configuration.Read(parsed, app) is not { } options)
-            {
-                return ExitCode.Usage;
-            }
-
             // A launcher has taken the folder already, and files this process's own words there.
-            var surroundings = app.Surroundings;
-            var folder = parsed.GetValue(@out);
-            if (folder is null || !surroundings.IsSupervised)
-            {
-                (folder, var problem) = RunFolder.Claim(folder, options.Name, RunConfiguration.Write(options));
-                if (folder is null)
-                {
-                    surroundings.Fail(problem!);
-                    return ExitCode.Usage;
-                }
-            }
-
-            return await RunAsync(options, folder, parsed.GetValue(listen)!, parsed.GetValue(json), surroundings, cancellation);
+            return folders.Take(parsed, configuration, app, app.Surroundings.IsSupervised) is { } folder
+                ? await RunAsync(folder, parsed.GetValue(listen)!, parsed.GetValue(json), app.Surroundings, cancellation)
+                : ExitCode.Usage;
         });
         return command;
     }
 
     private static async Task<int> RunAsync(
-        RunOptions options, string folder, string listen, bool json, Surroundings surroundings, CancellationToken cancellation)
+        TakenFolder taken, string listen, bool json, Surroundings surroundings, CancellationToken cancellation)
     {
+        var folder = taken.Path;
         using var supervision = new Supervision(surroundings.IsSupervised, cancellation);
         using var over = CancellationTokenSource.CreateLinkedTokenSource(supervision.Stop);
         var following = Task.FromResult<V1.RunFinished?>(null);
@@ -67,8 +53,10 @@ internal static class CoordinatorVerb
         await using var viewer = surroundings.IsSupervised ? null : RunViewers.For(surroundings, json);
         var settings = new CoordinatorSettings
         {
-            Options = options,
+            Options = taken.Options,
             Folder = folder,
+            Resume = taken.Resume,
+            Checkpoint = taken.Checkpoint,
             Listen = listen,
             MinimumLog = surroundings.IsSupervised ? LogLevel.Information : LogLevel.Warning,
             OnListening = address =>
@@ -83,7 +71,7 @@ internal static class CoordinatorVerb
             },
         };
         var code = await Common.EndAsync(() => CoordinatorHost.RunAsync(settings, surroundings.Time, supervision.Stop), surroundings, supervision.Stop);
-        if (!listened && !surroundings.IsSupervised)
+        if (!listened && !surroundings.IsSupervised && !taken.Resume)
         {
             RunFolder.Abandon(folder);
             return code;

@@ -18,33 +18,28 @@ internal static class TrainVerb
             + "  train                                          the default recipe, 2 workers\n"
             + "  train fashion-mnist-cnn --workers 4            another recipe, 4 workers: same bits, sooner\n"
             + "  train my-run.yaml --set batch.global=4096      a file, one key changed\n"
-            + "  train my-run.yaml --out runs/mine --json       for programs: one object per event, the summary last\n\n"
+            + "  train my-run.yaml --out runs/mine --json       for programs: one object per event, the summary last\n"
+            + "  train --out runs/mine --resume                 go on where it was stopped, with the same bits\n\n"
             + "The run's folder holds config.yaml, metrics.jsonl, summary.json, checkpoints and logs.");
         var configuration = new ConfigurationArguments(command, "Worker processes; changes how long a run takes, never its bits.", admits: true);
-        var @out = new Option<string?>("--out", "-o") { Description = "The run's folder, new or empty; runs/NAME, or the next free runs/NAME-2, where left away.", HelpName = "DIR" };
+        var folders = new FolderArguments(command);
         var port = Common.WholeNumber("--port", "The coordinator's port on 127.0.0.1; 0 lets the system choose.", "PORT", 0, ushort.MaxValue, standard: 0);
         var json = Common.Json("One JSON object per event on standard output; the last is the summary.");
-        command.Add(@out);
         command.Add(port);
         command.Add(json);
         command.SetAction(async (parsed, cancellation) =>
         {
-            if (configuration.Read(parsed, app) is not { } options)
+            if (folders.Take(parsed, configuration, app) is not { } folder)
             {
-                return ExitCode.Usage;
-            }
-
-            var (folder, problem) = RunFolder.Claim(parsed.GetValue(@out), options.Name, RunConfiguration.Write(options));
-            if (folder is null)
-            {
-                app.Surroundings.Fail(problem!);
                 return ExitCode.Usage;
             }
 
             var settings = new LocalRunSettings
             {
-                Options = options,
-                Folder = folder,
+                Options = folder.Options,
+                Folder = folder.Path,
+                Resume = folder.Resume,
+                Checkpoint = folder.Checkpoint,
                 Port = parsed.GetValue(port),
                 Program = app.Surroundings.Program,
                 Environment = app.Surroundings.Environment,

@@ -37,15 +37,14 @@ internal static class WorkerVerb
             HelpName = "HOST[:PORT]",
         };
         var number = Common.WholeNumber("--number", "Its number, where a launcher gives one; debug.delayPerMicroBatch goes by it.", "N", 0, 4095, standard: -1);
-        var wait = new Option<string>("--wait")
+        var wait = new Option<string?>("--wait")
         {
-            Description = "How long the coordinator may be out of reach at the start.",
+            Description = "How long the coordinator may be out of reach; 30s at the start and 45 times failureDetection later, where left away.",
             HelpName = "DURATION",
-            DefaultValueFactory = _ => "30s",
         };
         wait.Validators.Add(result =>
         {
-            if (!Duration.TryParse(result.GetValueOrDefault<string>() ?? "", out var given) || given <= TimeSpan.Zero || given > TimeSpan.FromDays(1))
+            if (!Duration.TryParse(Common.Given(result), out var given) || given <= TimeSpan.Zero || given > TimeSpan.FromDays(1))
             {
                 result.AddError($"--wait is '{Common.Given(result)}': must be a duration up to 24h, such as 30s or 5m.");
             }
@@ -88,7 +87,7 @@ internal static class WorkerVerb
                 Listen = parsed.GetValue(listen)!,
                 Advertise = parsed.GetValue(advertise),
                 Number = parsed.GetValue(number),
-                Patience = Duration.TryParse(parsed.GetValue(wait)!, out var patience) ? patience : TimeSpan.Zero,
+                Patience = Duration.TryParse(parsed.GetValue(wait) ?? "", out var patience) ? patience : null,
                 Options = options,
                 DataPath = parsed.GetValue(data),
                 Device = parsed.GetValue(device),

@@ -11,7 +11,7 @@ public sealed class JournalTextTests
     private static readonly JournalEntry[] Entries =
     [
         new JournalEntry.Run("00ff", "1.0"),
-        new JournalEntry.Term(1, "fingerprint"),
+        new JournalEntry.Term(1, new Dictionary<string, string> { ["batch.global"] = "64" }),
         new JournalEntry.Reference(new WorkerPreparation(100, 10, "data", "layout", "probe", "weights", ["accuracy"], 0, ["a remark"])),
         new JournalEntry.Generation(1, 4, 0),
         new JournalEntry.Rollback(20),

@@ -38,12 +38,26 @@ public sealed class RunMachineReturnTests
     }
 
     [Fact]
+    public void What_those_who_come_back_hold_of_the_next_operation_is_used()
+    {
+        var run = new MachineRun(workers: 2, memory: Memory);
+        run.ComeBack(0, applied: 2);
+        run.ComeBack(1, applied: 2);
+        run.Handle(new RunEvent.Linked(0, 8, 2, [new NodeId(0, 0)]));
+        run.Handle(new RunEvent.Linked(1, 8, 2, []));
+        var issue = run.Effects.OfType<RunEffect.Issue>().First();
+        Assert.Equal(3UL, issue.Operation.Number);
+        Assert.Equal([[new NodeId(0, 0)], []], issue.Shares!.Select(s => s.Held));
+        Assert.Equal(1, issue.Shares!.SelectMany(s => s.Compute).Sum(r => r.Count));
+    }
+
+    [Fact]
     public void A_decision_is_written_before_it_is_told()
     {
         var run = new MachineRun(workers: 1, memory: Memory with { Members = 1 });
         run.ComeBack(0, applied: 3);
         var effects = run.Effects.ToList();
-        Assert.True(effects.IndexOf(new RunEffect.Write(new JournalEntry.Generation(8, 1, 3))) < effects.FindIndex(e => e is RunEffect.FormGeneration));
+        Assert.True(effects.IndexOf(new RunEffect.Write(new JournalEntry.Generation(8, 1, 4))) < effects.FindIndex(e => e is RunEffect.FormGeneration));
         Assert.Contains(effects, e => e is RunEffect.Write);
     }
 
@@ -172,7 +186,7 @@ public sealed class RunMachineReturnTests
     {
         var memory = RunMemory.Of(
         [
-            new JournalEntry.Run("1", "1.0"), new JournalEntry.Term(1, "f"), new JournalEntry.Reference(MachineRun.Proof), new JournalEntry.Generation(1, 4, 0),
+            new JournalEntry.Run("1", "1.0"), new JournalEntry.Term(1, new Dictionary<string, string>()), new JournalEntry.Reference(MachineRun.Proof), new JournalEntry.Generation(1, 4, 0),
             new JournalEntry.MixedHosts(), new JournalEntry.Generation(2, 3, 9),
         ]);
         Assert.Equal((2UL, 3, false, MachineRun.Proof), (memory.Generation, memory.Members, memory.PromisesSameBits, memory.Reference));

@@ -1,0 +1,45 @@
+using DistTrain.Protocol.V1;
+
+namespace DistTrain.Coordinator;
+
+/// <summary>Lines of the run's folder as those who watch see them.</summary>
+internal static class Views
+{
+    /// <summary>A completed step.</summary>
+    public static RunEvent Of(StepRecord step) => new()
+    {
+        Step = new StepDone
+        {
+            Step = step.Step,
+            Epoch = step.Epoch,
+            Samples = step.Samples,
+            Loss = step.Loss ?? double.NaN,
+            LearningRate = step.Lr,
+            GradientNorm = step.GradNorm ?? double.NaN,
+            Skipped = step.Skipped,
+            WorldSize = step.WorldSize,
+            Generation = step.Generation,
+            StepMilliseconds = step.StepMs,
+            SamplesPerSecond = step.SamplesPerSecond ?? double.NaN,
+            WeightsHash = step.WeightsHash,
+        },
+    };
+
+    /// <summary>A completed evaluation.</summary>
+    public static RunEvent Of(EvaluationRecord evaluation)
+    {
+        var done = new EvaluationDone
+        {
+            Step = evaluation.Step,
+            Epoch = evaluation.Epoch,
+            Samples = evaluation.Samples,
+            Loss = evaluation.Loss ?? double.NaN,
+        };
+        foreach (var (name, value) in evaluation.Metrics)
+        {
+            done.Metrics[name] = value ?? double.NaN;
+        }
+
+        return new RunEvent { Evaluation = done };
+    }
+}

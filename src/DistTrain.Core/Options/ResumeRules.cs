@@ -1,0 +1,41 @@
+namespace DistTrain.Core.Options;
+
+/// <summary>
+/// Which keys may change when a run is resumed: those that cannot change its bits, where the data lie, when is evaluated, and how long the run is, as long as that does
+/// not change the learning rate of steps already done.
+/// </summary>
+public static class ResumeRules
+{
+    private const string Cosine = "cosine";
+
+    /// <summary>What a resumed run would be the other for.</summary>
+    /// <param name="began">The flat table of the configuration the run has had so far.</param>
+    /// <param name="now">The configuration it is to go on with.</param>
+    /// <returns>One problem a key, each with the value it has to have; none where the run may go on.</returns>
+    public static IEnumerable<OptionProblem> Check(IReadOnlyDictionary<string, string> began, RunOptions now)
+    {
+        var keys = OptionsReader.Keys(now).ToList();
+        var free = keys.Where(k => k.HostOnly).SelectMany(k => k.Entries).Select(e => e.Key).ToHashSet(StringComparer.Ordinal);
+        var table = keys.SelectMany(k => k.Entries).ToDictionary(e => e.Key, e => e.Value);
+        foreach (var key in table.Keys.Union(began.Keys).Order(StringComparer.Ordinal))
+        {
+            var (before, after) = (began.GetValueOrDefault(key), table.GetValueOrDefault(key));
+            if (before == after || free.Contains(key) || IsUnder(key, "evaluate") || key == "data.path")
+            {
+                continue;
+            }
+
+            if (!IsUnder(key, "stop"))
+            {
+                yield return new OptionProblem(key, after, $"was {before ?? "not set"} when the run began, and decides its bits: give it that value, or begin a new run");
+            }
+            else if (now.Schedule.Name == Cosine)
+            {
+                yield return new OptionProblem(
+                    key, after, $"was {before} when the run began: a cosine schedule ends with the run, so the steps already done would have had other rates");
+            }
+        }
+    }
+
+    private static bool IsUnder(string key, string section) => key.StartsWith(section + ".", StringComparison.Ordinal);
+}

@@ -1,0 +1,149 @@
+using DistTrain.Core;
+using DistTrain.Core.Membership;
+using DistTrain.Core.Options;
+using DistTrain.Protocol;
+using DistTrain.Training.Tasks;
+using Grpc.Net.Client;
+using Microsoft.Extensions.Logging;
+
+namespace DistTrain.Worker;
+
+/// <summary>
+/// A worker from its first hello to its end: one session after the other. One that was lost to the others gets the state anew in the next; one that lost the coordinator
+/// brings along what it has.
+/// </summary>
+internal sealed partial class WorkerLife(
+    GrpcChannel channel, WorkerHello hello, WorkerSettings settings, WorkerServices services, TimeProvider time, ILogger logger) : IAsyncDisposable
+{
+    /// <summary>How often a worker that was cut off joins anew.</summary>
+    private const int MaxReturns = 1000;
+
+    /// <summary>How many times longer than a silence a coordinator that was there before is waited for: it may have to be started on another machine.</summary>
+    private const int CoordinatorPatience = 45;
+
+    private static readonly TimeSpan FirstPause = TimeSpan.FromMilliseconds(200);
+    private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan LongSession = TimeSpan.FromMinutes(1);
+
+    private WorkerState? _state;
+    private (ulong Run, ulong Term) _known;
+    private TimeSpan _patience = settings.FirstPatience;
+
+    /// <summary>Takes part until the run does not want this worker any more.</summary>
+    public async Task<RunOutcome> RunAsync(CancellationToken cancellation)
+    {
+        var pause = FirstPause / 2;
+        for (var returns = 0; ; returns++)
+        {
+            var began = time.GetTimestamp();
+            var end = await AttendAsync(cancellation);
+            if (end.MayReturn == MayReturn.No || returns == MaxReturns || cancellation.IsCancellationRequested)
+            {
+                return end.Outcome;
+            }
+
+            // A worker that is cut off again and again must not stop the others as often.
+            Log.Returning(logger, end.Outcome.Sentence);
+            var isCalm = end.MayReturn == MayReturn.WithState || time.GetElapsedTime(began) > LongSession;
+            pause = isCalm ? FirstPause : TimeSpan.FromTicks(Math.Min(2 * pause.Ticks, LongestPause.Ticks));
+            await Task.Delay(pause, time, cancellation);
+        }
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask DisposeAsync()
+    {
+        if (_state is not null)
+        {
+            await _state.DisposeAsync();
+        }
+    }
+
+    /// <summary>One session, from hello to its end.</summary>
+    private async Task<SessionEnd> AttendAsync(CancellationToken cancellation)
+    {
+        var words = Wire.ToWire(hello);
+        words.Offer = _state?.Offer;
+        await using var session = await CoordinatorSession.JoinAsync(
+            settings.Coordinator, channel, words, _known, _patience, time, sentence => Log.Waiting(logger, sentence), cancellation);
+        _known = session.Tag;
+        _patience = settings.Patience ?? TimeSpan.FromMilliseconds(CoordinatorPatience * session.Welcome.SilenceMilliseconds);
+        await using var leave = cancellation.Register(() => session.Send(new Protocol.V1.WorkerMessage
+        {
+            Leave = new Protocol.V1.Leave { Sentence = "it was asked to end" },
+        }));
+        var end = await TakePartAsync(session);
+        if (end.MayReturn != MayReturn.WithState && _state is not null)
+        {
+            _state.IsMember = false;
+        }
+
+        return end;
+    }
+
+    private async Task<SessionEnd> TakePartAsync(CoordinatorSession session)
+    {
+        try
+        {
+            if (_state is not null && !_state.BelongsTo(session))
+            {
+                await _state.DisposeAsync();
+                _state = null;
+            }
+
+            _state ??= Create(session);
+            await using var loop = new WorkerLoop(session, _state, settings, services, time, logger);
+            return await loop.RunAsync();
+        }
+        catch (Exception e) when (e is WorkerException or DataException)
+        {
+            session.Send(new Protocol.V1.WorkerMessage { Fault = new Protocol.V1.Fault { Sentence = e.Message } });
+            throw;
+        }
+    }
+
+    private WorkerState Create(CoordinatorSession session)
+    {
+        var values = new Dictionary<string, string>(session.Welcome.Configuration, StringComparer.OrdinalIgnoreCase);
+        if (settings.DataPath is not null)
+        {
+            values["data.path"] = settings.DataPath;
+        }
+
+        if (settings.Device is not null)
+        {
+            values["device"] = settings.Device;
+        }
+
+        var (options, problems) = OptionsReader.ReadRun(values);
+        problems = [.. problems, .. settings.Tasks.Check(options)];
+        if (problems.Count > 0)
+        {
+            throw new WorkerException($"This worker cannot carry out the run's configuration: {string.Join(" ", problems)}");
+        }
+
+        var sent = new Dictionary<string, string>(session.Welcome.Configuration);
+        return new WorkerState(session.Tag.Run, sent, session.Welcome.ConfigurationFingerprint, CreateTask(options), options);
+    }
+
+    private ITrainingTask CreateTask(RunOptions options)
+    {
+        try
+        {
+            return settings.Tasks.Create(options);
+        }
+        catch (Exception e) when (e is not (DataException or OutOfMemoryException))
+        {
+            throw new WorkerException($"The task {options.Task} cannot be created: {e.Message}", e);
+        }
+    }
+
+    private static partial class Log
+    {
+        [LoggerMessage(5, LogLevel.Information, "{Sentence}", EventName = "waiting")]
+        public static partial void Waiting(ILogger logger, string sentence);
+
+        [LoggerMessage(7, LogLevel.Warning, "{Sentence} Joining anew.", EventName = "returning")]
+        public static partial void Returning(ILogger logger, string sentence);
+    }
+}

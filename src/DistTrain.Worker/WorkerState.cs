@@ -1,0 +1,106 @@
+using DistTrain.Core.Membership;
+using DistTrain.Core.Options;
+using DistTrain.Protocol.V1;
+using DistTrain.Training.Native;
+using DistTrain.Training.Replicas;
+using DistTrain.Training.Tasks;
+
+namespace DistTrain.Worker;
+
+/// <summary>
+/// What of a worker outlives its session: data, model, and where it was a member, the state with the nodes it holds. A worker that loses its coordinator keeps it all and
+/// offers it to the next one.
+/// </summary>
+/// <param name="run">The run it belongs to.</param>
+/// <param name="configuration">The run's configuration as the coordinator sent it.</param>
+/// <param name="fingerprint">Of the run's identity.</param>
+/// <param name="task">The task; owned.</param>
+/// <param name="options">The configuration as this host carries it out.</param>
+internal sealed class WorkerState(
+    ulong run, IReadOnlyDictionary<string, string> configuration, string fingerprint, ITrainingTask task, RunOptions options) : IAsyncDisposable
+{
+    private readonly ManualResetEventSlim _over = new();
+
+    /// <summary>The task.</summary>
+    public ITrainingTask Task => task;
+
+    /// <summary>The configuration as this host carries it out.</summary>
+    public RunOptions Options => options;
+
+    /// <summary>The only thread that computes.</summary>
+    public ComputeThread Compute { get; } = new();
+
+    /// <summary>Model and optimizer, once built.</summary>
+    public Replica? Replica { get; private set; }
+
+    /// <summary>Hash of the probe gradient; null where the device does not repeat it.</summary>
+    public string? Probe { get; private set; }
+
+    /// <summary>The state and what is held of the operation under way, once there is a state.</summary>
+    public StepExecutor? Executor { get; private set; }
+
+    /// <summary>What may have to be reported again.</summary>
+    public UnwrittenReports Reports { get; } = new();
+
+    /// <summary>Whether the state is one of the run's, to go on from: true for a member, false while a state is built or copied.</summary>
+    public bool IsMember { get; set; }
+
+    /// <summary>What a coordinator that starts again is offered; null for nothing.</summary>
+    public Offer? Offer => IsMember && Executor is not null
+        ? new Offer { Run = run, ConfigurationFingerprint = fingerprint, Applied = Executor.Applied }
+        : null;
+
+    /// <summary>Whether it is of use in a session.</summary>
+    public bool BelongsTo(CoordinatorSession session) =>
+        session.Tag.Run == run && session.Welcome.Configuration.Count == configuration.Count
+        && session.Welcome.Configuration.All(c => configuration.TryGetValue(c.Key, out var value) && value == c.Value);
+
+    /// <summary>Builds model and optimizer, the first time.</summary>
+    /// <param name="create">Creates the replica, on the compute thread.</param>
+    public async Task<Replica> BuildAsync(Func<Replica> create)
+    {
+        if (Replica is null)
+        {
+            Probe = await Compute.RunAsync(() =>
+            {
+                TorchRuntime.Load(options.Threads);
+                Replica = create();
+                return Replica.Probe();
+            });
+        }
+
+        return Replica!;
+    }
+
+    /// <summary>The replica holds a new state from here on.</summary>
+    /// <param name="create">Creates what trains from it.</param>
+    public async Task BeginAsync(Func<StepExecutor> create)
+    {
+        Reports.Clear();
+        await Compute.RunAsync(() => Executor?.Dispose());
+        Executor = create();
+    }
+
+    /// <summary>Holds the compute thread up, as a configuration wants it that makes a worker slow on purpose.</summary>
+    public void Pause(TimeSpan delay)
+    {
+        if (delay > TimeSpan.Zero)
+        {
+            _over.Wait(delay);
+        }
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask DisposeAsync()
+    {
+        _over.Set();
+        await Compute.RunAsync(() =>
+        {
+            Executor?.Dispose();
+            Replica?.Dispose();
+        });
+        await Compute.DisposeAsync();
+        _over.Dispose();
+        task.Dispose();
+    }
+}

@@ -1,0 +1,136 @@
+using System.CommandLine;
+using DistTrain.Configuration;
+using DistTrain.Coordinator;
+using DistTrain.Core.Options;
+using DistTrain.Launching;
+
+namespace DistTrain.Verbs;
+
+/// <summary>A run's folder as a verb was given it.</summary>
+/// <param name="Options">The configuration to go by.</param>
+/// <param name="Path">The folder, taken, with its <c>config.yaml</c>.</param>
+/// <param name="Resume">Whether it holds a run to go on with.</param>
+/// <param name="Checkpoint">The step of the checkpoint to go back to; null for the newest.</param>
+internal sealed record TakenFolder(RunOptions Options, string Path, bool Resume, long? Checkpoint);
+
+/// <summary>The arguments by which a verb is given a run's folder: <c>--out</c>, and where a run is to go on, <c>--resume</c> and <c>--checkpoint</c>.</summary>
+internal sealed class FolderArguments
+{
+    private readonly Option<string?> _out = new("--out", "-o")
+    {
+        Description = "The run's folder, new or empty; runs/NAME, or the next free runs/NAME-2, where left away.",
+        HelpName = "DIR",
+    };
+
+    private readonly Option<bool> _resume = new("--resume")
+    {
+        Description = "Go on with the run in the folder (the last of its name without --out), by its own configuration where none is named; a folder without a run begins one.",
+    };
+
+    private readonly Option<long?> _checkpoint = new("--checkpoint")
+    {
+        Description = "With --resume: the step of the checkpoint to go on from, where the newest is not to be used.",
+        HelpName = "STEP",
+    };
+
+    /// <summary>Adds the arguments to a verb.</summary>
+    public FolderArguments(Command command)
+    {
+        _checkpoint.Validators.Add(result =>
+        {
+            if (result.GetResult(_resume) is null)
+            {
+                result.AddError("--checkpoint needs --resume: a new run has no checkpoints.");
+            }
+        });
+        command.Add(_out);
+        command.Add(_resume);
+        command.Add(_checkpoint);
+    }
+
+    /// <summary>Reads the configuration and takes the folder; on any mistake all of them are printed and nothing is changed.</summary>
+    /// <param name="parsed">The command line.</param>
+    /// <param name="configuration">The verb's other arguments.</param>
+    /// <param name="app">The program.</param>
+    /// <param name="isTaken">Whether a launcher has taken the folder already.</param>
+    public TakenFolder? Take(ParseResult parsed, ConfigurationArguments configuration, Application app, bool isTaken = false)
+    {
+        var (folder, resume, checkpoint) = (parsed.GetValue(_out), parsed.GetValue(_resume), parsed.GetValue(_checkpoint));
+        var source = configuration.Source(parsed);
+        if (configuration.Read(parsed, app, resume && source is null && folder is not null ? Own(folder) : null) is not { } options)
+        {
+            return null;
+        }
+
+        if (isTaken && folder is not null)
+        {
+            return new TakenFolder(options, folder, resume, checkpoint);
+        }
+
+        if (resume && folder is null && RunFolder.Newest(options.Name) is { } newest)
+        {
+            folder = newest;
+            if (source is null && configuration.Read(parsed, app, Own(folder)) is var own)
+            {
+                if (own is null)
+                {
+                    return null;
+                }
+
+                options = own;
+            }
+        }
+
+        if (resume && folder is not null && CoordinatorHost.HoldsRun(folder))
+        {
+            return GoOn(options, folder, checkpoint, app);
+        }
+
+        if (checkpoint is not null)
+        {
+            app.Surroundings.Fail($"--checkpoint {checkpoint}: {folder ?? "runs"} holds no run to go on with.");
+            return null;
+        }
+
+        (folder, var problem) = RunFolder.Claim(folder, options.Name, RunConfiguration.Write(options));
+        if (folder is null)
+        {
+            app.Surroundings.Fail(problem!);
+            return null;
+        }
+
+        return new TakenFolder(options, folder, Resume: false, Checkpoint: null);
+    }
+
+    private static TakenFolder? GoOn(RunOptions options, string folder, long? checkpoint, Application app)
+    {
+        var began = RunConfiguration.Read(new ConfigurationRequest { Source = RunFolder.ConfigurationIn(folder) }, app.Recipes, app.Tasks);
+        string[] problems =
+        [
+            .. began.Problems.Count > 0 ? began.Problems : ResumeRules.Check(OptionsReader.Write(began.Options), options).Select(p => p.ToString()),
+            .. CoordinatorHost.IsOwned(folder) ? new[] { $"Another coordinator owns the run in {folder}: end it first." } : [],
+        ];
+        foreach (var problem in problems)
+        {
+            app.Surroundings.Fail(problem);
+        }
+
+        if (problems.Length > 0)
+        {
+            return null;
+        }
+
+        try
+        {
+            RunFolder.Rewrite(folder, RunConfiguration.Write(options));
+            return new TakenFolder(options, folder, Resume: true, checkpoint);
+        }
+        catch (Exception refused) when (refused is IOException or UnauthorizedAccessException)
+        {
+            app.Surroundings.Fail($"The run's folder {folder} cannot be written: {refused.Message}");
+            return null;
+        }
+    }
+
+    private static string? Own(string folder) => File.Exists(RunFolder.ConfigurationIn(folder)) ? RunFolder.ConfigurationIn(folder) : null;
+}
