@@ -208,7 +208,7 @@ internal sealed partial class CoordinatorLoop
                 FormGeneration(e);
                 break;
             case RunEffect.SendPlan e:
-                _folder.Append(e.Plan, _machine.Generation);
+                _folder.Append(e, _machine.Generation);
                 SendAll(new CoordinatorMessage { Plan = Wire.ToWire(e.Plan) });
                 break;
             case RunEffect.Issue e:

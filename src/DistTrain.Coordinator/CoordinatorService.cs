@@ -151,7 +151,7 @@ internal sealed class CoordinatorService(Task<CoordinatorLoop> ready) : Protocol
         WorkerMessage.BodyOneofCase.LinkBroke => new RunEvent.LinkBroke(
             worker, message.LinkBroke.Generation, message.LinkBroke.Peer, message.LinkBroke.Reason),
         WorkerMessage.BodyOneofCase.LearningFailed => new RunEvent.LearningFailed(worker, message.LearningFailed.Reason),
-        WorkerMessage.BodyOneofCase.Heartbeat => new RunEvent.Heard(worker),
+        WorkerMessage.BodyOneofCase.Heartbeat => new RunEvent.Heard(worker, message.Heartbeat.Operation, message.Heartbeat.BlocksDone),
         WorkerMessage.BodyOneofCase.Report => new RunEvent.Reported(worker, Wire.FromWire(message.Report)),
         WorkerMessage.BodyOneofCase.Fault => new RunEvent.Faulted(worker, message.Fault.Sentence),
         WorkerMessage.BodyOneofCase.Leave => new RunEvent.LeaveAsked(worker, message.Leave.Sentence),

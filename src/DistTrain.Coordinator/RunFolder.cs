@@ -72,11 +72,13 @@ internal sealed class RunFolder : IDisposable
     }
 
     /// <summary>Writes down a plan.</summary>
-    public void Append(BlockPlanTable plan, ulong generation) => _plans.Append(new
+    public void Append(RunEffect.SendPlan sent, ulong generation) => _plans.Append(new
     {
-        number = plan.Number,
+        number = sent.Plan.Number,
         generation,
-        assignments = plan.Assignments.Select(a => new { blocks = a.Key, ranges = a.Value.Select(r => new[] { r.First, r.End }) }),
+        operation = sent.From,
+        secondsPerSample = sent.SecondsPerSample,
+        assignments = sent.Plan.Assignments.Select(a => new { blocks = a.Key, ranges = a.Value.Select(r => new[] { r.First, r.End }) }),
     });
 
     /// <summary>Writes down what happened.</summary>

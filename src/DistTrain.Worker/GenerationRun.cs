@@ -22,10 +22,11 @@ internal sealed class GenerationRun : IAsyncDisposable
     private readonly TimeProvider _time;
     private readonly TimeSpan _linkDeadline;
     private readonly Func<OperationReport, long, TimeSpan, Task> _completed;
-    private readonly Channel<OperationDescriptor> _operations = Channel.CreateUnbounded<OperationDescriptor>();
+    private readonly PlanBook _plans = new();
+    private readonly Channel<(OperationDescriptor Descriptor, IReadOnlyList<WorkShare> Shares)> _operations =
+        Channel.CreateUnbounded<(OperationDescriptor, IReadOnlyList<WorkShare>)>();
     private readonly CancellationTokenSource _over;
     private Task<string?> _running = Task.FromResult<string?>(null);
-    private Dictionary<int, IReadOnlyList<BlockRange>> _plan = [];
 
     /// <summary>A generation that is not linked yet.</summary>
     /// <param name="session">The session with the coordinator.</param>
@@ -54,11 +55,16 @@ internal sealed class GenerationRun : IAsyncDisposable
     /// <summary>The operation in progress; 0 for none.</summary>
     public ulong Operation { get; private set; }
 
-    /// <summary>Takes the generation's plan.</summary>
-    public void Plan(BlockPlanTable plan) => _plan = plan.Assignments.ToDictionary();
+    /// <summary>Takes a plan, which later operations name.</summary>
+    public void Add(BlockPlanTable plan) => _plans.Add(plan);
 
     /// <summary>Queues an operation.</summary>
-    public void Add(OperationDescriptor operation) => _operations.Writer.TryWrite(operation);
+    /// <exception cref="WorkerException">It names a plan that was not sent.</exception>
+    public void Add(OperationDescriptor descriptor)
+    {
+        var shares = Wire.SharesOf(descriptor) ?? _plans.SharesOf(Wire.FromWire(descriptor), descriptor.Plan);
+        _operations.Writer.TryWrite((descriptor, shares));
+    }
 
     /// <summary>Takes part until disposed, or until this worker cannot go on.</summary>
     /// <returns>Why it cannot, in a sentence; null where the generation is over.</returns>
@@ -88,9 +94,9 @@ internal sealed class GenerationRun : IAsyncDisposable
             _session.Send(new WorkerMessage { Linked = linked });
 
             var waiting = _time.GetTimestamp();
-            await foreach (var descriptor in _operations.Reader.ReadAllAsync(_over.Token))
+            await foreach (var (descriptor, shares) in _operations.Reader.ReadAllAsync(_over.Token))
             {
-                await ExecuteAsync(descriptor, _time.GetElapsedTime(waiting));
+                await ExecuteAsync(descriptor, shares, _time.GetElapsedTime(waiting));
                 waiting = _time.GetTimestamp();
             }
 
@@ -117,12 +123,11 @@ internal sealed class GenerationRun : IAsyncDisposable
         return await _peers.LinkAsync(both.Token);
     }
 
-    private async Task ExecuteAsync(OperationDescriptor descriptor, TimeSpan waited)
+    private async Task ExecuteAsync(OperationDescriptor descriptor, IReadOnlyList<WorkShare> shares, TimeSpan waited)
     {
+        await _reports.RoomAsync(_over.Token);
         var operation = Wire.FromWire(descriptor);
         Operation = operation.Number;
-        var shares = Wire.SharesOf(descriptor) ?? [.. _plan[operation.Batches.Blocks].Select(WorkShare.Of)];
-        await _reports.RoomAsync(_over.Token);
         var report = await _executor.ExecuteAsync(operation, shares, _peers, _over.Token);
         if (report is not null)
         {

@@ -56,7 +56,7 @@ internal sealed partial class WorkerLoop(
                         _training = TrainAsync(message.Membership);
                         break;
                     case CoordinatorMessage.BodyOneofCase.Plan:
-                        _generation?.Plan(Wire.FromWire(message.Plan));
+                        _generation?.Add(Wire.FromWire(message.Plan));
                         break;
                     case CoordinatorMessage.BodyOneofCase.Operation:
                         _generation?.Add(message.Operation);

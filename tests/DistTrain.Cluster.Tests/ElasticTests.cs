@@ -51,6 +51,43 @@ public sealed class ElasticTests : IDisposable
     }
 
     [Fact]
+    public async Task A_worker_that_lives_but_gets_stuck_is_left_behind()
+    {
+        await using var coordinator = await LocalCoordinator.StartAsync(
+            _folder.At("run"), LocalCluster.Options([.. Run, "workers=2", "failureDetection=3s", Slow]));
+        using var gate = new StuckTask.Gate(at: 150, Soon);
+        var workers = new List<Task<RunOutcome>>
+        {
+            coordinator.StartWorker(coordinator.Worker(0)),
+            coordinator.StartWorker(coordinator.Worker(1) with { Tasks = StuckTask.Catalog(gate), Patience = TimeSpan.FromSeconds(1) }),
+        };
+        await coordinator.HappenedAsync("lost", "was lost: it made no progress for 3s.");
+        gate.Release();
+        var run = await coordinator.EndAsync(workers).WaitAsync(Soon, TestContext.Current.CancellationToken);
+
+        await SameAsUndisturbedAsync(run);
+        var lost = Assert.Single(run.Lines("events.jsonl"), e => e.GetProperty("event").GetString() == "lost");
+        Assert.StartsWith("Worker 1 ", lost.GetProperty("sentence").GetString());
+    }
+
+    [Fact]
+    public async Task Blocks_move_away_from_a_slow_worker_and_the_bits_stay()
+    {
+        await using var coordinator = await LocalCoordinator.StartAsync(
+            _folder.At("run"), LocalCluster.Options([.. Run, "workers=2", "debug.delayPerMicroBatch.0=20ms", "debug.delayPerMicroBatch.1=5ms"]));
+        var workers = Enumerable.Range(0, 2).Select(n => coordinator.StartWorker(coordinator.Worker(n))).ToList();
+        var run = await coordinator.EndAsync(workers).WaitAsync(Soon, TestContext.Current.CancellationToken);
+
+        await SameAsUndisturbedAsync(run);
+        Assert.True(run.Lines("plans.jsonl").Count > 1);
+        Assert.Equal(1, run.Lines("plans.jsonl")[1].GetProperty("generation").GetInt32());
+        var blocks = run.Lines("workers.jsonl").Where(w => w.GetProperty("kind").GetString() == "train")
+            .ToLookup(w => w.GetProperty("step").GetInt64(), w => w.GetProperty("blocks").GetInt32());
+        Assert.InRange(blocks[1].First(), 12, 13);
+        Assert.InRange(blocks[6].First(), 1, 10);
+    }
+
+    [Fact]
     public async Task Workers_join_a_run_that_trains()
     {
         await using var coordinator = await LocalCoordinator.StartAsync(_folder.At("run"), LocalCluster.Options([.. Run, "workers=1", Slow]));

@@ -1,3 +1,4 @@
+using DistTrain.Core.Planning;
 using DistTrain.Core.Reduction;
 
 namespace DistTrain.Core.Membership;
@@ -33,6 +34,9 @@ internal sealed class Member(int id, WorkerHello hello)
     public Stage Stage { get; set; }
 
     public TimeSpan LastHeard { get; set; }
+
+    /// <summary>How fast it computes.</summary>
+    public SampleTime Time { get; } = new();
 
     /// <summary>Whether it has proved data, model and arithmetic.</summary>
     public bool IsProved { get; set; }

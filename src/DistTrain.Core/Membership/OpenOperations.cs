@@ -10,9 +10,6 @@ internal sealed class OpenOperations
     /// <summary>How many there are.</summary>
     public int Count => _open.Count;
 
-    /// <summary>How many no member has completed yet: these are ahead of everyone.</summary>
-    public int Ahead => _open.Count(o => o.Reports.Count == 0);
-
     /// <summary>The operations, in order.</summary>
     public IEnumerable<Operation> All => _open.Select(o => o.Operation);
 

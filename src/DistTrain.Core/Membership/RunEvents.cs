@@ -45,7 +45,10 @@ public abstract record RunEvent
     public sealed record LinkBroke(int Worker, ulong Generation, int Peer, string Reason) : RunEvent;
 
     /// <summary>A worker is alive.</summary>
-    public sealed record Heard(int Worker) : RunEvent;
+    /// <param name="Worker">The worker.</param>
+    /// <param name="Operation">The operation it carries out; 0 for none.</param>
+    /// <param name="BlocksDone">Own blocks of it that are done.</param>
+    public sealed record Heard(int Worker, ulong Operation = 0, int BlocksDone = 0) : RunEvent;
 
     /// <summary>A worker completed an operation.</summary>
     public sealed record Reported(int Worker, OperationReport Report) : RunEvent;
@@ -95,7 +98,10 @@ public abstract record RunEffect
     public sealed record FormGeneration(ulong Generation, IReadOnlyList<int> Members) : RunEffect;
 
     /// <summary>Tell the members a new plan.</summary>
-    public sealed record SendPlan(BlockPlanTable Plan) : RunEffect;
+    /// <param name="Plan">The plan.</param>
+    /// <param name="From">The first operation that names it.</param>
+    /// <param name="SecondsPerSample">By rank, what it was made from; null for a member that was not measured yet.</param>
+    public sealed record SendPlan(BlockPlanTable Plan, ulong From, IReadOnlyList<double?> SecondsPerSample) : RunEffect;
 
     /// <summary>Have the members execute an operation.</summary>
     /// <param name="Operation">The operation.</param>

@@ -216,5 +216,7 @@ public sealed partial class RunMachine
                 Lose(member, $"it was silent for {Duration.Format(allowed)}", mayReturn: true);
             }
         }
+
+        LoseWhoMakesNoProgress();
     }
 }

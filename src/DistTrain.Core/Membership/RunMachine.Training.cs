@@ -8,11 +8,6 @@ namespace DistTrain.Core.Membership;
 /// <content>Generations and the operations they carry out.</content>
 public sealed partial class RunMachine
 {
-    // The exposed exchange of one more cover node, until exchange is measured.
-    private const double SecondsPerCoverNode = 0.01;
-
-    private List<WorkerSpeed> Speeds => [.. _ranks.Select(_ => new WorkerSpeed(1))];
-
     /// <summary>Begins the next generation. Its members stop what they do, link, and say what they hold.</summary>
     private void Form(IReadOnlyList<int> members)
     {
@@ -25,9 +20,9 @@ public sealed partial class RunMachine
         }
 
         _effects.Add(new RunEffect.Write(new JournalEntry.Generation(Generation, _ranks.Count, LastIssued)));
-        _plan = BlockPlanTable.Create(Generation, _course!.BlockCounts, Speeds, SecondsPerCoverNode);
+        _progress.Restart();
         _effects.Add(new RunEffect.FormGeneration(Generation, [.. _ranks]));
-        _effects.Add(new RunEffect.SendPlan(_plan));
+        SendPlan(Planner.Begin(Times), _open.All.FirstOrDefault()?.Number ?? _position.NextOperation);
         _effects.Add(new RunEffect.Announce("generation", $"Generation {Generation}: {Count(_ranks.Count)}."));
         PrepareArrived();
     }
@@ -72,12 +67,12 @@ public sealed partial class RunMachine
         IReadOnlyList<IReadOnlyList<NodeId>> held = operation.Number == highest + 1
             ? [.. Trainers.Select(m => m.Applied == highest ? m.Held : [])]
             : [.. Trainers.Select(m => m.Applied == highest ? new[] { tree.Root } : [])];
-        return WorkShare.Recover(Salvage.Of(tree, held), Speeds, SecondsPerCoverNode);
+        return Planner.Recover(Salvage.Of(tree, held), Times);
     }
 
     private void IssueAhead()
     {
-        while (!HasEnded && IsLinked && !_allIssued && !_isChanging && _open.Ahead < OperationsAhead)
+        while (!HasEnded && IsLinked && !_allIssued && !_isChanging && _open.Count < OperationsAhead)
         {
             if (_course!.Next(_position) is not var (operation, next))
             {
@@ -87,7 +82,7 @@ public sealed partial class RunMachine
 
             Open(operation, next);
             _allIssued = operation.IsLast;
-            Issue(operation, shares: null);
+            Issue(operation, PlanFor(operation));
         }
     }
 
@@ -108,7 +103,8 @@ public sealed partial class RunMachine
         var isWritten = operation.Step <= _publishedStep || (IsWriting(operation.Step) && _workers[_writer.Worker].Applied >= operation.Number);
         var rank = operation.WritesCheckpoint && !isWritten ? _ranks.FindIndex(id => _workers[id].Applied < operation.Number) : -1;
         _writer = rank < 0 ? _writer : (_ranks[rank], operation.Step);
-        _effects.Add(new RunEffect.Issue(operation, _plan!.Number, rank, shares));
+        _effects.Add(new RunEffect.Issue(operation, Planner.Plan.Number, rank, shares));
+        Watch(operation, shares);
     }
 
     /// <summary>Whether a member is to write the state after a step.</summary>
@@ -125,6 +121,7 @@ public sealed partial class RunMachine
 
         _hasBegun = true;
         member.Applied = report.Operation;
+        _progress.Complete(member.Id, report.Operation, _now);
         _hashes[report.Operation] = first.WeightsHash;
         _hashes.Remove(report.Operation - HashesRemembered);
         RecordCompleted();
@@ -149,6 +146,7 @@ public sealed partial class RunMachine
             }
 
             (_fruitlessReturns, _isRelinked) = (0, false);
+            Measure(operation, reports);
             Record(operation, reports);
         }
 

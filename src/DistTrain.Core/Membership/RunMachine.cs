@@ -1,7 +1,5 @@
 using DistTrain.Core.Journals;
 using DistTrain.Core.Options;
-using DistTrain.Core.Planning;
-using DistTrain.Core.Reduction;
 using DistTrain.Core.Runs;
 
 namespace DistTrain.Core.Membership;
@@ -61,7 +59,6 @@ public sealed partial class RunMachine
     private CoursePosition _position = CoursePosition.Start;
     private TimeSpan? _gatheredSince;
     private List<int> _ranks = [];
-    private BlockPlanTable? _plan;
     private bool _isChanging;
     private bool _isRelinked;
     private long _publishedStep = -1;
@@ -93,6 +90,7 @@ public sealed partial class RunMachine
         _options = options;
         _version = version;
         _fingerprint = configurationFingerprint;
+        _progress = new ProgressWatch(options.FailureDetection);
         if (memory is not null)
         {
             Remember(memory);
@@ -216,6 +214,9 @@ public sealed partial class RunMachine
                 break;
             case RunEvent.LinkBroke e when e.Generation == Generation && member.Stage == Stage.Training && e.Peer >= 0 && e.Peer < _ranks.Count:
                 TakeBrokenLink(member, _workers[_ranks[e.Peer]], e.Reason);
+                break;
+            case RunEvent.Heard e:
+                _progress.Hear(member.Id, e.Operation, e.BlocksDone, _now);
                 break;
             case RunEvent.Reported e:
                 TakeReport(member, e.Report);

@@ -108,6 +108,19 @@ public static class BlockPlanner
         return ranges;
     }
 
+    /// <summary>How long an operation is predicted to take.</summary>
+    /// <param name="blocks">K.</param>
+    /// <param name="ranges">A range for each worker.</param>
+    /// <param name="workers">The members in rank order.</param>
+    /// <param name="secondsPerCoverNode">See <see cref="Plan"/>.</param>
+    /// <returns>The time of the slowest worker.</returns>
+    public static double Predict(int blocks, IReadOnlyList<BlockRange> ranges, IReadOnlyList<WorkerSpeed> workers, double secondsPerCoverNode)
+    {
+        var tree = new ReductionTree(blocks);
+        return ranges.Zip(workers, (range, worker) =>
+            range.Count * worker.SecondsPerBlock + Math.Max(0, tree.CoverCount(range.First, range.End) - 1) * secondsPerCoverNode).Max();
+    }
+
     private static int[][] AllCuts(int blocks, int workers)
     {
         var anywhere = Enumerable.Range(0, blocks + 1).ToArray();
