@@ -45,7 +45,7 @@ public sealed record WorkerSettings
     internal Func<string, int, ComputeDevice> OpenDevice { get; init; } = ComputeDevice.Open;
 
     /// <summary>How long the coordinator may be out of reach at the start.</summary>
-    public TimeSpan Patience { get; init; } = TimeSpan.FromSeconds(30);
+    public TimeSpan Patience { get; init; } = Timeouts.Default.FirstAnswer;
 
     /// <summary>The tasks this program knows.</summary>
     public required TaskCatalog Tasks { get; init; }
@@ -59,10 +59,6 @@ public static partial class WorkerHost
 {
     /// <summary>How often a worker that was cut off joins anew.</summary>
     private const int MaxReturns = 1000;
-
-    private static readonly TimeSpan FirstPause = TimeSpan.FromMilliseconds(200);
-    private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(30);
-    private static readonly TimeSpan LongSession = TimeSpan.FromMinutes(1);
 
     /// <summary>Returns when the coordinator dismisses the worker, when it has failed, or when it is cancelled.</summary>
     public static async Task<RunOutcome> RunAsync(WorkerSettings settings, TimeProvider time, CancellationToken cancellation)
@@ -79,11 +75,11 @@ public static partial class WorkerHost
                 RunMachine.Protocol, ProgramIdentity.Version, settings.Number, Dns.GetHostName(), Environment.ProcessId,
                 Advertised(settings, bound), Arithmetic.Describe(), settings.Options is null ? "" : ProgramIdentity.Fingerprint(settings.Options));
             var logger = server.Services.GetRequiredService<ILogger<WorkerLoop>>();
-            var pause = FirstPause / 2;
+            var pause = TimeSpan.Zero;
             for (var returns = 0; ; returns++)
             {
                 var began = time.GetTimestamp();
-                var end = await AttendAsync(channel, hello, settings, services, time, logger, cancellation);
+                var (end, timeouts) = await AttendAsync(channel, hello, settings, services, time, logger, cancellation);
                 if (!end.MayReturn || returns == MaxReturns || cancellation.IsCancellationRequested)
                 {
                     return end.Outcome;
@@ -91,7 +87,9 @@ public static partial class WorkerHost
 
                 // A worker that is cut off again and again must not stop the others as often.
                 Log.Returning(logger, end.Outcome.Sentence);
-                pause = time.GetElapsedTime(began) > LongSession ? FirstPause : TimeSpan.FromTicks(Math.Min(2 * pause.Ticks, LongestPause.Ticks));
+                pause = pause == TimeSpan.Zero || time.GetElapsedTime(began) > timeouts.SettledSession
+                    ? timeouts.FirstPause
+                    : TimeSpan.FromTicks(Math.Min(2 * pause.Ticks, timeouts.LongestPause.Ticks));
                 await Task.Delay(pause, time, cancellation);
             }
         }
@@ -106,7 +104,7 @@ public static partial class WorkerHost
     }
 
     /// <summary>One life of a worker: from hello to the end of the session. What it had is gone then; the next one copies the state anew.</summary>
-    private static async Task<SessionEnd> AttendAsync(
+    private static async Task<(SessionEnd End, Timeouts Timeouts)> AttendAsync(
         GrpcChannel channel, WorkerHello hello, WorkerSettings settings, WorkerServices services, TimeProvider time, ILogger logger,
         CancellationToken cancellation)
     {
@@ -116,7 +114,10 @@ public static partial class WorkerHost
         {
             Leave = new Protocol.V1.Leave { Sentence = "it was asked to end" },
         }));
-        return await TakePartAsync(session, settings, services, time, logger);
+
+        // A peer's call may come before this worker learns of the generation; the peer waits no longer for its links.
+        services.Groups.Patience = session.Timeouts.Link;
+        return (await TakePartAsync(session, settings, services, time, logger), session.Timeouts);
     }
 
     private static async Task<SessionEnd> TakePartAsync(

@@ -23,7 +23,6 @@ internal sealed partial class WorkerLoop(
 {
     private readonly ComputeThread _compute = new();
     private readonly CheckpointTransfer _checkpoints = new(session, session.Welcome.Worker);
-    private readonly TimeSpan _linkDeadline = 5 * TimeSpan.FromMilliseconds(session.Welcome.SilenceMilliseconds);
     private Replica? _replica;
     private string? _probe;
     private StepExecutor? _executor;
@@ -134,7 +133,7 @@ internal sealed partial class WorkerLoop(
             var replica = await BuildAsync();
             var (run, term) = session.Tag;
             var request = new HealRequest { Run = run, Term = term, Worker = session.Welcome.Worker };
-            using var copy = new StateCopy(source, request, replica, _compute, _linkDeadline, _learning.Token);
+            using var copy = new StateCopy(source, request, replica, _compute, session.Timeouts.Link, _learning.Token);
             var applied = await copy.ReceiveAsync(_learning.Token);
             await BeginAsync(applied);
             Prove(applied);
@@ -200,10 +199,10 @@ internal sealed partial class WorkerLoop(
         var rank = membership.Members.ToList().FindIndex(m => m.Worker == session.Welcome.Worker);
         var (run, term) = session.Tag;
         var peers = new PeerGroup(
-            new RunTag(run, term, membership.Generation), rank, [.. membership.Members.Select(m => new Uri(m.Address))], _linkDeadline);
+            new RunTag(run, term, membership.Generation), rank, [.. membership.Members.Select(m => new Uri(m.Address))], session.Timeouts.Link);
         services.Groups.Set(peers);
         services.States.Set(run, _executor!.FeedAsync);
-        _generation = new GenerationRun(session, _executor, peers, _linkDeadline, ReportAsync, time);
+        _generation = new GenerationRun(session, _executor, peers, session.Timeouts.Link, ReportAsync, time);
         _ = ReportBreakAsync(_generation);
         Log.Member(logger, membership.Generation, rank, peers.WorldSize);
         if (await _generation.RunAsync() is { } sentence)
@@ -265,7 +264,7 @@ internal sealed partial class WorkerLoop(
         Log.LinkBroke(logger, peer, reason);
         try
         {
-            await Task.Delay(TimeSpan.FromMilliseconds(session.Welcome.SilenceMilliseconds), time, session.Ended);
+            await Task.Delay(session.Timeouts.LinkReport, time, session.Ended);
             session.Send(new WorkerMessage
             {
                 LinkBroke = new LinkBroke { Generation = generation.Peers.Tag.Generation, Peer = peer, Reason = reason },

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using DistTrain.Configuration;
+using DistTrain.Core.Membership;
 using DistTrain.Core.Options;
 using DistTrain.Launching;
 using DistTrain.Training.Native;
@@ -41,7 +42,7 @@ internal static class WorkerVerb
         {
             Description = "How long the coordinator may be out of reach at the start.",
             HelpName = "DURATION",
-            DefaultValueFactory = _ => "30s",
+            DefaultValueFactory = _ => Duration.Format(Timeouts.Default.FirstAnswer),
         };
         wait.Validators.Add(result =>
         {
