@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Text.Json;
 using DistTrain.Coordinator.Checkpoints;
 using DistTrain.Core;
 using DistTrain.Core.Membership;
@@ -80,7 +81,7 @@ internal sealed class RunLedger(TimeProvider time)
         using var process = Process.GetCurrentProcess();
         return new RunSummary
         {
-            Status = outcome.Success ? "completed" : "failed",
+            Status = JsonNamingPolicy.CamelCase.ConvertName($"{outcome.Status}"),
             Reason = outcome.Sentence,
             Steps = _lastStep?.Step ?? 0,
             Epochs = _epochs,
