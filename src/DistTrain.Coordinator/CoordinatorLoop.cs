@@ -33,6 +33,10 @@ internal sealed partial class CoordinatorLoop
     private readonly long _started;
     private readonly Channel<RunEvent> _events = Channel.CreateUnbounded<RunEvent>(new UnboundedChannelOptions { SingleReader = true });
     private readonly Dictionary<int, WorkerConnection> _connections = [];
+
+    /// <summary>The plan by which an operation was last handed out; of one that is not recorded, it is replaced when it is handed out again.</summary>
+    private readonly Dictionary<ulong, ulong> _plans = [];
+
     private readonly string _fingerprint;
     private IReadOnlyList<int> _members = [];
     private RunOutcome? _outcome;
@@ -57,6 +61,7 @@ internal sealed partial class CoordinatorLoop
         Term = run.Term;
         Checkpoints = run.Checkpoints;
         Due = new DueCheckpoints(options);
+        Timeouts = new Timeouts(options.FailureDetection);
         Begin(run);
     }
 
@@ -75,11 +80,8 @@ internal sealed partial class CoordinatorLoop
     /// <summary>Everyone who watches.</summary>
     public WatchHub Watchers { get; } = new();
 
-    /// <summary>How often each side speaks: five words may be lost before the silence counts.</summary>
-    public TimeSpan HeartbeatInterval => _options.FailureDetection / 5;
-
-    /// <summary>How long the last words to a worker may take to arrive.</summary>
-    public TimeSpan LastWords => 2 * _options.FailureDetection;
+    /// <summary>How long everything may take.</summary>
+    public Timeouts Timeouts { get; }
 
     /// <summary>The clock.</summary>
     public TimeProvider Time => _time;
@@ -118,7 +120,7 @@ internal sealed partial class CoordinatorLoop
             calls = [.. _connections.Values.Select(c => c.Ended)];
         }
 
-        await Task.WhenAny(Task.WhenAll(calls), Task.Delay(LastWords, _time));
+        await Task.WhenAny(Task.WhenAll(calls), Task.Delay(Timeouts.LastWords, _time));
     }
 
     /// <summary>Whether a worker may move states: it was let in and is still here.</summary>
@@ -233,8 +235,8 @@ internal sealed partial class CoordinatorLoop
             Worker = worker,
             RunName = _options.Name,
             ConfigurationFingerprint = _fingerprint,
-            HeartbeatMilliseconds = (long)HeartbeatInterval.TotalMilliseconds,
-            SilenceMilliseconds = (long)_options.FailureDetection.TotalMilliseconds,
+            HeartbeatMilliseconds = (long)Timeouts.Heartbeat.TotalMilliseconds,
+            SilenceMilliseconds = (long)Timeouts.Silence.TotalMilliseconds,
         };
         welcome.Configuration.Add(OptionsReader.Write(_options));
         if (Find(worker) is { } connection)
@@ -281,6 +283,12 @@ internal sealed partial class CoordinatorLoop
         if (e.CheckpointWriter >= 0)
         {
             Due.Await(e.Operation.Step, _machine.Checkpoint, Length);
+        }
+
+        _plans[e.Operation.Number] = e.Plan;
+        if (e.Shares is not null)
+        {
+            _folder.Append(e.Operation, e.Plan, _machine.Generation, e.Shares);
         }
 
         SendAll(new CoordinatorMessage { Operation = Wire.ToWire(e.Operation, e.Plan, e.CheckpointWriter, e.Shares) });
@@ -339,7 +347,7 @@ internal sealed partial class CoordinatorLoop
 
     private void Record(RunEffect.Record e)
     {
-        _folder.Append(e.Operation, e.Reports);
+        _folder.Append(e.Operation, e.Reports, _plans.Remove(e.Operation.Number, out var plan) ? plan : null);
         if (_ledger.Recovered(e) is { } recovery)
         {
             _folder.Append("recovered", $"Step {recovery.Step} was completed {recovery.Milliseconds:0} ms after the loss was noticed.", e.Generation);
@@ -422,7 +430,7 @@ internal sealed partial class CoordinatorLoop
 
     private async Task BeatAsync(CancellationToken cancellation)
     {
-        using var timer = new PeriodicTimer(HeartbeatInterval, _time);
+        using var timer = new PeriodicTimer(Timeouts.Heartbeat, _time);
         try
         {
             while (await timer.WaitForNextTickAsync(cancellation))

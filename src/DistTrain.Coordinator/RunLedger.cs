@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Text.Json;
 using DistTrain.Coordinator.Checkpoints;
 using DistTrain.Core;
 using DistTrain.Core.Membership;
@@ -103,16 +104,13 @@ internal sealed class RunLedger(TimeProvider time)
         using var process = Process.GetCurrentProcess();
         return new RunSummary
         {
-            Status = outcome.Status switch
-            {
-                RunStatus.Completed => "completed",
-                RunStatus.Stopped => "stopped",
-                _ => "failed",
-            },
+            Status = JsonNamingPolicy.CamelCase.ConvertName($"{outcome.Status}"),
             Reason = outcome.Sentence,
             Steps = _lastStep?.Step ?? 0,
             Epochs = _epochs,
             Samples = _samples,
+            TrainingSamples = machine.Course?.TrainingSamples,
+            ValidationSamples = machine.Course?.ValidationSamples,
             FinalLoss = _lastStep?.Loss,
             Validation = _lastEvaluation is null
                 ? null

@@ -18,13 +18,6 @@ internal sealed partial class WorkerLife(
     /// <summary>How often a worker that was cut off joins anew.</summary>
     private const int MaxReturns = 1000;
 
-    /// <summary>How many times longer than a silence a coordinator that was there before is waited for: it may have to be started on another machine.</summary>
-    private const int CoordinatorPatience = 45;
-
-    private static readonly TimeSpan FirstPause = TimeSpan.FromMilliseconds(200);
-    private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(30);
-    private static readonly TimeSpan LongSession = TimeSpan.FromMinutes(1);
-
     private WorkerState? _state;
     private (ulong Run, ulong Term) _known;
     private TimeSpan _patience = settings.FirstPatience;
@@ -32,11 +25,11 @@ internal sealed partial class WorkerLife(
     /// <summary>Takes part until the run does not want this worker any more.</summary>
     public async Task<RunOutcome> RunAsync(CancellationToken cancellation)
     {
-        var pause = FirstPause / 2;
+        var pause = TimeSpan.Zero;
         for (var returns = 0; ; returns++)
         {
             var began = time.GetTimestamp();
-            var end = await AttendAsync(cancellation);
+            var (end, timeouts) = await AttendAsync(cancellation);
             if (end.MayReturn == MayReturn.No || returns == MaxReturns || cancellation.IsCancellationRequested)
             {
                 return end.Outcome;
@@ -44,8 +37,8 @@ internal sealed partial class WorkerLife(
 
             // A worker that is cut off again and again must not stop the others as often.
             Log.Returning(logger, end.Outcome.Sentence);
-            var isCalm = end.MayReturn == MayReturn.WithState || time.GetElapsedTime(began) > LongSession;
-            pause = isCalm ? FirstPause : TimeSpan.FromTicks(Math.Min(2 * pause.Ticks, LongestPause.Ticks));
+            var isCalm = pause == TimeSpan.Zero || end.MayReturn == MayReturn.WithState || time.GetElapsedTime(began) > timeouts.SettledSession;
+            pause = isCalm ? timeouts.FirstPause : TimeSpan.FromTicks(Math.Min(2 * pause.Ticks, timeouts.LongestPause.Ticks));
             await Task.Delay(pause, time, cancellation);
         }
     }
@@ -60,25 +53,28 @@ internal sealed partial class WorkerLife(
     }
 
     /// <summary>One session, from hello to its end.</summary>
-    private async Task<SessionEnd> AttendAsync(CancellationToken cancellation)
+    private async Task<(SessionEnd End, Timeouts Timeouts)> AttendAsync(CancellationToken cancellation)
     {
         var words = Wire.ToWire(hello);
         words.Offer = _state?.Offer;
         await using var session = await CoordinatorSession.JoinAsync(
             settings.Coordinator, channel, words, _known, _patience, time, sentence => Log.Waiting(logger, sentence), cancellation);
         _known = session.Tag;
-        _patience = settings.Patience ?? TimeSpan.FromMilliseconds(CoordinatorPatience * session.Welcome.SilenceMilliseconds);
+        _patience = settings.Patience ?? session.Timeouts.CoordinatorPatience;
         await using var leave = cancellation.Register(() => session.Send(new Protocol.V1.WorkerMessage
         {
             Leave = new Protocol.V1.Leave { Sentence = "it was asked to end" },
         }));
+
+        // A peer's call may come before this worker learns of the generation; the peer waits no longer for its links.
+        services.Groups.Patience = session.Timeouts.Link;
         var end = await TakePartAsync(session);
         if (end.MayReturn != MayReturn.WithState && _state is not null)
         {
             _state.IsMember = false;
         }
 
-        return end;
+        return (end, session.Timeouts);
     }
 
     private async Task<SessionEnd> TakePartAsync(CoordinatorSession session)

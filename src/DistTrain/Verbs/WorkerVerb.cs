@@ -1,5 +1,6 @@
 using System.CommandLine;
 using DistTrain.Configuration;
+using DistTrain.Core.Membership;
 using DistTrain.Core.Options;
 using DistTrain.Launching;
 using DistTrain.Training.Native;

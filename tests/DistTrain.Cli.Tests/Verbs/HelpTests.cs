@@ -7,11 +7,12 @@ public sealed class HelpTests
 {
     public static TheoryData<string, string> Options() => new()
     {
-        { "train", "--set --workers --allow-mixed-hosts --out --port --json" },
-        { "coordinator", "--set --workers --allow-mixed-hosts --out --listen --json" },
+        { "train", "--set --workers --allow-mixed-hosts --out --resume --checkpoint --port --json" },
+        { "coordinator", "--set --workers --allow-mixed-hosts --out --resume --checkpoint --listen --json" },
         { "worker", "--set --coordinator --listen --advertise --number --wait --data --device" },
-        { "plan", "--set --workers --json" },
+        { "plan", "--set --workers --verbose --json" },
         { "verify", "--json" },
+        { "audit", "--json" },
         { "predict", "--prompt --length --temperature --seed --input --count --data --json" },
         { "recipes", "--json" },
     };
