@@ -24,12 +24,12 @@ internal sealed class FolderArguments
 
     private readonly Option<bool> _resume = new("--resume")
     {
-        Description = "Go on with the run in the folder (the last of its name without --out), by its own configuration where none is named; a folder without a run begins one.",
+        Description = "Go on with the run that the folder holds, by its own configuration where none is named; begin one where there is none.",
     };
 
     private readonly Option<long?> _checkpoint = new("--checkpoint")
     {
-        Description = "With --resume: the step of the checkpoint to go on from, where the newest is not to be used.",
+        Description = "The step of the checkpoint from which a resumed run goes on, where that is not the newest.",
         HelpName = "STEP",
     };
 

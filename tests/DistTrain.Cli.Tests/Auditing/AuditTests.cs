@@ -111,7 +111,7 @@ public sealed class AuditTests(DisturbedRun run) : IClassFixture<DisturbedRun>
         var (code, text, error) = await Cli.RunAsync("audit", run.Folder);
         Assert.Equal((0, ""), (code, error));
         Assert.DoesNotContain("FAILED", text, StringComparison.Ordinal);
-        Assert.Contains("1 to 27 without gap; ", text, StringComparison.Ordinal);
+        Assert.Contains("1 to 27 without gap.", text, StringComparison.Ordinal);
         Assert.Matches("ok +again +[0-9]+ steps? computed again had the same weights", text);
         Assert.Matches("ok +blocks +.*handed out again around what was left", text);
         Assert.Matches("ok +summary +completed after 27 steps, 810 samples", text);
