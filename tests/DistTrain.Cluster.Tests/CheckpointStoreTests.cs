@@ -199,6 +199,30 @@ public sealed class CheckpointStoreTests : IDisposable
         File.WriteAllBytes(path, bytes);
     }
 
+    [Fact]
+    public async Task The_best_is_kept_beside_the_newest_also_by_a_later_process()
+    {
+        var store = new CheckpointStore(_folder.Path, keep: 2);
+        await ReceiveAsync(store, Stream(0));
+        await ReceiveAsync(store, Stream(10));
+        store.NoteEvaluation(10, 1.0);
+        await ReceiveAsync(store, Stream(20));
+        store.NoteEvaluation(20, 2.0);
+        await ReceiveAsync(store, Stream(30));
+        Assert.Equal(["best.json", "step-00000010", "step-00000020", "step-00000030"], Names());
+
+        store = CheckpointStore.Open(_folder.Path, keep: 2).Store;
+        await ReceiveAsync(store, Stream(40));
+        Assert.Equal(["best.json", "step-00000010", "step-00000030", "step-00000040"], Names());
+        store.NoteEvaluation(45, 0.5);
+        await ReceiveAsync(store, Stream(50));
+        await ReceiveAsync(store, Stream(60));
+        await ReceiveAsync(store, Stream(70));
+        Assert.Equal(["best.json", "step-00000050", "step-00000060", "step-00000070"], Names());
+
+        IEnumerable<string?> Names() => Directory.GetFileSystemEntries(_folder.Path).Select(Path.GetFileName).Order();
+    }
+
     private static byte[] Numbers(int count, int seed)
     {
         var random = new Random(seed);

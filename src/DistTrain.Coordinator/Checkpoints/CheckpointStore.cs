@@ -23,13 +23,14 @@ internal sealed record PublishedCheckpoint(string Folder, CheckpointManifest Man
 /// writer's SHA-256, synced, and renamed: it is there whole, or not at all.
 /// </summary>
 /// <param name="folder">Where they lie; created where it is not there.</param>
-/// <param name="keep">How many of the newest are kept.</param>
+/// <param name="keep">How many of the newest are kept, 1 or more; the best by validation loss is kept besides.</param>
 /// <param name="disk">Where files are created.</param>
 internal sealed class CheckpointStore(string folder, int keep, IDisk? disk = null)
 {
     private readonly Dictionary<long, PublishedCheckpoint> _published = [];
     private readonly Lock _publishing = new();
     private readonly CheckpointWriter _writer = new(disk ?? Disk.Instance);
+    private readonly BestCheckpoint _best = new(folder, disk ?? Disk.Instance);
     private int _attempts;
 
     /// <summary>The newest, if any.</summary>
@@ -75,7 +76,22 @@ internal sealed class CheckpointStore(string folder, int keep, IDisk? disk = nul
             }
         }
 
+store._best.Read(store._published.Keys);
         return new CheckpointScan(store, good, refused) { RefusedSteps = steps };
+    }
+
+    /// <summary>Takes note of an evaluation: the checkpoint with the lowest validation loss is not retired.</summary>
+    /// <param name="step">The step after which was evaluated. Where no checkpoint of it is or comes, the first one after it counts.</param>
+    /// <param name="loss">The loss.</param>
+    public void NoteEvaluation(long step, double loss)
+    {
+        long[] published;
+        lock (_published)
+        {
+            published = [.. _published.Keys];
+        }
+
+        _best.Change(marks => marks.AfterEvaluation(step, loss, published));
     }
 
     /// <summary>Receives one checkpoint.</summary>
@@ -185,6 +201,7 @@ internal sealed class CheckpointStore(string folder, int keep, IDisk? disk = nul
                 _published[checkpoint.Header.Step] = checkpoint;
             }
 
+            _best.Change(marks => marks.AfterPublication(checkpoint.Header.Step));
             Retire(checkpoint);
             return checkpoint;
         }
@@ -217,13 +234,14 @@ internal sealed class CheckpointStore(string folder, int keep, IDisk? disk = nul
         }
     }
 
-    /// <summary>Takes the oldest away. A folder that is half deleted has a name by which nobody takes it for a checkpoint.</summary>
+    /// <summary>Takes the oldest away, but neither the best nor the one that has just come. A folder that is half deleted has a name by which nobody takes it for a checkpoint.</summary>
     private void Retire(PublishedCheckpoint newcomer)
     {
         List<PublishedCheckpoint> retired;
+        var best = _best.Step;
         lock (_published)
         {
-            retired = [.. _published.OrderByDescending(p => p.Key).Skip(keep).Select(p => p.Value).Where(c => c != newcomer)];
+            retired = [.. _published.OrderByDescending(p => p.Key).Skip(keep).Select(p => p.Value).Where(c => c != newcomer && c.Header.Step != best)];
             retired.ForEach(r => _published.Remove(r.Header.Step));
         }
 

@@ -14,8 +14,11 @@ public sealed record CheckpointFolder(string Path, string Run, long Step)
     private const string Manifest = "manifest.json";
     private const string Prefix = "step-";
 
-    /// <summary>Bytes; a manifest has some thousand.</summary>
-    private const long LargestManifest = 1 << 20;
+    /// <summary>Bytes; the names and shapes of the largest models take some million.</summary>
+    private const long LargestManifest = 1 << 26;
+
+    /// <summary>The newest format of a manifest that is known here. Format 1 is read as well: what it lacks is not needed to ask a model.</summary>
+    private const int Format = 2;
 
     /// <summary>Finds a run's newest checkpoint, or the one that is named.</summary>
     /// <param name="path">A run's folder, or a checkpoint's.</param>
@@ -82,6 +85,11 @@ public sealed record CheckpointFolder(string Path, string Run, long Step)
             }
 
             using var json = JsonDocument.Parse(File.ReadAllBytes(manifest));
+            if (json.RootElement.GetProperty("format").GetInt32() is var format && format is < 1 or > Format)
+            {
+                throw new DataException($"{manifest} is of format {format}, this program reads up to {Format}: use the program that wrote it.");
+            }
+
             if (json.RootElement.GetProperty("step").GetInt64() is var step && step != Step)
             {
                 throw new DataException($"{manifest} is of step {step}, its folder of step {Step}: use another checkpoint of the run.");

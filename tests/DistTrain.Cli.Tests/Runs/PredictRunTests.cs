@@ -93,11 +93,15 @@ public sealed class PredictRunTests : IDisposable
         ended = await Command.RunAsync("predict", _folder["run"]);
         Assert.Equal((1, $"error: {manifest} is of step 0, its folder of step 1: use another checkpoint of the run.\n"), (ended.Code, ended.Error));
 
-        File.WriteAllText(manifest, "{\"step\":1,\"files\":[" + new string(' ', 2 << 20) + "]}");
+        using (var large = File.OpenWrite(manifest))
+        {
+            large.SetLength((64 << 20) + 1);
+        }
+
         ended = await Command.RunAsync("predict", _folder["run"]);
         Assert.StartsWith($"error: {manifest} is damaged, it has more than ", ended.Error, StringComparison.Ordinal);
 
-        File.WriteAllText(manifest, "{\"step\":1,\"files\":[]}");
+        File.WriteAllText(manifest, "{\"format\":2,\"step\":1,\"files\":[]}");
         ended = await Command.RunAsync("predict", _folder["run"]);
         Assert.Equal(1, ended.Code);
         Assert.Contains("manifest.json is damaged, or lists no model.safetensors", ended.Error, StringComparison.Ordinal);
