@@ -36,6 +36,9 @@ public sealed record CoordinatorSettings
 
     /// <summary>Where the log goes; null for the console.</summary>
     public ILoggerProvider? Log { get; init; }
+
+    /// <summary>Where the run's files are written.</summary>
+    internal IDisk Disk { get; init; } = Coordinator.Disk.Instance;
 }
 
 /// <summary>Runs a coordinator from start to end.</summary>
@@ -50,6 +53,7 @@ public static class CoordinatorHost
     /// <summary>Returns when the run is finished, has failed, or is cancelled.</summary>
     public static async Task<RunOutcome> RunAsync(CoordinatorSettings settings, TimeProvider time, CancellationToken cancellation)
     {
+        using var limit = Disk.OutliveFileSizeLimit();
         try
         {
             // The folder is begun only when the address is ours; a worker that calls in between waits for the loop.

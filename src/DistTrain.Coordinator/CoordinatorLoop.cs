@@ -150,19 +150,21 @@ internal sealed partial class CoordinatorLoop
                     CarryOut(effect, happened);
                 }
 
+                TellOfDisk();
+
                 if (_outcome is not null)
                 {
                     break;
                 }
             }
+
+            return await FinishAsync(_outcome!);
         }
         finally
         {
             await beats.CancelAsync();
             await beating;
         }
-
-        return _outcome!;
     }
 
     private void CarryOut(RunEffect effect, RunEvent cause)
@@ -223,9 +225,26 @@ internal sealed partial class CoordinatorLoop
                 Announce(e.Name, e.Sentence);
                 break;
             case RunEffect.Finish e:
-                Finish(e.Outcome);
+                _outcome = e.Outcome;
                 break;
         }
+    }
+
+    private void TellOfDisk()
+    {
+        if (_folder.TakeNews() is var (name, sentence))
+        {
+            _journal.TryWrite(out _journalProblem);
+            Announce(name, sentence);
+        }
+    }
+
+    private void Announce(string name, string sentence)
+    {
+        Log.Happened(_logger, name, sentence);
+        _ledger.NoteFailure(name, sentence);
+        _folder.Append(name, sentence, _machine.Generation);
+        Watchers.Publish(new Protocol.V1.RunEvent { Happening = new Happening { Name = name, Sentence = sentence } });
     }
 
     private void Welcome(int worker)
@@ -338,13 +357,6 @@ internal sealed partial class CoordinatorLoop
         _journalProblem = problem;
     }
 
-    private void Announce(string name, string sentence)
-    {
-        Log.Happened(_logger, name, sentence);
-        _folder.Append(name, sentence, _machine.Generation);
-        Watchers.Publish(new Protocol.V1.RunEvent { Happening = new Happening { Name = name, Sentence = sentence } });
-    }
-
     private void Record(RunEffect.Record e)
     {
         _folder.Append(e.Operation, e.Reports, _plans.Remove(e.Operation.Number, out var plan) ? plan : null);
@@ -358,6 +370,7 @@ internal sealed partial class CoordinatorLoop
         {
             var evaluation = RunLedger.LineOf(e, _machine.Metrics);
             _lines.Add(e.Operation.Number, evaluation);
+            Checkpoints.NoteEvaluation(evaluation.Step, evaluation.Loss ?? double.NaN);
             Watchers.Publish(Views.Of(evaluation));
             return;
         }
@@ -383,11 +396,11 @@ internal sealed partial class CoordinatorLoop
         }
     }
 
-    private void Finish(RunOutcome outcome)
+    /// <summary>Dismisses everyone, then writes down how the run ended. A run that leaves no summary has failed, whatever its weights.</summary>
+    private async Task<RunOutcome> FinishAsync(RunOutcome outcome)
     {
         Log.Finished(_logger, outcome.Success, outcome.Sentence);
         _lines.Flush();
-        var summary = _folder.WriteSummary(_ledger.Summary(outcome, _machine, Checkpoints.Newest));
         var dismissal = new CoordinatorMessage { Dismissal = new Dismissal { Success = outcome.Success, Sentence = outcome.Sentence } };
         lock (_connections)
         {
@@ -397,11 +410,24 @@ internal sealed partial class CoordinatorLoop
             }
         }
 
+        var (summary, problem) = await _folder.EndAsync(
+            lost =>
+            {
+                if (lost is not null)
+                {
+                    Announce("lines-lost", lost);
+                }
+
+                return _ledger.Summary(outcome, _machine, Checkpoints.Newest);
+            },
+            Timeouts.Summary);
+        TellOfDisk();
+        outcome = problem is null ? outcome : new RunOutcome(false, $"{outcome.Sentence} {problem}: make room, or let the folder be written.");
         Watchers.Publish(new Protocol.V1.RunEvent
         {
             Finished = new RunFinished { Success = outcome.Success, Sentence = outcome.Sentence, SummaryJson = summary },
         });
-        _outcome = outcome;
+        return outcome;
     }
 
     private void SendAll(CoordinatorMessage message)

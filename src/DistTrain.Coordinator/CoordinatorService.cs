@@ -75,8 +75,8 @@ internal sealed class CoordinatorService(Task<CoordinatorLoop> ready) : Protocol
         }
         catch (Exception e) when (chunks.Step is { } step)
         {
-            var rpc = e as RpcException ?? new RpcException(new Status(StatusCode.Internal, $"The checkpoint of step {step} cannot be written: {e.Message}"));
-            loop.Post(new RunEvent.CheckpointFailed(chunks.Worker, step, e is RpcException ? rpc.Status.Detail : e.Message));
+            var rpc = e as RpcException ?? new RpcException(new Status(StatusCode.Internal, $"The checkpoint of step {step} cannot be written: {Disk.Why(e)}."));
+            loop.Post(new RunEvent.CheckpointFailed(chunks.Worker, step, e is RpcException ? rpc.Status.Detail : Disk.Why(e)));
             throw rpc;
         }
     }

@@ -114,9 +114,9 @@ internal sealed class Journal : IDisposable
             _pending.Clear();
             return true;
         }
-        catch (IOException e)
+        catch (Exception e) when (Disk.IsRefusal(e))
         {
-            problem = e.Message;
+            problem = Disk.Why(e);
             return false;
         }
     }

@@ -59,8 +59,8 @@ internal sealed class OpenedRun : IDisposable
         try
         {
             var (id, term) = Identify(journal, settings);
-            var scan = CheckpointStore.Open(Path.Combine(settings.Folder, "checkpoints"), settings.Options.Checkpoint.Keep);
-            folder = new RunFolder(settings.Folder, time);
+            var scan = CheckpointStore.Open(Path.Combine(settings.Folder, "checkpoints"), settings.Options.Checkpoint.Keep, settings.Disk);
+            folder = new RunFolder(settings.Folder, time, settings.Disk);
             var lines = RecordedLines.Read(settings.Folder);
             var memory = term == 1 ? null : Remember(journal.Entries, lines, scan, settings);
             var ended = Ending(journal.Entries, settings);

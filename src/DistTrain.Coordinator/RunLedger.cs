@@ -11,11 +11,15 @@ namespace DistTrain.Coordinator;
 /// <summary>Adds up what a run has done, for its lines and its summary.</summary>
 internal sealed class RunLedger(TimeProvider time)
 {
+    private const int MostFailures = 200;
+    private static readonly HashSet<string> FailureEvents = ["checkpoint-failed", "disk", "disk-full", "lines-lost"];
+
     private readonly long _started = time.GetTimestamp();
     private readonly SortedSet<string> _hosts = new(StringComparer.Ordinal);
     private StepRecord? _lastStep;
     private EvaluationRecord? _lastEvaluation;
     private readonly List<RunSummary.Recovery> _recoveries = [];
+    private readonly List<RunSummary.Failure> _failures = [];
     private long? _lossNoticed;
     private long _samples;
     private long _samplesDone;
@@ -42,6 +46,22 @@ internal sealed class RunLedger(TimeProvider time)
         _recoveries.Add(new RunSummary.Recovery(
             record.Generation, record.Operation.Step, Math.Round(time.GetElapsedTime(noticed).TotalMilliseconds, 1)));
         return _recoveries[^1];
+    }
+
+    /// <summary>Notes what went wrong, where an event tells of something that did. A run that fails without end keeps its first and last failures.</summary>
+    public void NoteFailure(string what, string sentence)
+    {
+        if (!FailureEvents.Contains(what))
+        {
+            return;
+        }
+
+        if (_failures.Count == MostFailures)
+        {
+            _failures.RemoveAt(MostFailures / 2);
+        }
+
+        _failures.Add(new RunSummary.Failure(time.GetUtcNow(), what, sentence));
     }
 
     /// <summary>Notes the size of a generation.</summary>
@@ -125,6 +145,7 @@ internal sealed class RunLedger(TimeProvider time)
             Workers = new RunSummary.WorkerCounts(_workers.Min, _workers.Max, _workers.Final),
             Generations = machine.Generation,
             Recoveries = _recoveries,
+            Failures = _failures,
             PeakRssBytes = new RunSummary.PeakMemory(process.PeakWorkingSet64, _workerBytes),
             Hosts = [.. _hosts],
             PromisesSameBits = machine.PromisesSameBits,

@@ -66,6 +66,9 @@ internal sealed record RunSummary
 
     public IReadOnlyList<Recovery> Recoveries { get; init; } = [];
 
+    /// <summary>What went wrong without ending the run.</summary>
+    public IReadOnlyList<Failure> Failures { get; init; } = [];
+
     public required PeakMemory PeakRssBytes { get; init; }
 
     public IReadOnlyList<string> Hosts { get; init; } = [];
@@ -79,6 +82,11 @@ internal sealed record RunSummary
     /// <param name="Step">The first step it completed.</param>
     /// <param name="Milliseconds">From when the loss was noticed until that step was completed by all.</param>
     internal sealed record Recovery(ulong Generation, long Step, double Milliseconds);
+
+    /// <param name="Time">When.</param>
+    /// <param name="What">The event's name: <c>checkpoint-failed</c>, <c>disk-full</c>, <c>lines-lost</c>.</param>
+    /// <param name="Sentence">What happened, where, and what to do.</param>
+    internal sealed record Failure(DateTimeOffset Time, string What, string Sentence);
 
     internal sealed record WorkerCounts(int Min, int Max, int Final);
 

@@ -94,7 +94,7 @@ internal sealed class BestCheckpoint(string folder, IDisk disk)
                 Disk.WriteWhole(disk, Path.Combine(folder, Name), JsonSerializer.SerializeToUtf8Bytes(_marks, Indented));
                 _isWritten = true;
             }
-            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+            catch (Exception e) when (Disk.IsRefusal(e))
             {
                 // Whatever else is written to this disk says so.
             }

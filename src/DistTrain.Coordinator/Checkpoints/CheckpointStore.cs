@@ -76,7 +76,7 @@ internal sealed class CheckpointStore(string folder, int keep, IDisk? disk = nul
             }
         }
 
-store._best.Read(store._published.Keys);
+        store._best.Read(store._published.Keys);
         return new CheckpointScan(store, good, refused) { RefusedSteps = steps };
     }
 
@@ -221,7 +221,7 @@ store._best.Read(store._published.Keys);
         {
             Directory.Move(temporary, place);
         }
-        catch (Exception e) when (isReplaced && e is IOException or UnauthorizedAccessException)
+        catch (Exception e) when (isReplaced && Disk.IsRefusal(e))
         {
             Directory.Move(old, place);
             throw;

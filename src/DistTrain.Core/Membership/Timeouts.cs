@@ -72,6 +72,9 @@ public sealed record Timeouts(TimeSpan FailureDetection)
     [Description("how long the launcher waits for the coordinator's word on why the run cannot go on: it may have to notice a loss first")]
     public TimeSpan Verdict => 5 * FailureDetection;
 
+    [Description("how long a run that has ended tries to write its last lines and its summary to a disk that takes nothing: less than the launcher waits for its word")]
+    public TimeSpan Summary => 3 * FailureDetection;
+
     [Description("how long the launcher waits for the coordinator to listen: a process start, at least a minute")]
     public TimeSpan ProcessStart => Longest(TimeSpan.FromMinutes(1), 30 * FailureDetection);
 
