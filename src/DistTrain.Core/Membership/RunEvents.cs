@@ -8,6 +8,12 @@ namespace DistTrain.Core.Membership;
 /// <summary>Something that happens to a run. A worker is named by the id of its connection, which is never used twice.</summary>
 public abstract record RunEvent
 {
+    /// <summary>
+    /// How often the worker had been told to prepare, to keep or to learn when it said so. What it says of that counts only where it has not been told otherwise since;
+    /// null where it says nothing of that.
+    /// </summary>
+    public int? Told { get; init; }
+
     /// <summary>A worker said hello.</summary>
     public sealed record Arrived(int Worker, WorkerHello Hello) : RunEvent;
 

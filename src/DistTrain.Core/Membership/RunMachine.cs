@@ -178,6 +178,12 @@ public sealed partial class RunMachine
         }
 
         member.LastHeard = _now;
+        if (happened.Told < member.Told)
+        {
+            // Its answer to what it was told since is still to come.
+            return;
+        }
+
         switch (happened)
         {
             case RunEvent.Prepared e:

@@ -1,0 +1,23 @@
+using DistTrain.Core.Membership;
+
+namespace DistTrain.Core.Tests.Membership;
+
+/// <summary>Orders of events that only the simulation came by.</summary>
+public sealed class RunMachineRaceTests
+{
+    /// <summary>Worker 1 has copied the state after operation 1 when its source is lost, and is told to get the checkpoint instead.</summary>
+    [Fact]
+    public void What_a_worker_says_of_a_state_it_was_told_to_drop_does_not_count()
+    {
+        var run = MachineRun.Linked(1);
+        run.Arrive(1);
+        Assert.Contains(new RunEffect.Learn(1, Source: 0), run.Effects);
+        run.Handle(new RunEvent.Gone(0, "its connection broke"));
+        Assert.Contains(new RunEffect.Prepare(1, Build: false, Checkpoint: 0, Applied: 0), run.Effects);
+        run.Handle(new RunEvent.Prepared(1, MachineRun.Proof with { Applied = 1, WeightsHash = "after1" }) { Told = 1 });
+        run.Pass(TimeSpan.FromSeconds(2));
+        Assert.Empty(run.Effects.OfType<RunEffect.FormGeneration>());
+        run.Handle(new RunEvent.Prepared(1, MachineRun.Proof) { Told = 2 });
+        Assert.Equal([1], run.Effects.OfType<RunEffect.FormGeneration>().Single().Members);
+    }
+}
