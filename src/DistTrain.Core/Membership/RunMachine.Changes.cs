@@ -124,7 +124,7 @@ public sealed partial class RunMachine
     private void ReturnToCheckpoint()
     {
         ForgetAfterCheckpoint();
-        (_position, _allIssued) = (_positions[_publishedStep], false);
+        (_position, _allIssued, _save) = (_positions[_publishedStep], false, default);
         if (Generation > 0)
         {
             var behind = Math.Max(0, _recordedStep - _publishedStep);

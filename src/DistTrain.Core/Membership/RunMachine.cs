@@ -54,7 +54,7 @@ public sealed partial class RunMachine
     private long _writtenStep = -1;
     private string? _writtenHash;
     private (int Worker, long Step) _writer;
-    private int _saves;
+    private (long Step, int Failures) _save;
     private bool _allIssued;
     private bool _hasBegun;
     private int _skipped;

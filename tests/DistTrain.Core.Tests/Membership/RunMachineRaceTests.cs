@@ -5,6 +5,34 @@ namespace DistTrain.Core.Tests.Membership;
 /// <summary>Orders of events that only the simulation came by.</summary>
 public sealed class RunMachineRaceTests
 {
+    [Fact]
+    public void An_attempt_to_write_the_state_whose_writer_is_lost_is_none()
+    {
+        const int Workers = RunMachine.MaxSaves + 3;
+        var run = MachineRun.Linked(Workers);
+        for (var operation = 1UL; operation <= 5; operation++)
+        {
+            for (var worker = 0; worker < Workers; worker++)
+            {
+                run.Report(worker, operation);
+            }
+        }
+
+        for (var lost = 0; lost < Workers - 1; lost++)
+        {
+            run.Handle(new RunEvent.Gone(lost, "its connection broke"));
+            for (var worker = lost + 1; worker < Workers; worker++)
+            {
+                run.Handle(new RunEvent.Linked(worker, (ulong)lost + 2, 5, []));
+            }
+
+            Assert.Equal([new RunEffect.Save(lost + 1, 4)], run.Effects.OfType<RunEffect.Save>());
+        }
+
+        run.Handle(new RunEvent.CheckpointPublished(4));
+        Assert.Equal(new RunOutcome(true, "Completed 4 steps."), run.Outcome);
+    }
+
     /// <summary>Worker 1 has copied the state after operation 1 when its source is lost, and is told to get the checkpoint instead.</summary>
     [Fact]
     public void What_a_worker_says_of_a_state_it_was_told_to_drop_does_not_count()
