@@ -33,6 +33,21 @@ public sealed class RunMachineRaceTests
         Assert.Equal(new RunOutcome(true, "Completed 4 steps."), run.Outcome);
     }
 
+    [Fact]
+    public void A_run_whose_checkpoints_are_all_gone_begins_anew_when_nobody_has_a_state()
+    {
+        var run = new MachineRun(workers: 1, memory: new RunMemory { Generation = 7, Members = 1, Reference = MachineRun.Proof, RecordedStep = 1 });
+        run.ComeBack(0, applied: 1);
+        run.Handle(new RunEvent.Gone(0, "its connection broke"));
+        run.Arrive(1);
+        Assert.Contains(new RunEffect.Prepare(1, Build: true, Checkpoint: 0, Applied: 0), run.Effects);
+        run.Handle(new RunEvent.CheckpointPublished(0));
+        run.Handle(new RunEvent.Prepared(1, MachineRun.Proof));
+        run.Pass(TimeSpan.FromSeconds(2));
+        run.Handle(new RunEvent.Linked(1, 9, 0, []));
+        Assert.Equal([1UL, 2UL], run.Effects.OfType<RunEffect.Issue>().Select(e => e.Operation.Number));
+    }
+
     /// <summary>Worker 1 has copied the state after operation 1 when its source is lost, and is told to get the checkpoint instead.</summary>
     [Fact]
     public void What_a_worker_says_of_a_state_it_was_told_to_drop_does_not_count()
