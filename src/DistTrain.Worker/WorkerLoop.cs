@@ -111,7 +111,17 @@ internal sealed partial class WorkerLoop(
         }
         else
         {
-            replica.Scalars = await _checkpoints.GetAsync(prepare.Checkpoint, replica.Layout, replica.State, session.Ended);
+            try
+            {
+                replica.Scalars = await _checkpoints.GetAsync(prepare.Checkpoint, replica.Layout, replica.State, session.Ended);
+            }
+            catch (RpcException e) when (e.StatusCode == StatusCode.NotFound)
+            {
+                // The run may have gone on meanwhile, and keep newer ones.
+                session.Send(new WorkerMessage { LearningFailed = new LearningFailed { Reason = e.Status.Detail } });
+                return;
+            }
+
             await state.Compute.RunAsync(replica.StateWasReplaced);
         }
 

@@ -37,7 +37,7 @@ public abstract record RunEvent
     /// <summary>A learner's state contains one more operation.</summary>
     public sealed record Learned(int Worker, ulong Applied) : RunEvent;
 
-    /// <summary>A learner could not copy the state.</summary>
+    /// <summary>A worker could not copy the state, from a member or from the checkpoint it was told to get.</summary>
     public sealed record LearningFailed(int Worker, string Reason) : RunEvent;
 
     /// <summary>A worker reaches every peer of a generation.</summary>

@@ -63,4 +63,31 @@ public sealed class RunMachineRaceTests
         run.Handle(new RunEvent.Prepared(1, MachineRun.Proof) { Told = 2 });
         Assert.Equal([1], run.Effects.OfType<RunEffect.FormGeneration>().Single().Members);
     }
+
+    [Fact]
+    public void A_checkpoint_that_is_not_kept_any_more_is_no_reason_to_end()
+    {
+        var run = new MachineRun(workers: 1);
+        run.Arrive(0);
+        run.Handle(new RunEvent.CheckpointPublished(0));
+        run.Arrive(1);
+        run.Handle(new RunEvent.Prepared(0, MachineRun.Proof));
+        Assert.Contains(new RunEffect.Prepare(1, Build: false, Checkpoint: 0, Applied: 0), run.Effects);
+
+        // While worker 1 is about to get it, the other one trains on and is lost.
+        run.Handle(new RunEvent.Linked(0, 1, 0, []));
+        for (var operation = 1UL; operation <= 4; operation++)
+        {
+            run.Report(0, operation);
+        }
+
+        run.Handle(new RunEvent.CheckpointPublished(4));
+        run.Handle(new RunEvent.Gone(0, "its connection broke"));
+        run.Handle(new RunEvent.LearningFailed(1, "There is no checkpoint of step 0."));
+        Assert.Contains(new RunEffect.Prepare(1, Build: false, Checkpoint: 4, Applied: 4), run.Effects);
+
+        // Where there is no newer one, nobody could go on.
+        run.Handle(new RunEvent.LearningFailed(1, "There is no checkpoint of step 4."));
+        Assert.Equal(new RunOutcome(false, "Worker 1 cannot go on: There is no checkpoint of step 4."), run.Outcome);
+    }
 }
