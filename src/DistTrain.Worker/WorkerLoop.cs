@@ -42,10 +42,12 @@ internal sealed partial class WorkerLoop(
                         break;
                     case CoordinatorMessage.BodyOneofCase.Keep:
                         await StopAsync();
+                        session.Told++;
                         Keep();
                         break;
                     case CoordinatorMessage.BodyOneofCase.Learn:
                         await StopAsync();
+                        session.Told++;
                         _learning.Dispose();
                         _learning = CancellationTokenSource.CreateLinkedTokenSource(session.Ended);
                         _learner = LearnAsync(new Uri(message.Learn.Address));
@@ -103,6 +105,7 @@ internal sealed partial class WorkerLoop(
     private async Task PrepareAsync(Prepare prepare)
     {
         await StopAsync();
+        session.Told++;
         state.IsMember = false;
         var replica = await BuildAsync();
         if (prepare.Build)
