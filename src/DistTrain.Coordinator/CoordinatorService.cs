@@ -142,15 +142,15 @@ internal sealed class CoordinatorService(Task<CoordinatorLoop> ready) : Protocol
 
     private static RunEvent ToEvent(int worker, WorkerMessage message) => message.BodyCase switch
     {
-        WorkerMessage.BodyOneofCase.Prepared => new RunEvent.Prepared(worker, Wire.FromWire(message.Prepared)),
+        WorkerMessage.BodyOneofCase.Prepared => new RunEvent.Prepared(worker, Wire.FromWire(message.Prepared)) { Told = (int)message.Told },
         WorkerMessage.BodyOneofCase.Kept => new RunEvent.Kept(
-            worker, Wire.FromWire(message.Kept.Prepared), [.. message.Kept.Reports.Select(Wire.FromWire)]),
+            worker, Wire.FromWire(message.Kept.Prepared), [.. message.Kept.Reports.Select(Wire.FromWire)]) { Told = (int)message.Told },
         WorkerMessage.BodyOneofCase.Linked => new RunEvent.Linked(
             worker, message.Linked.Generation, message.Linked.Applied, [.. message.Linked.Held.Select(Wire.FromWire)]),
-        WorkerMessage.BodyOneofCase.Learned => new RunEvent.Learned(worker, message.Learned.Applied),
+        WorkerMessage.BodyOneofCase.Learned => new RunEvent.Learned(worker, message.Learned.Applied) { Told = (int)message.Told },
         WorkerMessage.BodyOneofCase.LinkBroke => new RunEvent.LinkBroke(
             worker, message.LinkBroke.Generation, message.LinkBroke.Peer, message.LinkBroke.Reason),
-        WorkerMessage.BodyOneofCase.LearningFailed => new RunEvent.LearningFailed(worker, message.LearningFailed.Reason),
+        WorkerMessage.BodyOneofCase.LearningFailed => new RunEvent.LearningFailed(worker, message.LearningFailed.Reason) { Told = (int)message.Told },
         WorkerMessage.BodyOneofCase.Heartbeat => new RunEvent.Heard(worker, message.Heartbeat.Operation, message.Heartbeat.BlocksDone),
         WorkerMessage.BodyOneofCase.Report => new RunEvent.Reported(worker, Wire.FromWire(message.Report)),
         WorkerMessage.BodyOneofCase.Fault => new RunEvent.Faulted(worker, message.Fault.Sentence),

@@ -133,10 +133,13 @@ internal sealed class CoordinatorSession : IAsyncDisposable
         }
     }
 
+    /// <summary>How often this worker was told to prepare, to keep or to learn, and has ended what it did before.</summary>
+    public uint Told { get; set; }
+
     /// <summary>Sends a message; it is on its way when this returns, or the session is over.</summary>
     public void Send(WorkerMessage message)
     {
-        (message.Run, message.Term) = (_run, _term);
+        (message.Run, message.Term, message.Told) = (_run, _term, Told);
         _outbox.Writer.TryWrite(message);
     }
 

@@ -42,10 +42,12 @@ internal sealed partial class WorkerLoop(
                         break;
                     case CoordinatorMessage.BodyOneofCase.Keep:
                         await StopAsync();
+                        session.Told++;
                         Keep();
                         break;
                     case CoordinatorMessage.BodyOneofCase.Learn:
                         await StopAsync();
+                        session.Told++;
                         _learning.Dispose();
                         _learning = CancellationTokenSource.CreateLinkedTokenSource(session.Ended);
                         _learner = LearnAsync(new Uri(message.Learn.Address));
@@ -103,6 +105,7 @@ internal sealed partial class WorkerLoop(
     private async Task PrepareAsync(Prepare prepare)
     {
         await StopAsync();
+        session.Told++;
         state.IsMember = false;
         var replica = await BuildAsync();
         if (prepare.Build)
@@ -111,7 +114,17 @@ internal sealed partial class WorkerLoop(
         }
         else
         {
-            replica.Scalars = await _checkpoints.GetAsync(prepare.Checkpoint, replica.Layout, replica.State, session.Ended);
+            try
+            {
+                replica.Scalars = await _checkpoints.GetAsync(prepare.Checkpoint, replica.Layout, replica.State, session.Ended);
+            }
+            catch (RpcException e) when (e.StatusCode == StatusCode.NotFound)
+            {
+                // The run may have gone on meanwhile, and keep newer ones.
+                session.Send(new WorkerMessage { LearningFailed = new LearningFailed { Reason = e.Status.Detail } });
+                return;
+            }
+
             await state.Compute.RunAsync(replica.StateWasReplaced);
         }
 

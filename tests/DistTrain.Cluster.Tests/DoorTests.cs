@@ -77,7 +77,7 @@ public sealed class DoorTests : IAsyncLifetime
             default: lie.WeightsHash = "other"; break;
         }
 
-        await call.RequestStream.WriteAsync(new WorkerMessage { Run = welcome.Run, Term = welcome.Term, Prepared = lie });
+        await call.RequestStream.WriteAsync(new WorkerMessage { Run = welcome.Run, Term = welcome.Term, Told = 1, Prepared = lie });
         var refusal = await NextAsync(call);
         Assert.Equal(reason, refusal.Refusal.Reason);
         Assert.StartsWith(sentence, refusal.Refusal.Sentence);

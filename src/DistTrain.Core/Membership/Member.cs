@@ -59,6 +59,9 @@ internal sealed class Member(int id, WorkerHello hello)
     /// <summary>The state it brought along, proved; null for none.</summary>
     public KeptState? Kept { get; set; }
 
+    /// <summary>How often it was told to prepare, to keep or to learn.</summary>
+    public int Told { get; set; }
+
     /// <summary>The member a learner copies from.</summary>
     public int Source { get; set; } = -1;
 

@@ -8,6 +8,12 @@ namespace DistTrain.Core.Membership;
 /// <summary>Something that happens to a run. A worker is named by the id of its connection, which is never used twice.</summary>
 public abstract record RunEvent
 {
+    /// <summary>
+    /// How often the worker had been told to prepare, to keep or to learn when it said so. What it says of that counts only where it has not been told otherwise since;
+    /// null where it says nothing of that.
+    /// </summary>
+    public int? Told { get; init; }
+
     /// <summary>A worker said hello.</summary>
     public sealed record Arrived(int Worker, WorkerHello Hello) : RunEvent;
 
@@ -31,7 +37,7 @@ public abstract record RunEvent
     /// <summary>A learner's state contains one more operation.</summary>
     public sealed record Learned(int Worker, ulong Applied) : RunEvent;
 
-    /// <summary>A learner could not copy the state.</summary>
+    /// <summary>A worker could not copy the state, from a member or from the checkpoint it was told to get.</summary>
     public sealed record LearningFailed(int Worker, string Reason) : RunEvent;
 
     /// <summary>A worker reaches every peer of a generation.</summary>

@@ -124,7 +124,7 @@ public sealed partial class RunMachine
     private void ReturnToCheckpoint()
     {
         ForgetAfterCheckpoint();
-        (_position, _allIssued) = (_positions[_publishedStep], false);
+        (_position, _allIssued, _save) = (_positions[_publishedStep], false, default);
         if (Generation > 0)
         {
             var behind = Math.Max(0, _recordedStep - _publishedStep);
@@ -133,10 +133,10 @@ public sealed partial class RunMachine
         }
     }
 
-    /// <summary>What comes after the newest checkpoint is not known any more.</summary>
+    /// <summary>What comes after the newest checkpoint is not known any more; where there is none, the run's start still is.</summary>
     private void ForgetAfterCheckpoint()
     {
-        foreach (var undone in _positions.Keys.Where(s => s > _publishedStep).ToList())
+        foreach (var undone in _positions.Keys.Where(s => s > Math.Max(0, _publishedStep)).ToList())
         {
             _positions.Remove(undone);
         }

@@ -37,25 +37,32 @@ public sealed partial class RunMachine
                 if (source is not null)
                 {
                     (member.Stage, member.Source, member.IsProved, member.Applied, member.Offer) = (Stage.Learning, source.Id, false, 0, null);
-                    _effects.Add(new RunEffect.Learn(member.Id, source.Id));
+                    Tell(member, new RunEffect.Learn(member.Id, source.Id));
                 }
             }
             else if (_course is not null && member.Offer >= CheckpointOperation)
             {
                 member.Stage = Stage.Preparing;
-                _effects.Add(new RunEffect.Keep(member.Id));
+                Tell(member, new RunEffect.Keep(member.Id));
             }
             else if (_publishedStep >= 0 && (_reference is not null || _builder < 0))
             {
                 (member.Stage, member.Applied, member.Offer) = (Stage.Preparing, CheckpointOperation, null);
-                _effects.Add(new RunEffect.Prepare(member.Id, Build: false, _publishedStep, member.Applied));
+                Tell(member, new RunEffect.Prepare(member.Id, Build: false, _publishedStep, member.Applied));
             }
             else if (_publishedStep < 0 && _builder < 0)
             {
                 (_builder, member.Stage, member.Applied, member.Offer) = (member.Id, Stage.Preparing, 0, null);
-                _effects.Add(new RunEffect.Prepare(member.Id, Build: true, Checkpoint: 0, Applied: 0));
+                Tell(member, new RunEffect.Prepare(member.Id, Build: true, Checkpoint: 0, Applied: 0));
             }
         }
+    }
+
+    /// <summary>Tells a worker how to come to a state. Answers to what it was told before, which may be on their way, do not count any more.</summary>
+    private void Tell(Member member, RunEffect how)
+    {
+        member.Told++;
+        _effects.Add(how);
     }
 
     private void TakePreparation(Member member, WorkerPreparation preparation)

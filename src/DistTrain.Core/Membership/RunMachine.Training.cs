@@ -205,7 +205,7 @@ public sealed partial class RunMachine
         }
 
         _publishedStep = Math.Max(_publishedStep, step);
-        _saves = 0;
+        _save = default;
         foreach (var old in _positions.Keys.Where(s => s < _publishedStep).ToList())
         {
             _positions.Remove(old);
@@ -229,12 +229,17 @@ public sealed partial class RunMachine
     private void LoseCheckpoint(int worker, long step, string reason)
     {
         _effects.Add(new RunEffect.Announce("checkpoint-failed", $"The checkpoint of step {step} was not written: {reason.TrimEnd('.')}."));
-        _writer = _writer == (worker, step) ? default : _writer;
+        if (_writer == (worker, step))
+        {
+            _writer = default;
+            _save.Failures += step == _save.Step ? 1 : 0;
+        }
+
         ChangeIfDrained();
         FinishIfDone();
     }
 
-    /// <summary>Has a member write its state where the attempt of the one that was to do it has failed.</summary>
+    /// <summary>Has a member write its state where the attempt of the one that was to do it has failed. An attempt whose writer was lost is none.</summary>
     private void SaveAgain()
     {
         if (IsWriting(_position.Steps))
@@ -242,7 +247,8 @@ public sealed partial class RunMachine
             return;
         }
 
-        if (++_saves > MaxSaves)
+        _save = _save.Step == _position.Steps ? _save : (_position.Steps, 0);
+        if (_save.Failures >= MaxSaves)
         {
             Finish(new RunOutcome(false, $"The state after step {_position.Steps} could not be written in {MaxSaves} attempts: see the events before."));
             return;

@@ -54,7 +54,7 @@ public sealed partial class RunMachine
     private long _writtenStep = -1;
     private string? _writtenHash;
     private (int Worker, long Step) _writer;
-    private int _saves;
+    private (long Step, int Failures) _save;
     private bool _allIssued;
     private bool _hasBegun;
     private int _skipped;
@@ -178,6 +178,12 @@ public sealed partial class RunMachine
         }
 
         member.LastHeard = _now;
+        if (happened.Told < member.Told)
+        {
+            // Its answer to what it was told since is still to come.
+            return;
+        }
+
         switch (happened)
         {
             case RunEvent.Prepared e:
@@ -196,6 +202,14 @@ public sealed partial class RunMachine
                 PrepareArrived();
                 ChangeIfDrained();
                 break;
+            case RunEvent.LearningFailed when member.Stage == Stage.Preparing && member.Applied != CheckpointOperation:
+                // The checkpoint it was told to get is not kept any more: there is a newer one.
+                member.Stage = Stage.Arrived;
+                PrepareArrived();
+                break;
+            case RunEvent.LearningFailed e when member.Stage == Stage.Preparing:
+                Fail(member, e.Reason);
+                break;
             case RunEvent.Linked e when e.Generation == Generation && member.Stage == Stage.Training:
                 (member.IsLinked, member.Applied, member.Held) = (true, e.Applied, e.Held);
                 ResumeIfLinked();
@@ -212,16 +226,25 @@ public sealed partial class RunMachine
             case RunEvent.Gone e:
                 Lose(member, e.Reason, e.MayReturn);
                 break;
-            case RunEvent.Faulted e when _workers.Count == 1:
-                // Whoever comes next would meet the same.
-                Finish(new RunOutcome(false, $"{member.Name} cannot go on: {e.Sentence}"));
-                break;
             case RunEvent.Faulted e:
-                Lose(member, $"it cannot go on: {e.Sentence.TrimEnd('.')}");
+                Fail(member, e.Sentence);
                 break;
             case RunEvent.LeaveAsked e:
                 Leave(member, e.Sentence);
                 break;
+        }
+    }
+
+    /// <summary>A worker cannot go on. Where it is the only one, the run cannot either: whoever comes next would meet the same.</summary>
+    private void Fail(Member member, string sentence)
+    {
+        if (_workers.Count == 1)
+        {
+            Finish(new RunOutcome(false, $"{member.Name} cannot go on: {sentence}"));
+        }
+        else
+        {
+            Lose(member, $"it cannot go on: {sentence.TrimEnd('.')}");
         }
     }
 

@@ -1,0 +1,93 @@
+using DistTrain.Core.Membership;
+
+namespace DistTrain.Core.Tests.Membership;
+
+/// <summary>Orders of events that only the simulation came by.</summary>
+public sealed class RunMachineRaceTests
+{
+    [Fact]
+    public void An_attempt_to_write_the_state_whose_writer_is_lost_is_none()
+    {
+        const int Workers = RunMachine.MaxSaves + 3;
+        var run = MachineRun.Linked(Workers);
+        for (var operation = 1UL; operation <= 5; operation++)
+        {
+            for (var worker = 0; worker < Workers; worker++)
+            {
+                run.Report(worker, operation);
+            }
+        }
+
+        for (var lost = 0; lost < Workers - 1; lost++)
+        {
+            run.Handle(new RunEvent.Gone(lost, "its connection broke"));
+            for (var worker = lost + 1; worker < Workers; worker++)
+            {
+                run.Handle(new RunEvent.Linked(worker, (ulong)lost + 2, 5, []));
+            }
+
+            Assert.Equal([new RunEffect.Save(lost + 1, 4)], run.Effects.OfType<RunEffect.Save>());
+        }
+
+        run.Handle(new RunEvent.CheckpointPublished(4));
+        Assert.Equal(new RunOutcome(true, "Completed 4 steps."), run.Outcome);
+    }
+
+    [Fact]
+    public void A_run_whose_checkpoints_are_all_gone_begins_anew_when_nobody_has_a_state()
+    {
+        var run = new MachineRun(workers: 1, memory: new RunMemory { Generation = 7, Members = 1, Reference = MachineRun.Proof, RecordedStep = 1 });
+        run.ComeBack(0, applied: 1);
+        run.Handle(new RunEvent.Gone(0, "its connection broke"));
+        run.Arrive(1);
+        Assert.Contains(new RunEffect.Prepare(1, Build: true, Checkpoint: 0, Applied: 0), run.Effects);
+        run.Handle(new RunEvent.CheckpointPublished(0));
+        run.Handle(new RunEvent.Prepared(1, MachineRun.Proof));
+        run.Pass(TimeSpan.FromSeconds(2));
+        run.Handle(new RunEvent.Linked(1, 9, 0, []));
+        Assert.Equal([1UL, 2UL], run.Effects.OfType<RunEffect.Issue>().Select(e => e.Operation.Number));
+    }
+
+    /// <summary>Worker 1 has copied the state after operation 1 when its source is lost, and is told to get the checkpoint instead.</summary>
+    [Fact]
+    public void What_a_worker_says_of_a_state_it_was_told_to_drop_does_not_count()
+    {
+        var run = MachineRun.Linked(1);
+        run.Arrive(1);
+        Assert.Contains(new RunEffect.Learn(1, Source: 0), run.Effects);
+        run.Handle(new RunEvent.Gone(0, "its connection broke"));
+        Assert.Contains(new RunEffect.Prepare(1, Build: false, Checkpoint: 0, Applied: 0), run.Effects);
+        run.Handle(new RunEvent.Prepared(1, MachineRun.Proof with { Applied = 1, WeightsHash = "after1" }) { Told = 1 });
+        run.Pass(TimeSpan.FromSeconds(2));
+        Assert.Empty(run.Effects.OfType<RunEffect.FormGeneration>());
+        run.Handle(new RunEvent.Prepared(1, MachineRun.Proof) { Told = 2 });
+        Assert.Equal([1], run.Effects.OfType<RunEffect.FormGeneration>().Single().Members);
+    }
+
+    [Fact]
+    public void A_checkpoint_that_is_not_kept_any_more_is_no_reason_to_end()
+    {
+        var run = new MachineRun(workers: 1);
+        run.Arrive(0);
+        run.Handle(new RunEvent.CheckpointPublished(0));
+        run.Arrive(1);
+        run.Handle(new RunEvent.Prepared(0, MachineRun.Proof));
+        Assert.Contains(new RunEffect.Prepare(1, Build: false, Checkpoint: 0, Applied: 0), run.Effects);
+
+        // While worker 1 is about to get it, the other one trains on and is lost.
+        run.Handle(new RunEvent.Linked(0, 1, 0, []));
+        for (var operation = 1UL; operation <= 4; operation++)
+        {
+            run.Report(0, operation);
+        }
+
+        run.Handle(new RunEvent.CheckpointPublished(4));
+        run.Handle(new RunEvent.Gone(0, "its connection broke"));
+        run.Handle(new RunEvent.LearningFailed(1, "There is no checkpoint of step 0."));
+        Assert.Contains(new RunEffect.Prepare(1, Build: false, Checkpoint: 4, Applied: 4), run.Effects);
+
+        // Where there is no newer one, nobody could go on.
+        run.Handle(new RunEvent.LearningFailed(1, "There is no checkpoint of step 4."));
+        Assert.Equal(new RunOutcome(false, "Worker 1 cannot go on: There is no checkpoint of step 4."), run.Outcome);
+    }
+}

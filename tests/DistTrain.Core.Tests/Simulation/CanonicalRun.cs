@@ -1,0 +1,68 @@
+using DistTrain.Core.Numerics;
+using DistTrain.Core.Reduction;
+using DistTrain.Core.Runs;
+
+namespace DistTrain.Core.Tests.Simulation;
+
+/// <summary>The run as one worker computes it that nothing ever happens to: what every other has to come to.</summary>
+internal sealed class CanonicalRun
+{
+    /// <summary>The weights before the first step.</summary>
+    public const ulong InitialWeights = 1;
+
+    private readonly List<(Operation Operation, ReductionTree Tree, Gradient Root, ulong Weights)> _operations = [];
+    private readonly Dictionary<ulong, string> _names = [];
+
+    public CanonicalRun(RunCourse course)
+    {
+        var weights = InitialWeights;
+        for (var at = CoursePosition.Start; course.Next(at) is var (operation, next); at = next)
+        {
+            var tree = new ReductionTree(operation.Batches.Blocks);
+            var root = Sum(tree, tree.Root, weights, operation.Number);
+            weights = WeightsAfter(weights, operation, root.Bits);
+            _operations.Add((operation, tree, root, weights));
+        }
+    }
+
+    /// <summary>How many operations the run has.</summary>
+    public ulong Count => (ulong)_operations.Count;
+
+    /// <summary>What weights become by an operation; an evaluation leaves them.</summary>
+    public static ulong WeightsAfter(ulong weights, Operation operation, ulong reduced) =>
+        operation.Kind == OperationKind.Train ? Hash64.Combine(weights, reduced) : weights;
+
+    public Operation Operation(ulong number) => _operations[(int)number - 1].Operation;
+
+    public ReductionTree Tree(ulong number) => _operations[(int)number - 1].Tree;
+
+    public Gradient Root(ulong number) => _operations[(int)number - 1].Root;
+
+    /// <summary>The weights that contain an operation; 0 for the initial ones.</summary>
+    public ulong Weights(ulong applied) => applied == 0 ? InitialWeights : _operations[(int)applied - 1].Weights;
+
+    /// <summary>What reports call weights.</summary>
+    public string NameOf(ulong weights)
+    {
+        if (!_names.TryGetValue(weights, out var name))
+        {
+            _names.Add(weights, name = $"{weights:x16}");
+        }
+
+        return name;
+    }
+
+    /// <summary>By definition, and on purpose not by <see cref="TreeFold{T}"/>.</summary>
+    private static Gradient Sum(ReductionTree tree, NodeId node, ulong weights, ulong operation)
+    {
+        if (tree.EndBlock(node) - ReductionTree.FirstBlock(node) == 1)
+        {
+            return Gradient.OfBlock(weights, operation, ReductionTree.FirstBlock(node));
+        }
+
+        var left = new NodeId(node.Level - 1, node.Index * 2);
+        return ReductionTree.FirstBlock(left.Sibling) >= tree.Blocks
+            ? Sum(tree, left, weights, operation)
+            : Gradient.Add(Sum(tree, left, weights, operation), Sum(tree, left.Sibling, weights, operation));
+    }
+}

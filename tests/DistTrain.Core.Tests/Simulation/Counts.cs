@@ -1,0 +1,66 @@
+namespace DistTrain.Core.Tests.Simulation;
+
+/// <summary>How often what can happen did: a simulation that never goes some way shows nothing of it.</summary>
+internal sealed record Counts
+{
+    public long Events { get; set; }
+
+    public long Operations { get; set; }
+
+    public long Generations { get; set; }
+
+    /// <summary>Nodes that a later generation took from an earlier one.</summary>
+    public long KeptNodes { get; set; }
+
+    /// <summary>Operations of which a member contributed the root to those behind it.</summary>
+    public long HandedRoots { get; set; }
+
+    /// <summary>Returns to a checkpoint.</summary>
+    public long Rollbacks { get; set; }
+
+    /// <summary>Runs that went on from the state workers brought along.</summary>
+    public long Resumptions { get; set; }
+
+    /// <summary>Starts of the coordinator after the first.</summary>
+    public long Restarts { get; set; }
+
+    /// <summary>Times at which no member was left.</summary>
+    public long Deserted { get; set; }
+
+    /// <summary>Messages that waited for their operation to begin.</summary>
+    public long EarlyArrivals { get; set; }
+
+    /// <summary>Calls of an earlier generation that were refused.</summary>
+    public long StaleCalls { get; set; }
+
+    /// <summary>Nodes that came once more in their own generation and were refused.</summary>
+    public long LateNodes { get; set; }
+
+    /// <summary>Messages to an earlier coordinator that were refused.</summary>
+    public long StaleTerms { get; set; }
+
+    /// <summary>Links between living members that broke.</summary>
+    public long BrokenLinks { get; set; }
+
+    /// <summary>Checkpoints that were not written.</summary>
+    public long FailedCheckpoints { get; set; }
+
+    public void Add(Counts other)
+    {
+        Events += other.Events;
+        Operations += other.Operations;
+        Generations += other.Generations;
+        KeptNodes += other.KeptNodes;
+        HandedRoots += other.HandedRoots;
+        Rollbacks += other.Rollbacks;
+        Resumptions += other.Resumptions;
+        Restarts += other.Restarts;
+        Deserted += other.Deserted;
+        EarlyArrivals += other.EarlyArrivals;
+        StaleCalls += other.StaleCalls;
+        LateNodes += other.LateNodes;
+        StaleTerms += other.StaleTerms;
+        BrokenLinks += other.BrokenLinks;
+        FailedCheckpoints += other.FailedCheckpoints;
+    }
+}

@@ -1,0 +1,379 @@
+using System.Runtime.CompilerServices;
+using DistTrain.Core.Membership;
+using DistTrain.Core.Reduction;
+
+namespace DistTrain.Core.Tests.Simulation;
+
+/// <summary>A rule of the design does not hold.</summary>
+internal sealed class InvariantBrokenException(string invariant, string what) : Exception($"{invariant}: {what}")
+{
+    public string Invariant => invariant;
+}
+
+/// <summary>The rules of DESIGN.md, numerics 7 and 9 and Reconfiguration, each a method that is named like it and asked wherever it could be broken.</summary>
+internal sealed class Invariants(SimulatedRun run)
+{
+    private readonly Dictionary<ulong, GenerationView> _views = [];
+    private ulong _nextRecord;
+
+    /// <summary>The machine decides about everything that can happen.</summary>
+    public IReadOnlyList<RunEffect> Decide(RunMachine machine, RunEvent happened, TimeSpan now)
+    {
+        try
+        {
+            return machine.Handle(happened, now);
+        }
+        catch (Exception e)
+        {
+            throw Broken($"{happened} ended in {e}");
+        }
+    }
+
+    /// <summary>3.7: state(k) is a pure function, so at any moment a worker's weights are those of the operation it says it has applied.</summary>
+    public void WeightsAreThoseOfTheirOperation()
+    {
+        foreach (var worker in run.Workers)
+        {
+            if (worker.Executor.Weights != 0 && worker.Executor.Weights != run.Canonical.Weights(worker.Executor.Applied))
+            {
+                throw Broken($"worker {worker.Number} says that it has applied operation {worker.Executor.Applied}, and has other weights");
+            }
+        }
+    }
+
+    /// <summary>3.7a and b: nothing of the state changes before a reduced-shard message of every member is in hand.</summary>
+    public void NothingChangesBeforeTheStepIsWhole(SimulatedWorker worker, SimulatedAllReduce reduction)
+    {
+        for (var owner = 0; owner < reduction.Shards.Count; owner++)
+        {
+            if (reduction.Shards[owner] is null)
+            {
+                throw Broken($"worker {worker.Number} applies operation {reduction.Number} without the shard of rank {owner}");
+            }
+        }
+    }
+
+    /// <summary>3.7b: a worker applies every step once, and is never more than one ahead of another member.</summary>
+    public void StepsAreAppliedOnce(SimulatedWorker worker, SimulatedAllReduce reduction)
+    {
+        if (reduction.Number != worker.Executor.Applied + 1)
+        {
+            throw Broken($"worker {worker.Number} has applied {worker.Executor.Applied} and applies {reduction.Number}");
+        }
+
+        foreach (var member in _views[reduction.Generation.Tag.Generation].Members)
+        {
+            if (member.Executor.Applied + 1 < reduction.Number && member.Generation?.Tag == reduction.Generation.Tag && member.IsAlive)
+            {
+                throw Broken($"worker {worker.Number} applies {reduction.Number} when worker {member.Number} has applied {member.Executor.Applied}");
+            }
+        }
+    }
+
+    /// <summary>3.7b: a worker sends nothing of step k+1, node or shard, before it has applied k.</summary>
+    public void NothingIsSentAhead(SimulatedWorker worker, ulong operation)
+    {
+        if (operation > worker.Executor.Applied + 1)
+        {
+            throw Broken($"worker {worker.Number} sends something of operation {operation} and has applied {worker.Executor.Applied}");
+        }
+    }
+
+    /// <summary>3.7b: as an owner, too, a worker goes on to k+1 only when it has applied k itself.</summary>
+    public void OwnersAreNotAheadOfTheirApply(SimulatedWorker worker, ulong operation)
+    {
+        if (operation > worker.Executor.Applied + 1)
+        {
+            throw Broken($"worker {worker.Number} adds up operation {operation} and has applied {worker.Executor.Applied}");
+        }
+    }
+
+    /// <summary>3.7b: skew is at most one operation, so nobody is sent something of the one after the next.</summary>
+    public void NobodyIsTwoAhead(SimulatedWorker worker, ulong operation, SimulatedAllReduce? current)
+    {
+        if (current is not null && operation != current.Number + 1)
+        {
+            throw Broken($"worker {worker.Number} is at operation {current.Number} and is sent something of {operation}");
+        }
+    }
+
+    /// <summary>Reconfiguration: what is handed out is the next operation, or the last one again for members that missed its sum.</summary>
+    public void OperationsComeInOrder(SimulatedWorker worker, ulong operation)
+    {
+        if (operation != worker.Executor.Applied + 1 && operation != worker.Executor.Applied)
+        {
+            throw Broken($"worker {worker.Number} has applied {worker.Executor.Applied} and is given {operation}");
+        }
+    }
+
+    /// <summary>3.4: whatever the workers, a sum is that of the canonical tree.</summary>
+    public void SumsAreThoseOfTheTree(SimulatedAllReduce reduction, Gradient sum)
+    {
+        if (sum.Bits != run.Canonical.Root(reduction.Number).Bits)
+        {
+            throw Broken($"operation {reduction.Number} was added up as {sum}, not as {run.Canonical.Root(reduction.Number)}");
+        }
+    }
+
+    /// <summary>Reconfiguration: the blocks of an operation are partitioned exactly: nobody contributes what another does.</summary>
+    public void NoBlockIsContributedTwice(SimulatedAllReduce reduction, SimulatedWorker worker, NodeId node)
+    {
+        var contribution = _views[reduction.Generation.Tag.Generation].ContributionTo(reduction.Number);
+        var blocks = Blocks(reduction.Tree, node);
+        if ((contribution.Blocks & blocks) != 0)
+        {
+            throw Broken($"worker {worker.Number} contributes node {node} of operation {reduction.Number}, blocks of which came from another");
+        }
+
+        contribution.Blocks |= blocks;
+    }
+
+    /// <summary>Reconfiguration: the blocks of an operation are partitioned exactly: when all have contributed, all are there.</summary>
+    public void EveryBlockIsContributed(SimulatedAllReduce reduction)
+    {
+        var view = _views[reduction.Generation.Tag.Generation];
+        var contribution = view.ContributionTo(reduction.Number);
+        if (++contribution.Members == view.Members.Count && contribution.Blocks != Blocks(reduction.Tree, reduction.Tree.Root))
+        {
+            throw Broken($"all members have contributed to operation {reduction.Number} what they were told to, and blocks are missing: {contribution.Blocks:b}");
+        }
+    }
+
+    /// <summary>Reconfiguration: only blocks that nobody holds are given out again.</summary>
+    public void OnlyWhatNobodyHoldsIsComputed(SimulatedAllReduce reduction, int block)
+    {
+        var view = _views[reduction.Generation.Tag.Generation];
+        if (reduction.Number <= view.Highest || (reduction.Number == view.Highest + 1 && (view.Held >> block & 1) != 0))
+        {
+            throw Broken($"block {block} of operation {reduction.Number} is computed in generation {view.Number}, a member of which holds it");
+        }
+    }
+
+    /// <summary>Reconfiguration: an owner accepts exactly the nodes the plan assigns, computed from its own weights.</summary>
+    public void OwnersGetExactlyThePlan(SimulatedAllReduce reduction, int rank, NodeMessage message, bool isFirst)
+    {
+        var isPlanned = false;
+        foreach (var node in reduction.Issued.Covers[rank])
+        {
+            isPlanned |= node == message.Node;
+        }
+
+        if (!isFirst || !isPlanned || message.Weights != reduction.Weights)
+        {
+            throw Broken($"an owner in operation {reduction.Number} gets node {message.Node} of rank {rank}, which is not in its plan, or came before, or is of other weights");
+        }
+    }
+
+    /// <summary>Reconfiguration: owners discard partial folds and partly received roots: they begin every generation with nothing.</summary>
+    public void PartialFoldsAreDiscarded(SimulatedAllReduce reduction, TreeFold<Slice> fold, NodeId node)
+    {
+        if (fold.Waiting.ContainsKey(node) || fold.Waiting.ContainsKey(reduction.Tree.Root))
+        {
+            throw Broken($"node {node} of operation {reduction.Number} comes to an owner that has it from an earlier generation");
+        }
+    }
+
+    /// <summary>The same: what an owner adds up was sent in one generation.</summary>
+    public void PartialFoldsAreDiscarded(Slice left, Slice right)
+    {
+        if (left.Generation != right.Generation)
+        {
+            throw Broken($"a slice sent in generation {left.Generation} is added to one of generation {right.Generation}");
+        }
+    }
+
+    /// <summary>3.7b: every owner sends its shard once.</summary>
+    public void ShardsComeOnce(SimulatedAllReduce reduction, int owner)
+    {
+        if (reduction.Shards[owner] is not null)
+        {
+            throw Broken($"the shard of rank {owner} in operation {reduction.Number} came twice");
+        }
+    }
+
+    /// <summary>Reconfiguration: stale generations are refused by name.</summary>
+    public void StaleGenerationsAreRefused(PeerTag call, PeerTag own)
+    {
+        if (call != own)
+        {
+            throw Broken($"a call of {call} is served in {own}");
+        }
+    }
+
+    /// <summary>Journal: what was said to an earlier coordinator is refused.</summary>
+    public void StaleTermsAreRefused(ulong said, ulong own)
+    {
+        if (said != own)
+        {
+            throw Broken($"a message of term {said} is listened to in term {own}");
+        }
+    }
+
+    /// <summary>A joiner applies what its source applies, all of it and in order.</summary>
+    public void LearnersMissNothing(SimulatedWorker learner, ulong operation)
+    {
+        if (operation != learner.Executor.Applied + 1)
+        {
+            throw Broken($"learner {learner.Number} has applied {learner.Executor.Applied} and is sent {operation}");
+        }
+    }
+
+    /// <summary>Checkpoint k holds state(k).</summary>
+    public void CheckpointsHoldWhatTheySay(RunEffect.Prepare prepare, SimulatedCheckpoint checkpoint)
+    {
+        if (prepare.Applied > run.Canonical.Count || checkpoint.Weights != run.Canonical.Weights(prepare.Applied))
+        {
+            throw Broken($"checkpoint {prepare.Checkpoint} does not hold the weights of operation {prepare.Applied}, for which the machine takes it");
+        }
+    }
+
+    /// <summary>Membership: there is one view of a generation, generations only increase, and each is in the journal before anyone is told.</summary>
+    public void BeginGeneration(RunEffect.FormGeneration formed, IReadOnlyList<SimulatedWorker> members)
+    {
+        if (run.Disk.Generation != formed.Generation)
+        {
+            throw Broken($"generation {formed.Generation} is told, the journal knows {run.Disk.Generation}");
+        }
+
+        if (formed.Members.Count == 0 || formed.Members.Distinct().Count() < formed.Members.Count)
+        {
+            throw Broken($"generation {formed.Generation} has the members {string.Join(", ", formed.Members)}");
+        }
+
+        foreach (var earlier in _views.Keys)
+        {
+            if (earlier >= formed.Generation)
+            {
+                throw Broken($"generation {formed.Generation} comes after {earlier}");
+            }
+        }
+
+        _views.Add(formed.Generation, new GenerationView(formed.Generation, members));
+    }
+
+    /// <summary>A joiner enters only when it has a whole copy of the state.</summary>
+    public void WhoTakesPartHasAWholeState(SimulatedWorker worker)
+    {
+        if (worker.Executor.Weights == 0)
+        {
+            throw Broken($"worker {worker.Number} becomes a member, and its state is not whole");
+        }
+    }
+
+    /// <summary>Plan: an operation goes by a plan that its members were told before.</summary>
+    public void PlansAreSentBeforeTheyAreNamed(RunEffect.Issue issue, ICollection<ulong> sent)
+    {
+        if (!sent.Contains(issue.Plan))
+        {
+            throw Broken($"operation {issue.Operation.Number} names plan {issue.Plan}, which is not among {string.Join(", ", sent)}");
+        }
+    }
+
+    /// <summary>Notes what a member says it holds.</summary>
+    public void Link(SimulatedWorker worker, ulong generation)
+    {
+        WhoTakesPartHasAWholeState(worker);
+        var (view, applied) = (_views[generation], worker.Executor.Applied);
+        if (applied > view.Highest)
+        {
+            (view.Highest, view.Held) = (applied, 0);
+        }
+
+        if (applied == view.Highest && applied < run.Canonical.Count)
+        {
+            foreach (var node in worker.Executor.Held)
+            {
+                view.Held |= Blocks(run.Canonical.Tree(applied + 1), node);
+            }
+        }
+    }
+
+    /// <summary>Journal: the operations that are written down are the course, each in its place and with its weights; after a restart or a return some come again.</summary>
+    public void Record(RunEffect.Record record)
+    {
+        var number = record.Operation.Number;
+        if (_nextRecord == 0 ? number > run.Disk.Recorded + 1 : number != _nextRecord)
+        {
+            throw Broken($"operation {number} is written down after {run.Disk.Recorded}, {_nextRecord} was due");
+        }
+
+        if (record.Operation != run.Canonical.Operation(number))
+        {
+            throw Broken($"operation {number} is {record.Operation}, not {run.Canonical.Operation(number)}");
+        }
+
+        foreach (var report in record.Reports)
+        {
+            if (report.Operation != number || report.WeightsHash != run.Canonical.NameOf(run.Canonical.Weights(number)))
+            {
+                throw Broken($"operation {number} is written down with {report}");
+            }
+        }
+
+        _nextRecord = number + 1;
+    }
+
+    /// <summary>Operations may be written down again from here on.</summary>
+    public void BeginLineage() => _nextRecord = 0;
+
+    /// <summary>P3: while a worker can be had, the run goes on to its end, and every operation is written down.</summary>
+    public void RunsComplete()
+    {
+        var last = run.Disk.Checkpoint(run.Case.Course().TotalSteps);
+        if (run.Outcome is { Status: not RunStatus.Completed } outcome)
+        {
+            throw Broken(outcome.Sentence);
+        }
+
+        if (run.Disk.Recorded != run.Canonical.Count || last is null || last.Weights != run.Canonical.Weights(run.Canonical.Count))
+        {
+            throw Broken($"the run ended with {run.Disk.Recorded} of {run.Canonical.Count} operations written down, and {last}");
+        }
+    }
+
+    /// <summary>P3: nothing keeps a run from going on for ever when the faults are over.</summary>
+    public void RunsGoOn(string what) => throw Broken(what);
+
+    private InvariantBrokenException Broken(string what, [CallerMemberName] string invariant = "") =>
+        new(invariant, $"at {run.Scheduler.Now:c}, event {run.Scheduler.Events}, {what}.");
+
+    private static ulong Blocks(ReductionTree tree, NodeId node)
+    {
+        var (first, end) = (ReductionTree.FirstBlock(node), tree.EndBlock(node));
+        return (end - first == SimulationCase.MaxBlocks ? ulong.MaxValue : (1UL << (end - first)) - 1) << first;
+    }
+
+    /// <summary>A generation as those see it who know everything.</summary>
+    private sealed class GenerationView(ulong number, IReadOnlyList<SimulatedWorker> members)
+    {
+        private readonly Dictionary<ulong, Contribution> _contributions = [];
+
+        public ulong Number => number;
+
+        public IReadOnlyList<SimulatedWorker> Members => members;
+
+        /// <summary>The last operation that a member had applied when it was linked.</summary>
+        public ulong Highest { get; set; }
+
+        /// <summary>The blocks of the next one that members held then.</summary>
+        public ulong Held { get; set; }
+
+        public Contribution ContributionTo(ulong operation)
+        {
+            if (!_contributions.TryGetValue(operation, out var contribution))
+            {
+                _contributions.Add(operation, contribution = new Contribution());
+            }
+
+            return contribution;
+        }
+    }
+
+    /// <summary>What members have contributed to one operation.</summary>
+    private sealed class Contribution
+    {
+        public ulong Blocks { get; set; }
+
+        public int Members { get; set; }
+    }
+}

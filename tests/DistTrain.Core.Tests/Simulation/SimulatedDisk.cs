@@ -1,0 +1,139 @@
+using DistTrain.Core.Journals;
+using DistTrain.Core.Membership;
+using DistTrain.Core.Runs;
+
+namespace DistTrain.Core.Tests.Simulation;
+
+/// <summary>A state that was written.</summary>
+internal sealed record SimulatedCheckpoint(long Step, ulong Weights);
+
+/// <summary>The run's folder: a journal that is durable at once, lines of completed operations that become so later, checkpoints that are whole or not there.</summary>
+internal sealed class SimulatedDisk(SimulatedRun run)
+{
+    private readonly List<JournalEntry> _journal = [];
+    private readonly List<Operation> _lines = [];
+    private readonly List<int> _linesOf = [];
+    private readonly SortedDictionary<long, SimulatedCheckpoint> _checkpoints = [];
+    private int _durable;
+    private int _failedInARow;
+
+    /// <summary>How many attempts to write a checkpoint will fail, though never so many in a row that the run would give up.</summary>
+    public int Failures { get; set; }
+
+    /// <summary>The last operation up to which every one has its line.</summary>
+    public ulong Recorded { get; private set; }
+
+    /// <summary>The last operation up to which every one has a line that a power cut leaves.</summary>
+    public ulong Durable { get; private set; }
+
+    /// <summary>The last generation in the journal; 0 for none.</summary>
+    public ulong Generation { get; private set; }
+
+    public void Write(JournalEntry entry)
+    {
+        _journal.Add(entry);
+        if (entry is JournalEntry.Generation generation)
+        {
+            // A member that joins now cannot report what came before.
+            Generation = generation.Number;
+            Flush();
+        }
+    }
+
+    public void Append(Operation operation)
+    {
+        _lines.Add(operation);
+        Count(operation, 1);
+    }
+
+    /// <summary>Makes all lines durable.</summary>
+    public void Flush() => (_durable, Durable) = (_lines.Count, Recorded);
+
+    /// <summary>A coordinator ends in the middle: of the lines that were not made durable some are there.</summary>
+    public void Tear()
+    {
+        var whole = run.Random.Next(_durable, _lines.Count + 1);
+        for (var line = whole; line < _lines.Count; line++)
+        {
+            Count(_lines[line], -1);
+        }
+
+        _lines.RemoveRange(whole, _lines.Count - whole);
+        Flush();
+    }
+
+    public SimulatedCheckpoint? Checkpoint(long step) => _checkpoints.GetValueOrDefault(step);
+
+    /// <summary>Publishes a checkpoint.</summary>
+    /// <returns>False where the disk is full; null where there is one of that step already.</returns>
+    public bool? Publish(SimulatedCheckpoint checkpoint)
+    {
+        if (_checkpoints.ContainsKey(checkpoint.Step))
+        {
+            return null;
+        }
+
+        if (checkpoint.Step > 0 && Failures > 0 && ++_failedInARow < RunMachine.MaxSaves)
+        {
+            Failures--;
+            return false;
+        }
+
+        _failedInARow = 0;
+        _checkpoints.Add(checkpoint.Step, checkpoint);
+        return true;
+    }
+
+    /// <summary>
+    /// Throws old checkpoints away: neither the newest ones nor that to which the run goes back, of which first the lines become durable; without them it would not count
+    /// for a coordinator that starts again.
+    /// </summary>
+    public void Retire(long counted)
+    {
+        while (_checkpoints.Count > run.Case.Options.Checkpoint.Keep && _checkpoints.First().Key < counted)
+        {
+            Flush();
+            _checkpoints.Remove(_checkpoints.First().Key);
+        }
+    }
+
+    public void Discard(long step) => _checkpoints.Remove(step);
+
+    /// <summary>What a coordinator that starts again finds.</summary>
+    public RunMemory Memory()
+    {
+        var (step, evaluated) = (0L, new HashSet<long>());
+        for (var number = 1UL; number <= Recorded; number++)
+        {
+            var operation = run.Canonical.Operation(number);
+            step = operation.Step;
+            if (operation.Kind == OperationKind.Evaluate)
+            {
+                evaluated.Add(operation.Step);
+            }
+        }
+
+        var newest = -1L;
+        foreach (var (at, _) in _checkpoints)
+        {
+            newest = at <= step ? at : newest;
+        }
+
+        return RunMemory.Of(_journal) with { Checkpoint = newest, RecordedStep = step, Evaluated = evaluated };
+    }
+
+    private void Count(Operation operation, int change)
+    {
+        while (_linesOf.Count <= (int)operation.Number)
+        {
+            _linesOf.Add(0);
+        }
+
+        _linesOf[(int)operation.Number] += change;
+        Recorded = change > 0 ? Recorded : Math.Min(Recorded, operation.Number - (_linesOf[(int)operation.Number] == 0 ? 1UL : 0UL));
+        while ((int)Recorded + 1 < _linesOf.Count && _linesOf[(int)Recorded + 1] > 0)
+        {
+            Recorded++;
+        }
+    }
+}
