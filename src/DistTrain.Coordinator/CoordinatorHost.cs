@@ -80,7 +80,7 @@ public static class CoordinatorHost
                 finally
                 {
                     // The end of the watchers' streams is on its way; the server waits for it, not for ever.
-                    using var deadline = new CancellationTokenSource(loop.LastWords, time);
+                    using var deadline = new CancellationTokenSource(loop.Timeouts.LastWords, time);
                     await server.StopAsync(deadline.Token);
                 }
             }

@@ -57,6 +57,7 @@ internal sealed partial class CoordinatorLoop
         Term = run.Term;
         Checkpoints = run.Checkpoints;
         Due = new DueCheckpoints(options);
+        Timeouts = new Timeouts(options.FailureDetection);
         Begin(run);
     }
 
@@ -75,11 +76,8 @@ internal sealed partial class CoordinatorLoop
     /// <summary>Everyone who watches.</summary>
     public WatchHub Watchers { get; } = new();
 
-    /// <summary>How often each side speaks: five words may be lost before the silence counts.</summary>
-    public TimeSpan HeartbeatInterval => _options.FailureDetection / 5;
-
-    /// <summary>How long the last words to a worker may take to arrive.</summary>
-    public TimeSpan LastWords => 2 * _options.FailureDetection;
+    /// <summary>How long everything may take.</summary>
+    public Timeouts Timeouts { get; }
 
     /// <summary>The clock.</summary>
     public TimeProvider Time => _time;
@@ -118,7 +116,7 @@ internal sealed partial class CoordinatorLoop
             calls = [.. _connections.Values.Select(c => c.Ended)];
         }
 
-        await Task.WhenAny(Task.WhenAll(calls), Task.Delay(LastWords, _time));
+        await Task.WhenAny(Task.WhenAll(calls), Task.Delay(Timeouts.LastWords, _time));
     }
 
     /// <summary>Whether a worker may move states: it was let in and is still here.</summary>
@@ -233,8 +231,8 @@ internal sealed partial class CoordinatorLoop
             Worker = worker,
             RunName = _options.Name,
             ConfigurationFingerprint = _fingerprint,
-            HeartbeatMilliseconds = (long)HeartbeatInterval.TotalMilliseconds,
-            SilenceMilliseconds = (long)_options.FailureDetection.TotalMilliseconds,
+            HeartbeatMilliseconds = (long)Timeouts.Heartbeat.TotalMilliseconds,
+            SilenceMilliseconds = (long)Timeouts.Silence.TotalMilliseconds,
         };
         welcome.Configuration.Add(OptionsReader.Write(_options));
         if (Find(worker) is { } connection)
@@ -422,7 +420,7 @@ internal sealed partial class CoordinatorLoop
 
     private async Task BeatAsync(CancellationToken cancellation)
     {
-        using var timer = new PeriodicTimer(HeartbeatInterval, _time);
+        using var timer = new PeriodicTimer(Timeouts.Heartbeat, _time);
         try
         {
             while (await timer.WaitForNextTickAsync(cancellation))

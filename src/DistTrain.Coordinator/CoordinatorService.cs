@@ -40,7 +40,7 @@ internal sealed class CoordinatorService(Task<CoordinatorLoop> ready) : Protocol
             }
 
             // The last word is a refusal or the dismissal. The worker hangs up when it has read it; were this side first, a reset could overtake it.
-            await receiving.WaitAsync(loop.LastWords, loop.Time, context.CancellationToken);
+            await receiving.WaitAsync(loop.Timeouts.LastWords, loop.Time, context.CancellationToken);
         }
         catch (TimeoutException)
         {

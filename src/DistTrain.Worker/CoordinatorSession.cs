@@ -15,8 +15,6 @@ namespace DistTrain.Worker;
 /// </summary>
 internal sealed class CoordinatorSession : IAsyncDisposable
 {
-    private static readonly TimeSpan LongestPause = TimeSpan.FromMilliseconds(500);
-
     private readonly Uri _address;
     private readonly TimeProvider _time;
     private readonly AsyncDuplexStreamingCall<WorkerMessage, CoordinatorMessage> _call;
@@ -47,6 +45,9 @@ internal sealed class CoordinatorSession : IAsyncDisposable
 
     /// <summary>What the coordinator said at the door.</summary>
     public required Welcome Welcome { get; init; }
+
+    /// <summary>How long everything may take in this run.</summary>
+    public Timeouts Timeouts => new(TimeSpan.FromMilliseconds(Welcome.SilenceMilliseconds));
 
     /// <summary>Preparations, generations, plans and operations, in order.</summary>
     public ChannelReader<CoordinatorMessage> Inbox => _inbox.Reader;
@@ -80,7 +81,7 @@ internal sealed class CoordinatorSession : IAsyncDisposable
         var reason = "no answer";
         using var deadline = new CancellationTokenSource(patience, time);
         using var both = CancellationTokenSource.CreateLinkedTokenSource(cancellation, deadline.Token);
-        for (var pause = TimeSpan.FromMilliseconds(100); ; pause = TimeSpan.FromTicks(Math.Min(2 * pause.Ticks, LongestPause.Ticks)))
+        for (var pause = Timeouts.Default.FirstRedial; ; pause = TimeSpan.FromTicks(Math.Min(2 * pause.Ticks, Timeouts.Default.LongestRedial.Ticks)))
         {
             var call = new Protocol.V1.Coordinator.CoordinatorClient(channel).Attend(cancellationToken: CancellationToken.None);
             try
@@ -143,7 +144,7 @@ internal sealed class CoordinatorSession : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         _outbox.Writer.TryComplete();
-        using var deadline = new CancellationTokenSource(TimeSpan.FromMilliseconds(Welcome.SilenceMilliseconds), _time);
+        using var deadline = new CancellationTokenSource(Timeouts.Silence, _time);
 
         // Ending the call at once would make the coordinator forget what it has not read yet, such as why this worker cannot go on.
         await Task.WhenAny(Task.WhenAll(_tasks[0], _tasks[1]), Task.Delay(Timeout.InfiniteTimeSpan, _time, deadline.Token));
@@ -235,13 +236,12 @@ internal sealed class CoordinatorSession : IAsyncDisposable
     private async Task BeatAsync()
     {
         using var timer = new PeriodicTimer(TimeSpan.FromMilliseconds(Welcome.HeartbeatMilliseconds), _time);
-        var silence = TimeSpan.FromMilliseconds(Welcome.SilenceMilliseconds);
         try
         {
             while (await timer.WaitForNextTickAsync(_ended.Token))
             {
                 Send(new WorkerMessage { Heartbeat = Progress() });
-                var allowed = _settled ? silence : RunMachine.StartUpPatience * silence;
+                var allowed = _settled ? Timeouts.Silence : Timeouts.StartUpSilence;
                 if (_time.GetElapsedTime(Volatile.Read(ref _lastHeard)) > allowed)
                 {
                     End(new RunOutcome(false, $"The coordinator at {_address} was silent for {Duration.Format(allowed)}."), MayReturn.WithState);

@@ -50,7 +50,7 @@ public sealed record WorkerSettings
     public TimeSpan? Patience { get; init; }
 
     /// <summary>How long the coordinator may be out of reach at the start.</summary>
-    internal TimeSpan FirstPatience => Patience ?? TimeSpan.FromSeconds(30);
+    internal TimeSpan FirstPatience => Patience ?? Timeouts.Default.FirstAnswer;
 
     /// <summary>The tasks this program knows.</summary>
     public required TaskCatalog Tasks { get; init; }

@@ -18,21 +18,15 @@ internal sealed partial class WorkerLife(
     /// <summary>How often a worker that was cut off joins anew.</summary>
     private const int MaxReturns = 1000;
 
-    /// <summary>How many times longer than a silence a coordinator that was there before is waited for: it may have to be started on another machine.</summary>
-    private const int CoordinatorPatience = 45;
-
-    private static readonly TimeSpan FirstPause = TimeSpan.FromMilliseconds(200);
-    private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(30);
-    private static readonly TimeSpan LongSession = TimeSpan.FromMinutes(1);
-
     private WorkerState? _state;
     private (ulong Run, ulong Term) _known;
     private TimeSpan _patience = settings.FirstPatience;
+    private Timeouts _timeouts = Timeouts.Default;
 
     /// <summary>Takes part until the run does not want this worker any more.</summary>
     public async Task<RunOutcome> RunAsync(CancellationToken cancellation)
     {
-        var pause = FirstPause / 2;
+        var pause = TimeSpan.Zero;
         for (var returns = 0; ; returns++)
         {
             var began = time.GetTimestamp();
@@ -44,8 +38,8 @@ internal sealed partial class WorkerLife(
 
             // A worker that is cut off again and again must not stop the others as often.
             Log.Returning(logger, end.Outcome.Sentence);
-            var isCalm = end.MayReturn == MayReturn.WithState || time.GetElapsedTime(began) > LongSession;
-            pause = isCalm ? FirstPause : TimeSpan.FromTicks(Math.Min(2 * pause.Ticks, LongestPause.Ticks));
+            var isCalm = pause == TimeSpan.Zero || end.MayReturn == MayReturn.WithState || time.GetElapsedTime(began) > _timeouts.SettledSession;
+            pause = isCalm ? _timeouts.FirstPause : TimeSpan.FromTicks(Math.Min(2 * pause.Ticks, _timeouts.LongestPause.Ticks));
             await Task.Delay(pause, time, cancellation);
         }
     }
@@ -67,7 +61,11 @@ internal sealed partial class WorkerLife(
         await using var session = await CoordinatorSession.JoinAsync(
             settings.Coordinator, channel, words, _known, _patience, time, sentence => Log.Waiting(logger, sentence), cancellation);
         _known = session.Tag;
-        _patience = settings.Patience ?? TimeSpan.FromMilliseconds(CoordinatorPatience * session.Welcome.SilenceMilliseconds);
+        _timeouts = session.Timeouts;
+        _patience = settings.Patience ?? _timeouts.CoordinatorPatience;
+
+        // A peer's call may come before this worker learns of the generation; the peer waits no longer for its links.
+        services.Groups.Patience = _timeouts.Link;
         await using var leave = cancellation.Register(() => session.Send(new Protocol.V1.WorkerMessage
         {
             Leave = new Protocol.V1.Leave { Sentence = "it was asked to end" },

@@ -20,7 +20,6 @@ internal sealed partial class WorkerLoop(
     : IAsyncDisposable
 {
     private readonly CheckpointTransfer _checkpoints = new(session, session.Welcome.Worker);
-    private readonly TimeSpan _linkDeadline = 5 * TimeSpan.FromMilliseconds(session.Welcome.SilenceMilliseconds);
     private GenerationRun? _generation;
     private Task _training = Task.CompletedTask;
     private CancellationTokenSource _learning = new();
@@ -129,7 +128,7 @@ internal sealed partial class WorkerLoop(
             var replica = await BuildAsync();
             var (run, term) = session.Tag;
             var request = new HealRequest { Run = run, Term = term, Worker = session.Welcome.Worker };
-            using var copy = new StateCopy(source, request, replica, state.Compute, _linkDeadline, _learning.Token);
+            using var copy = new StateCopy(source, request, replica, state.Compute, session.Timeouts.Link, _learning.Token);
             var applied = await copy.ReceiveAsync(_learning.Token);
             await BeginAsync(applied);
             Prove(applied);
@@ -190,11 +189,11 @@ internal sealed partial class WorkerLoop(
         var rank = membership.Members.ToList().FindIndex(m => m.Worker == session.Welcome.Worker);
         var (run, term) = session.Tag;
         var peers = new PeerGroup(
-            new RunTag(run, term, membership.Generation), rank, [.. membership.Members.Select(m => new Uri(m.Address))], _linkDeadline);
+            new RunTag(run, term, membership.Generation), rank, [.. membership.Members.Select(m => new Uri(m.Address))], session.Timeouts.Link);
         services.Groups.Set(peers);
         services.States.Set(run, state.Executor!.FeedAsync);
         state.IsMember = true;
-        _generation = new GenerationRun(session, state, peers, _linkDeadline, ReportAsync, time);
+        _generation = new GenerationRun(session, state, peers, session.Timeouts.Link, ReportAsync, time);
         _ = ReportBreakAsync(_generation);
         Log.Member(logger, membership.Generation, rank, peers.WorldSize);
         if (await _generation.RunAsync() is { } sentence)
@@ -256,7 +255,7 @@ internal sealed partial class WorkerLoop(
         Log.LinkBroke(logger, peer, reason);
         try
         {
-            await Task.Delay(TimeSpan.FromMilliseconds(session.Welcome.SilenceMilliseconds), time, session.Ended);
+            await Task.Delay(session.Timeouts.LinkReport, time, session.Ended);
             session.Send(new WorkerMessage
             {
                 LinkBroke = new LinkBroke { Generation = generation.Peers.Tag.Generation, Peer = peer, Reason = reason },

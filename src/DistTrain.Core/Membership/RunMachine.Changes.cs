@@ -210,7 +210,7 @@ public sealed partial class RunMachine
         foreach (var member in _workers.Values.ToList())
         {
             var starting = member.Stage != Stage.Training || !_hasBegun;
-            var allowed = (starting ? StartUpPatience : 1) * _options.FailureDetection;
+            var allowed = starting ? _timeouts.StartUpSilence : _timeouts.Silence;
             if (!HasEnded && _workers.ContainsKey(member.Id) && _now - member.LastHeard > allowed)
             {
                 Lose(member, $"it was silent for {Duration.Format(allowed)}", mayReturn: true);

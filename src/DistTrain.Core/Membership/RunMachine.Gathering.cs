@@ -211,7 +211,7 @@ public sealed partial class RunMachine
         {
             var isBringing = _workers.Values.Any(m => m.Stage == Stage.Preparing && m.Offer is not null);
             var holders = ready.Where(m => m.Kept is not null).ToList();
-            if (isBringing || (holders.Count < _holders && _now - alone < ReturnTime))
+            if (isBringing || (holders.Count < _holders && _now - alone < _timeouts.FormerWorkers))
             {
                 return;
             }
@@ -224,7 +224,7 @@ public sealed partial class RunMachine
             ready = [.. _workers.Values.Where(m => m.Stage == Stage.Ready)];
         }
 
-        var isPatienceOver = Generation > 0 && _now - since >= _options.FailureDetection && _workers.Values.All(m => m.Stage == Stage.Ready);
+        var isPatienceOver = Generation > 0 && _now - since >= _timeouts.Gathering && _workers.Values.All(m => m.Stage == Stage.Ready);
         if (ready.Count >= _options.Workers || (ready.Count > 0 && isPatienceOver))
         {
             if (_aloneSince is not null)

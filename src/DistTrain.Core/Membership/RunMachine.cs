@@ -21,28 +21,17 @@ public sealed partial class RunMachine
     /// <summary>A run whose gradients are not finite this many times in a row has diverged.</summary>
     public const int MaxSkippedSteps = 20;
 
-    /// <summary>
-    /// How many times longer a silence is allowed before the first operation: many processes that load torch at once on few cores get no time to
-    /// speak.
-    /// </summary>
-    public const int StartUpPatience = 10;
-
     /// <summary>How often the state of the last step is asked for before the run fails for want of it.</summary>
     public const int MaxSaves = 3;
 
     /// <summary>How often every member may be lost in a row without one operation completed in between.</summary>
     public const int MaxFruitlessReturns = 20;
 
-    /// <summary>How long a run that is asked to end may take to write its state: less than a supervisor's usual patience.</summary>
-    public static readonly TimeSpan StopPatience = TimeSpan.FromSeconds(8);
-
-    /// <summary>How long at most a run without members waits for workers that only lost their connection: they try again several times a second.</summary>
-    private static readonly TimeSpan LongestReturn = TimeSpan.FromSeconds(1);
-
     private const int OperationsAhead = 2;
     private const int HashesRemembered = 64;
 
     private readonly RunOptions _options;
+    private readonly Timeouts _timeouts;
     private readonly string _version;
     private readonly string _fingerprint;
     private readonly SortedDictionary<int, Member> _workers = [];
@@ -88,9 +77,10 @@ public sealed partial class RunMachine
     public RunMachine(RunOptions options, string version, string configurationFingerprint, RunMemory? memory = null)
     {
         _options = options;
+        _timeouts = new Timeouts(options.FailureDetection);
         _version = version;
         _fingerprint = configurationFingerprint;
-        _progress = new ProgressWatch(options.FailureDetection);
+        _progress = new ProgressWatch(_timeouts.NoProgress);
         if (memory is not null)
         {
             Remember(memory);
@@ -119,8 +109,6 @@ public sealed partial class RunMachine
 
     /// <summary>The last operation that the newest checkpoint contains.</summary>
     private ulong CheckpointOperation => _positions.TryGetValue(_publishedStep, out var after) ? after.NextOperation - 1 : 0;
-
-    private TimeSpan ReturnTime => _options.FailureDetection / 2 < LongestReturn ? _options.FailureDetection / 2 : LongestReturn;
 
     private bool IsLinked => _ranks.Count > 0 && Trainers.All(m => m.IsLinked);
 
@@ -290,9 +278,9 @@ public sealed partial class RunMachine
     /// <summary>A run that is asked to end is not kept from it for ever.</summary>
     private void StopAtLast()
     {
-        if (_isStopping && !HasEnded && _now - _stoppingSince > StopPatience)
+        if (_isStopping && !HasEnded && _now - _stoppingSince > _timeouts.Stop)
         {
-            Finish(new RunOutcome(false, $"The state after step {_position.Steps} was not written in {Duration.Format(StopPatience)}: --resume goes on from checkpoint {_publishedStep}."));
+            Finish(new RunOutcome(false, $"The state after step {_position.Steps} was not written in {Duration.Format(_timeouts.Stop)}: --resume goes on from checkpoint {_publishedStep}."));
         }
     }
 

@@ -62,6 +62,9 @@ internal sealed class PeerGroupDirectory(TimeProvider time, TimeSpan patience)
     private PeerGroup? _current;
     private TaskCompletionSource _changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
+    /// <summary>How long a call waits for its generation.</summary>
+    public TimeSpan Patience { get; set; } = patience;
+
     /// <summary>Makes a group the current one.</summary>
     public void Set(PeerGroup group)
     {
@@ -80,7 +83,7 @@ internal sealed class PeerGroupDirectory(TimeProvider time, TimeSpan patience)
     /// <exception cref="RpcException">The generation is not this worker's, or did not become so in time.</exception>
     public async Task<PeerGroup> FindAsync(RunTag tag, CancellationToken cancellation)
     {
-        using var deadline = new CancellationTokenSource(patience, time);
+        using var deadline = new CancellationTokenSource(Patience, time);
         using var both = CancellationTokenSource.CreateLinkedTokenSource(cancellation, deadline.Token);
         while (true)
         {

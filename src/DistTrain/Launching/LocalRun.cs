@@ -1,3 +1,4 @@
+using DistTrain.Core.Membership;
 using DistTrain.Core.Options;
 using DistTrain.Views;
 using Grpc.Core;
@@ -32,14 +33,11 @@ internal sealed record LocalRunSettings
     /// <summary>How the run is followed.</summary>
     public Func<Uri, CancellationToken, IAsyncEnumerable<V1.RunEvent>> Watch { get; init; } = RunWatch.FollowAsync;
 
-    /// <summary>How long the coordinator may take to listen.</summary>
-    public TimeSpan ListenDeadline { get; init; } = TimeSpan.FromSeconds(60);
+    /// <summary>How long the coordinator may take to end a run that has lost workers it cannot do without; null for what follows from the options.</summary>
+    public TimeSpan? VerdictDeadline { get; init; }
 
-    /// <summary>How long the coordinator may take to end a run that has lost workers it cannot do without.</summary>
-    public TimeSpan VerdictDeadline { get; init; } = TimeSpan.FromSeconds(10);
-
-    /// <summary>How long processes may take to end after the run has, and once more after they are asked to.</summary>
-    public TimeSpan EndDeadline { get; init; } = TimeSpan.FromSeconds(15);
+    /// <summary>How long processes may take to end after the run has, and once more after they are asked to; null for what follows from the options.</summary>
+    public TimeSpan? EndDeadline { get; init; }
 }
 
 /// <summary>How a local run ended.</summary>
@@ -59,9 +57,7 @@ internal sealed class LocalRun(LocalRunSettings settings, IRunViewer viewer, Tim
     // A process that a signal ended has an exit code above this one.
     private const int Signalled = 128;
     private const int Kill = 9;
-    private static readonly TimeSpan ReconnectPause = TimeSpan.FromMilliseconds(500);
-    private static readonly TimeSpan LastWords = TimeSpan.FromSeconds(2);
-
+    private readonly Timeouts _timeouts = new(settings.Options.FailureDetection);
     private readonly List<ChildProcess> _children = [];
     private readonly TaskCompletionSource<string> _hopeless = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private volatile bool _started;
@@ -120,14 +116,14 @@ internal sealed class LocalRun(LocalRunSettings settings, IRunViewer viewer, Tim
     {
         try
         {
-            var line = await coordinator.FirstLine.WaitAsync(settings.ListenDeadline, time, stop);
+            var line = await coordinator.FirstLine.WaitAsync(_timeouts.ProcessStart, time, stop);
             return ListeningLine.Read(line) is { } address
                 ? (address, null)
                 : (null, Describe(coordinator, line is null ? "ended before it listened" : "did not say where it listens"));
         }
         catch (TimeoutException)
         {
-            return (null, Describe(coordinator, $"did not listen within {settings.ListenDeadline.TotalSeconds:0} s"));
+            return (null, Describe(coordinator, $"did not listen within {Duration.Format(_timeouts.ProcessStart)}"));
         }
     }
 
@@ -141,14 +137,14 @@ internal sealed class LocalRun(LocalRunSettings settings, IRunViewer viewer, Tim
         if (first == _hopeless.Task)
         {
             // The coordinator knows best why, if it finds out in time.
-            await Task.WhenAny(watching, coordinator.Exit, Task.Delay(settings.VerdictDeadline, time, over));
+            await Task.WhenAny(watching, coordinator.Exit, Task.Delay(settings.VerdictDeadline ?? _timeouts.Verdict, time, over));
             over.ThrowIfCancellationRequested();
         }
 
         if (coordinator.Exit.IsCompleted && !watching.IsCompleted)
         {
             // Its last words may still be on their way.
-            await Task.WhenAny(watching, Task.Delay(LastWords, time, over));
+            await Task.WhenAny(watching, Task.Delay(_timeouts.LastWords, time, over));
         }
 
         if (watching.IsCompletedSuccessfully && await watching is { } finished)
@@ -196,7 +192,7 @@ internal sealed class LocalRun(LocalRunSettings settings, IRunViewer viewer, Tim
                 return null;
             }
 
-            await Task.Delay(ReconnectPause, time, over);
+            await Task.Delay(_timeouts.LongestRedial, time, over);
         }
 
         return null;
@@ -228,17 +224,17 @@ internal sealed class LocalRun(LocalRunSettings settings, IRunViewer viewer, Tim
     }
 
     private async Task EndAsync(CancellationToken over) =>
-        await Task.WhenAny(Task.WhenAll(_children.Select(c => c.Exit)), Task.Delay(settings.EndDeadline, time, over));
+        await Task.WhenAny(Task.WhenAll(_children.Select(c => c.Exit)), Task.Delay(settings.EndDeadline ?? _timeouts.ProcessEnd, time, over));
 
     private async Task StopAllAsync()
     {
         var all = Task.WhenAll(_children.Select(c => c.Exit));
         _children.ForEach(c => c.Release());
-        await Task.WhenAny(all, Task.Delay(settings.EndDeadline, time, CancellationToken.None));
+        await Task.WhenAny(all, Task.Delay(settings.EndDeadline ?? _timeouts.ProcessEnd, time, CancellationToken.None));
         if (!all.IsCompleted)
         {
             _children.Where(c => !c.Exit.IsCompleted).ToList().ForEach(c => c.Kill());
-            await Task.WhenAny(all, Task.Delay(settings.EndDeadline, time, CancellationToken.None));
+            await Task.WhenAny(all, Task.Delay(settings.EndDeadline ?? _timeouts.ProcessEnd, time, CancellationToken.None));
         }
 
         _children.ForEach(c => c.Dispose());
@@ -260,7 +256,7 @@ internal sealed class LocalRun(LocalRunSettings settings, IRunViewer viewer, Tim
         var environment = settings.Environment.Keys
             .Where(k => k.StartsWith(Configuration.RunConfiguration.Prefix, StringComparison.Ordinal))
             .ToDictionary(k => k, _ => (string?)null);
-        environment[Supervision.Variable] = "1";
+        environment[Supervision.Variable] = Duration.Format(_timeouts.Grace);
         environment["OMP_NUM_THREADS"] = settings.Environment.GetValueOrDefault("OMP_NUM_THREADS", $"{settings.Options.Threads}");
         environment["OMP_WAIT_POLICY"] = settings.Environment.GetValueOrDefault("OMP_WAIT_POLICY", "passive");
         return environment;

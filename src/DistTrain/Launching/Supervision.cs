@@ -1,5 +1,7 @@
 using System.Diagnostics;
 using System.Runtime.InteropServices;
+using DistTrain.Core.Membership;
+using DistTrain.Core.Options;
 
 namespace DistTrain.Launching;
 
@@ -9,11 +11,8 @@ namespace DistTrain.Launching;
 /// </summary>
 internal sealed class Supervision : IDisposable
 {
-    /// <summary>The variable by which a launcher tells its children that it holds their standard input.</summary>
+    /// <summary>The variable by which a launcher tells its children that it holds their standard input, and how long they may take to stop once it lets go.</summary>
     public const string Variable = "DISTTRAIN_SUPERVISED";
-
-    /// <summary>How long a supervised process may take to stop in order before it ends itself.</summary>
-    public static readonly TimeSpan Grace = TimeSpan.FromSeconds(10);
 
     private readonly CancellationTokenSource _stop = new();
     private readonly List<PosixSignalRegistration> _signals = [];
@@ -31,7 +30,8 @@ internal sealed class Supervision : IDisposable
         On(PosixSignal.SIGHUP, ignore: supervised);
         if (supervised)
         {
-            new Thread(() => WatchInput(Console.OpenStandardInput(), Grace)) { IsBackground = true, Name = "supervision" }.Start();
+            var grace = Duration.TryParse(Environment.GetEnvironmentVariable(Variable) ?? "", out var given) ? given : Timeouts.Default.Grace;
+            new Thread(() => WatchInput(Console.OpenStandardInput(), grace)) { IsBackground = true, Name = "supervision" }.Start();
         }
     }
 

@@ -1,4 +1,6 @@
 using System.Text.Json.Nodes;
+using DistTrain.Core.Membership;
+using DistTrain.Core.Options;
 using DistTrain.Views;
 
 namespace DistTrain.Plans;
@@ -9,7 +11,10 @@ internal static class PlanText
     private const int MostNodesShown = 6;
 
     /// <summary>The tables.</summary>
-    public static void Write(TextWriter output, RunPlan plan)
+    /// <param name="output">Where they go.</param>
+    /// <param name="plan">The plan.</param>
+    /// <param name="verbose">Whether every time limit is shown.</param>
+    public static void Write(TextWriter output, RunPlan plan, bool verbose = false)
     {
         var batch = plan.Full.Batch;
         output.WriteLine($"{plan.Name}: a global batch of {Words.Count(plan.GlobalBatch, "sample")} on {Words.Count(plan.Workers, "worker")}");
@@ -37,6 +42,10 @@ internal static class PlanText
         }
 
         rates.Write(output, "  ");
+        if (verbose)
+        {
+            WriteLimits(output, plan.Timeouts);
+        }
     }
 
     /// <summary>One object.</summary>
@@ -54,6 +63,13 @@ internal static class PlanText
         ["step"] = Json(plan.Full),
         ["lastStep"] = plan.Last is null ? null : Json(plan.Last),
         ["learningRates"] = new JsonArray([.. plan.Rates.Select(r => new JsonObject { ["step"] = r.Step, ["rate"] = r.Rate })]),
+        ["failureDetectionMs"] = plan.Timeouts.FailureDetection.TotalMilliseconds,
+        ["timeLimits"] = new JsonArray([.. plan.Timeouts.All.Select(l => new JsonObject
+        {
+            ["name"] = l.Name,
+            ["milliseconds"] = l.Value.TotalMilliseconds,
+            ["limits"] = l.Limits,
+        })]),
         ["warnings"] = new JsonArray([.. plan.Warnings.Select(w => JsonValue.Create(w))]),
     };
 
@@ -88,6 +104,19 @@ internal static class PlanText
                 $"{rank.MicroBatches:N0}",
                 $"{rank.Samples:N0}",
                 nodes);
+        }
+
+        table.Write(output, "  ");
+    }
+
+    private static void WriteLimits(TextWriter output, Timeouts timeouts)
+    {
+        output.WriteLine();
+        output.WriteLine($"Time limits, from failureDetection = {Duration.Format(timeouts.FailureDetection)}");
+        var table = new TextTable("limit", "time", "what it limits");
+        foreach (var limit in timeouts.All)
+        {
+            table.Add(limit.Name, Duration.Format(limit.Value), limit.Limits);
         }
 
         table.Write(output, "  ");

@@ -1,3 +1,4 @@
+using DistTrain.Core.Membership;
 using DistTrain.Core.Options;
 using DistTrain.Core.Runs;
 using DistTrain.Views;
@@ -35,6 +36,9 @@ internal sealed record RunPlan
     /// <summary>First, last, and in between.</summary>
     public required IReadOnlyList<RatePoint> Rates { get; init; }
 
+    /// <summary>How long everything may take.</summary>
+    public required Timeouts Timeouts { get; init; }
+
     /// <summary>What is allowed and probably not meant.</summary>
     public required IReadOnlyList<string> Warnings { get; init; }
 
@@ -57,6 +61,7 @@ internal sealed record RunPlan
             Full = full,
             Last = length.LastStepSamples < full.Batch.Samples ? StepPlan.Of(length.LastStepSamples, options.Geometry, options.Workers) : null,
             Rates = RatesOf(options, length, steps),
+            Timeouts = new Timeouts(options.FailureDetection),
             Warnings = [.. WarningsOf(options, trainingSamples, full)],
         };
     }

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using DistTrain.Configuration;
 using DistTrain.Coordinator;
+using DistTrain.Core.Membership;
 using DistTrain.Core.Options;
 using DistTrain.Launching;
 using DistTrain.Views;
@@ -13,8 +14,6 @@ namespace DistTrain.Verbs;
 /// <summary><c>coordinator</c>: owns a run whose workers are started elsewhere.</summary>
 internal static class CoordinatorVerb
 {
-    private static readonly TimeSpan LastWords = TimeSpan.FromSeconds(2);
-
     /// <summary>The verb.</summary>
     public static Command Create(Application app)
     {
@@ -77,7 +76,7 @@ internal static class CoordinatorVerb
             return code;
         }
 
-        await Task.WhenAny(following, Task.Delay(LastWords, surroundings.Time, CancellationToken.None));
+        await Task.WhenAny(following, Task.Delay(new Timeouts(options.FailureDetection).LastWords, surroundings.Time, CancellationToken.None));
         await over.CancelAsync();
         var finished = await following;
         if (viewer is not null)

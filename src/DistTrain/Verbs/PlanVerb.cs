@@ -16,15 +16,18 @@ internal static class PlanVerb
             "Show how a run would be cut up, without running it: steps, micro-batches, blocks, each worker's part, the learning rate.",
             "Examples:\n"
             + "  plan --workers 3\n"
-            + "  plan my-run.yaml --set batch.global=1000 --set batch.micro=48");
+            + "  plan my-run.yaml --set batch.global=1000 --set batch.micro=48\n"
+            + "  plan my-run.yaml --verbose                     also every time limit");
         var configuration = new ConfigurationArguments(command, "Workers to plan for; no number has to divide another.");
-        var json = Common.Json("One JSON object instead of tables.");
+        var verbose = new Option<bool>("--verbose") { Description = "Also show every time limit that follows from failureDetection." };
+        var json = Common.Json("One JSON object instead of tables; it holds everything.");
+        command.Add(verbose);
         command.Add(json);
-        command.SetAction(parsed => configuration.Read(parsed, app) is { } options ? Run(app, options, parsed.GetValue(json)) : ExitCode.Usage);
+        command.SetAction(parsed => configuration.Read(parsed, app) is { } options ? Run(app, options, parsed.GetValue(verbose), parsed.GetValue(json)) : ExitCode.Usage);
         return command;
     }
 
-    private static int Run(Application app, RunOptions options, bool json)
+    private static int Run(Application app, RunOptions options, bool verbose, bool json)
     {
         var surroundings = app.Surroundings;
         RunPlan plan;
@@ -50,7 +53,7 @@ internal static class PlanVerb
         }
         else
         {
-            PlanText.Write(surroundings.Out, plan);
+            PlanText.Write(surroundings.Out, plan, verbose);
         }
 
         foreach (var warning in plan.Warnings)

@@ -10,7 +10,7 @@ public sealed class HelpTests
         { "train", "--set --workers --allow-mixed-hosts --out --port --json" },
         { "coordinator", "--set --workers --allow-mixed-hosts --out --listen --json" },
         { "worker", "--set --coordinator --listen --advertise --number --wait --data --device" },
-        { "plan", "--set --workers --json" },
+        { "plan", "--set --workers --verbose --json" },
         { "verify", "--json" },
         { "predict", "--prompt --length --temperature --seed --input --count --data --json" },
         { "recipes", "--json" },

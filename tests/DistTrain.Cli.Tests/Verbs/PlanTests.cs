@@ -85,6 +85,32 @@ public sealed class PlanTests
     }
 
     [Fact]
+    public async Task Verbose_shows_every_time_limit_that_follows_from_the_setting()
+    {
+        var (code, text, _) = await Cli.RunAsync("plan", "--verbose", "--set", "failureDetection=4s");
+        Assert.Equal(0, code);
+        Assert.Contains("\nTime limits, from failureDetection = 4s\n  limit ", text, StringComparison.Ordinal);
+        Assert.Matches("\n  heartbeat +800ms +how often ", text);
+        Assert.Matches("\n  coordinatorPatience +3m +how long a worker holds its state ", text);
+
+        // Whoever adds a limit says here that it is shown.
+        string[] names =
+        [
+            "heartbeat", "silence", "startUpSilence", "noProgress", "linkReport", "link", "gathering", "formerWorkers", "firstRedial", "longestRedial", "firstAnswer",
+            "coordinatorPatience", "firstPause", "longestPause", "settledSession", "lastWords", "verdict", "processStart", "grace", "stop", "processEnd",
+        ];
+        var shown = text[text.IndexOf("Time limits", StringComparison.Ordinal)..].TrimEnd().Split('\n')[2..].Select(l => l.Trim().Split(' ')[0]);
+        Assert.Equal(names, shown);
+
+        var (_, brief, _) = await Cli.RunAsync("plan", "--set", "failureDetection=4s");
+        Assert.DoesNotContain("Time limits", brief, StringComparison.Ordinal);
+        var (_, json, _) = await Cli.RunAsync("plan", "--json", "--set", "failureDetection=4s");
+        var limits = JsonNode.Parse(json)!["timeLimits"]!.AsArray();
+        Assert.Equal(names, limits.Select(l => (string)l!["name"]!));
+        Assert.Equal((4000.0, 800.0), ((double)JsonNode.Parse(json)!["failureDetectionMs"]!, (double)limits[0]!["milliseconds"]!));
+    }
+
+    [Fact]
     public async Task Missing_data_is_a_sentence_and_exit_code_1()
     {
         Assert.Equal((1, "", "error: data.path holds no numbers: put some there.\n"), await Cli.RunAsync("plan", "--set", "data.count=-1"));
