@@ -33,6 +33,10 @@ internal sealed partial class CoordinatorLoop
     private readonly long _started;
     private readonly Channel<RunEvent> _events = Channel.CreateUnbounded<RunEvent>(new UnboundedChannelOptions { SingleReader = true });
     private readonly Dictionary<int, WorkerConnection> _connections = [];
+
+    /// <summary>The plan by which an operation was last handed out; of one that is not recorded, it is replaced when it is handed out again.</summary>
+    private readonly Dictionary<ulong, ulong> _plans = [];
+
     private readonly string _fingerprint;
     private IReadOnlyList<int> _members = [];
     private RunOutcome? _outcome;
@@ -281,6 +285,12 @@ internal sealed partial class CoordinatorLoop
             Due.Await(e.Operation.Step, _machine.Checkpoint, Length);
         }
 
+        _plans[e.Operation.Number] = e.Plan;
+        if (e.Shares is not null)
+        {
+            _folder.Append(e.Operation, e.Plan, _machine.Generation, e.Shares);
+        }
+
         SendAll(new CoordinatorMessage { Operation = Wire.ToWire(e.Operation, e.Plan, e.CheckpointWriter, e.Shares) });
     }
 
@@ -337,7 +347,7 @@ internal sealed partial class CoordinatorLoop
 
     private void Record(RunEffect.Record e)
     {
-        _folder.Append(e.Operation, e.Reports);
+        _folder.Append(e.Operation, e.Reports, _plans.Remove(e.Operation.Number, out var plan) ? plan : null);
         if (_ledger.Recovered(e) is { } recovery)
         {
             _folder.Append("recovered", $"Step {recovery.Step} was completed {recovery.Milliseconds:0} ms after the loss was noticed.", e.Generation);

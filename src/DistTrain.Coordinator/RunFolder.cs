@@ -1,12 +1,14 @@
 using System.Text.Json;
 using DistTrain.Core.Membership;
+using DistTrain.Core.Planning;
+using DistTrain.Core.Reduction;
 using DistTrain.Core.Runs;
 
 namespace DistTrain.Coordinator;
 
 /// <summary>
 /// What a run leaves behind, a contract with whoever reads it: fields are only ever added. <c>config.yaml</c>, <c>metrics.jsonl</c> (a line per step),
-/// <c>workers.jsonl</c> (a line per worker and operation), <c>plans.jsonl</c>, <c>events.jsonl</c>, <c>evaluations.jsonl</c>, <c>checkpoints/</c> and, at the
+/// <c>workers.jsonl</c> (a line per worker and operation), <c>plans.jsonl</c>, <c>reissues.jsonl</c> (a line per operation that was handed out again around what was left), <c>events.jsonl</c>, <c>evaluations.jsonl</c>, <c>checkpoints/</c> and, at the
 /// end, <c>summary.json</c>.
 /// </summary>
 internal sealed class RunFolder : IDisposable
@@ -16,6 +18,7 @@ internal sealed class RunFolder : IDisposable
     private readonly JsonLines _metrics;
     private readonly JsonLines _workers;
     private readonly JsonLines _plans;
+    private readonly JsonLines _reissues;
     private readonly JsonLines _events;
     private readonly JsonLines _evaluations;
 
@@ -29,6 +32,7 @@ internal sealed class RunFolder : IDisposable
         _metrics = Open("metrics");
         _workers = Open("workers");
         _plans = Open("plans");
+        _reissues = Open("reissues");
         _events = Open("events");
         _evaluations = Open("evaluations");
 
@@ -48,7 +52,10 @@ internal sealed class RunFolder : IDisposable
     public void Append(EvaluationRecord evaluation) => _evaluations.Append(evaluation);
 
     /// <summary>Writes down what each rank spent its time on.</summary>
-    public void Append(Operation operation, IReadOnlyList<OperationReport> reports)
+    /// <param name="operation">The operation.</param>
+    /// <param name="reports">By rank.</param>
+    /// <param name="plan">The plan by which it was last handed out; null where that was before this coordinator started.</param>
+    public void Append(Operation operation, IReadOnlyList<OperationReport> reports, ulong? plan)
     {
         for (var rank = 0; rank < reports.Count; rank++)
         {
@@ -57,8 +64,9 @@ internal sealed class RunFolder : IDisposable
             {
                 operation = operation.Number,
                 step = operation.Step,
-                kind = operation.Kind == OperationKind.Train ? "train" : "evaluate",
+                kind = KindOf(operation),
                 generation = report.Generation,
+                plan,
                 rank,
                 blocks = report.Blocks,
                 computeMs = Milliseconds(report.ComputeSeconds),
@@ -80,6 +88,26 @@ internal sealed class RunFolder : IDisposable
         secondsPerSample = sent.SecondsPerSample,
         assignments = sent.Plan.Assignments.Select(a => new { blocks = a.Key, ranges = a.Value.Select(r => new[] { r.First, r.End }) }),
     });
+
+    /// <summary>Writes down who contributes what to an operation that was under way when the members changed: blocks that are held already, and blocks that are computed.</summary>
+    public void Append(Operation operation, ulong plan, ulong generation, IReadOnlyList<WorkShare> shares)
+    {
+        var tree = new ReductionTree(operation.Batches.Blocks);
+        _reissues.Append(new
+        {
+            operation = operation.Number,
+            step = operation.Step,
+            kind = KindOf(operation),
+            generation,
+            plan,
+            blocks = tree.Blocks,
+            shares = shares.Select(s => new
+            {
+                held = s.Held.Select(n => new[] { ReductionTree.FirstBlock(n), tree.EndBlock(n) }),
+                computed = s.Compute.Select(r => new[] { r.First, r.End }),
+            }),
+        });
+    }
 
     /// <summary>Writes down what happened.</summary>
     public void Append(string name, string sentence, ulong generation) =>
@@ -104,11 +132,13 @@ internal sealed class RunFolder : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
-        foreach (var file in new[] { _metrics, _workers, _plans, _events, _evaluations })
+        foreach (var file in new[] { _metrics, _workers, _plans, _reissues, _events, _evaluations })
         {
             file.Dispose();
         }
     }
+
+    private static string KindOf(Operation operation) => operation.Kind == OperationKind.Train ? "train" : "evaluate";
 
     private static double Milliseconds(double seconds) => Math.Round(seconds * 1000, 3);
 

@@ -113,6 +113,8 @@ internal sealed class RunLedger(TimeProvider time)
             Steps = _lastStep?.Step ?? 0,
             Epochs = _epochs,
             Samples = _samples,
+            TrainingSamples = machine.Course?.TrainingSamples,
+            ValidationSamples = machine.Course?.ValidationSamples,
             FinalLoss = _lastStep?.Loss,
             Validation = _lastEvaluation is null
                 ? null

@@ -42,6 +42,12 @@ internal sealed record RunSummary
 
     public long Samples { get; init; }
 
+    /// <summary>Samples of one epoch; null where no worker came.</summary>
+    public long? TrainingSamples { get; init; }
+
+    /// <summary>Samples of an evaluation.</summary>
+    public long? ValidationSamples { get; init; }
+
     public double? FinalLoss { get; init; }
 
     public IReadOnlyDictionary<string, double?>? Validation { get; init; }

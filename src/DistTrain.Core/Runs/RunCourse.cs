@@ -26,7 +26,6 @@ public sealed record CoursePosition(
 public sealed class RunCourse
 {
     private readonly RunOptions _options;
-    private readonly long _validationSamples;
     private readonly LearningRateSchedule _schedule;
 
     /// <summary>The course of a run.</summary>
@@ -38,7 +37,7 @@ public sealed class RunCourse
         ArgumentOutOfRangeException.ThrowIfLessThan(trainingSamples, 1);
         var length = new RunLength(trainingSamples, options.Batch.Global);
         _options = options;
-        _validationSamples = validationSamples;
+        ValidationSamples = validationSamples;
         _schedule = length.Schedule(options);
         TrainingSamples = trainingSamples;
         TotalSteps = length.Steps(options.Stop);
@@ -47,6 +46,9 @@ public sealed class RunCourse
 
     /// <summary>Samples of one epoch.</summary>
     public long TrainingSamples { get; }
+
+    /// <summary>Samples of an evaluation; 0 where nothing is evaluated.</summary>
+    public long ValidationSamples { get; }
 
     /// <summary>Steps of the whole run.</summary>
     public long TotalSteps { get; }
@@ -60,7 +62,7 @@ public sealed class RunCourse
         get
         {
             var rest = TrainingSamples % _options.Batch.Global;
-            return [.. new[] { Math.Min(_options.Batch.Global, TrainingSamples), rest, _validationSamples }
+            return [.. new[] { Math.Min(_options.Batch.Global, TrainingSamples), rest, ValidationSamples }
                 .Where(n => n > 0)
                 .Select(n => new BatchPlan(n, _options.Geometry).Blocks)
                 .Distinct()];
@@ -101,7 +103,7 @@ public sealed class RunCourse
     {
         if (EvaluationIsDue(at))
         {
-            var all = new SampleRange(at.Cursor.Epoch, 0, _validationSamples);
+            var all = new SampleRange(at.Cursor.Epoch, 0, ValidationSamples);
             return (new Operation(at.NextOperation, OperationKind.Evaluate, at.Steps, all, _options.Geometry, 0, false, false),
                 at with { NextOperation = at.NextOperation + 1, EvaluatedStep = at.Steps });
         }
@@ -122,7 +124,7 @@ public sealed class RunCourse
 
     private bool EvaluationIsDue(CoursePosition at)
     {
-        if (at.Steps == 0 || at.EvaluatedStep == at.Steps || _validationSamples == 0)
+        if (at.Steps == 0 || at.EvaluatedStep == at.Steps || ValidationSamples == 0)
         {
             return false;
         }

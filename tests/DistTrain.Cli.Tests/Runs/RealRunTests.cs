@@ -26,7 +26,7 @@ public sealed class RealRunTests : IDisposable
                 "checkpoints/step-00000007/manifest.json", "checkpoints/step-00000007/model.safetensors", "checkpoints/step-00000007/optimizer.safetensors",
                 "config.yaml", "evaluations.jsonl", "events.jsonl",
                 "logs/coordinator.log", "logs/worker-0.log", "logs/worker-1.log",
-                "metrics.jsonl", "plans.jsonl", "summary.json", "workers.jsonl",
+                "metrics.jsonl", "plans.jsonl", "reissues.jsonl", "summary.json", "workers.jsonl",
             ],
             Files("two"));
 
