@@ -12,12 +12,13 @@ internal static class VerifyVerb
     {
         var command = new VerbCommand(
             "verify",
-            "Compare two runs step by step: the hash of the weights, the loss, and whatever else decides a step. Exit code 0 where they are the "
-            + "same bit for bit, 1 where they differ or one is shorter.",
+            "Compare two runs step by step: the hash of the weights, the loss, whatever else decides a step, and every evaluation. Exit code 0 where they "
+            + "are the same bit for bit, 1 where they differ or one is shorter.",
             "Examples:\n"
             + "  train --workers 1 --out runs/one\n"
             + "  train --workers 3 --out runs/three\n"
-            + "  verify runs/one runs/three");
+            + "  verify runs/one runs/three\n\n"
+            + "Of a step that was computed again the last line counts. A last line that a killed process has torn is left out, with a warning.");
         var a = new Argument<string>("A") { Description = "A run's folder." };
         var b = new Argument<string>("B") { Description = "Another run's folder." };
         var json = Common.Json("One JSON object instead of a sentence.");
@@ -44,6 +45,11 @@ internal static class VerifyVerb
         }
 
         var comparison = Comparison.Of(left, right);
+        foreach (var remark in comparison.Remarks)
+        {
+            surroundings.Error.WriteLine($"warning: {remark}");
+        }
+
         surroundings.Out.WriteLine(json ? comparison.Json().ToJsonString() : comparison.Sentence);
         return comparison.First is null ? ExitCode.Success : ExitCode.Failure;
     }

@@ -74,12 +74,52 @@ public sealed class VerifyTests : IDisposable
     }
 
     [Theory]
-    [InlineData("{\"step\":1,\"weightsHash\":\"h\"}\n{\"step\":2,\"weig", "is torn: line 2 is no step's line")]
-    [InlineData("{\"step\":1,\"weightsHash\":\"h\"}\n\0\0\0\0", "is torn: line 2 is no step's line")]
-    [InlineData("{\"step\":1}\n", "is torn: line 1 is no step's line")]
-    [InlineData("[1]\n", "is torn: line 1 is no step's line")]
+    [InlineData("{\"step\":2,\"weig")]
+    [InlineData("\0\0\0\0")]
+    public async Task A_last_line_that_is_torn_is_left_out(string torn)
+    {
+        Run("a", Line(1, "h1"));
+        _folder.File("b/metrics.jsonl", Line(1, "h1") + "\n" + torn);
+        var (code, text, error) = await VerifyAsync();
+        Assert.Equal((0, "The runs are the same, bit for bit: 1 step, weights h1 after step 1.\n"), (code, text));
+        Assert.Equal($"warning: {_folder["b/metrics.jsonl"]} is torn: line 2, the last one, is left out, as a process that is killed may leave half a line.\n", error);
+
+        var (_, json, _) = await Cli.RunAsync("verify", _folder["a"], _folder["b"], "--json");
+        Assert.Contains("line 2, the last one,", (string)Assert.Single(JsonNode.Parse(json)!["remarks"]!.AsArray())!, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Evaluations_are_compared()
+    {
+        Run("a", Line(1, "h1"), Line(2, "h2"));
+        Run("b", Line(1, "h1"), Line(2, "h2"));
+        Evaluate("a", (1, "0.5", "0.25"), (2, "0.4", "0.75"));
+        Evaluate("b", (1, "0.5", "0.25"), (2, "0.4", "0.75"));
+        Assert.Equal((0, "The runs are the same, bit for bit: 2 steps and 2 evaluations, weights h2 after step 2.\n", ""), await VerifyAsync());
+
+        // Of one that was computed again, the last counts.
+        Evaluate("b", (1, "0.5", "0.25"), (2, "9", "9"), (2, "0.4", "0.75"));
+        Assert.Equal(0, (await VerifyAsync()).Code);
+
+        Evaluate("b", (1, "0.5", "0.25"), (2, "0.4", "0.5"));
+        var (code, text, _) = await VerifyAsync();
+        Assert.Equal(1, code);
+        Assert.Equal($"The evaluations after step 2 differ: accuracy is 0.75 in the run of {_folder["a/metrics.jsonl"]} and 0.5 in that of {_folder["b/metrics.jsonl"]}.\n", text);
+
+        Evaluate("b", (2, "0.4", "0.75"));
+        (code, text, _) = await VerifyAsync();
+        Assert.Equal(1, code);
+        Assert.Equal($"The runs differ after step 1: it is evaluated in the run of {_folder["a/metrics.jsonl"]}, and not in that of {_folder["b/metrics.jsonl"]}.\n", text);
+    }
+
+    [Theory]
+    [InlineData("{\"step\":1,\"weightsHash\":\"h\"}\n{\"step\":2,\"weig\n{\"step\":3,\"weightsHash\":\"h\"}\n", "is damaged: line 2 is no step's line")]
+    [InlineData("{\"step\":1,\"weightsHash\":\"h\"}\n\0\0\0\0\n", "is damaged: line 2 is no step's line")]
+    [InlineData("{\"step\":1}\n", "is damaged: line 1 is no step's line")]
+    [InlineData("[1]\n", "is damaged: line 1 is no step's line")]
+    [InlineData("{\"step\":1,\"weig", "holds no steps")]
     [InlineData("", "holds no steps")]
-    public async Task A_torn_file_is_one_sentence_and_exit_code_1(string text, string sentence)
+    public async Task A_damaged_file_is_one_sentence_and_exit_code_1(string text, string sentence)
     {
         Run("a", Line(1, "h"));
         _folder.File("b/metrics.jsonl", text);
@@ -111,6 +151,10 @@ public sealed class VerifyTests : IDisposable
     private Task<(int Code, string Out, string Error)> VerifyAsync() => Cli.RunAsync("verify", _folder["a"], _folder["b"]);
 
     private void Run(string name, params string[] lines) => _folder.File($"{name}/metrics.jsonl", string.Join('\n', lines) + "\n");
+
+    private void Evaluate(string name, params (long Step, string Loss, string Accuracy)[] evaluations) => _folder.File(
+        $"{name}/evaluations.jsonl",
+        string.Concat(evaluations.Select(e => $$$"""{"step":{{{e.Step}}},"samples":9,"loss":{{{e.Loss}}},"metrics":{"accuracy":{{{e.Accuracy}}}},"weightsHash":"h"}""" + "\n")));
 
     private static string Line(long step, string hash, string loss = "0.5", double ms = 1, int workers = 2) =>
         $$"""{"step":{{step}},"epoch":0,"loss":{{loss}},"lr":0.1,"worldSize":{{workers}},"stepMs":{{ms}},"weightsHash":"{{hash}}"}""";
