@@ -21,6 +21,7 @@ internal static class CommandTree
             TrainVerb.Create(app),
             PlanVerb.Create(app),
             VerifyVerb.Create(app),
+            AuditVerb.Create(app),
             PredictVerb.Create(app),
             RecipesVerb.Create(app),
             CoordinatorVerb.Create(app),
