@@ -59,7 +59,7 @@ internal sealed partial class WorkerLife(
         var words = Wire.ToWire(hello);
         words.Offer = _state?.Offer;
         await using var session = await CoordinatorSession.JoinAsync(
-            settings.Coordinator, channel, words, _known, _patience, time, sentence => Log.Waiting(logger, sentence), cancellation);
+            settings.Coordinator, channel, words, _known, _patience, _timeouts, time, sentence => Log.Waiting(logger, sentence), cancellation);
         _known = session.Tag;
         _timeouts = session.Timeouts;
         _patience = settings.Patience ?? _timeouts.CoordinatorPatience;

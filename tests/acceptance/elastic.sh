@@ -94,6 +94,7 @@ ended() {
 check "$done disturbances, at least $disturbances" test "$done" -ge "$disturbances"
 check "the run is completed" ended
 check "every step has the hash of the undisturbed run" "$disttrain" verify one many
+check "its folder passes the audit" "$disttrain" audit many
 check "each kind of disturbance occurred" test "$killed" -gt 0 -a "$stopped" -gt 0 -a "$left" -gt 0 -a "$joined" -gt 0
 check "no process is left" nothing_left
 check "no worker crashed" no_crash

@@ -32,11 +32,17 @@ internal sealed class EvidenceReader(string folder)
             Summary = summary,
             SummaryProblem = summaryProblem,
             Checkpoints = [.. ReadCheckpoints()],
-            Leftovers = [.. Directory.EnumerateFileSystemEntries(folder, "*.tmp", SearchOption.AllDirectories).Select(f => Path.GetRelativePath(folder, f)).Order(StringComparer.Ordinal)],
+            Leftovers = [.. Leftovers().Select(f => Path.GetRelativePath(folder, f)).Order(StringComparer.Ordinal)],
             Journal = File.Exists(At(Journal)) ? JournalText.Read(File.ReadAllBytes(At(Journal))) : null,
             Missing = _missing,
         };
     }
+
+    /// <summary>What is being written, or taken away, has a name by which nobody takes it for what it is to become.</summary>
+    private IEnumerable<string> Leftovers() =>
+        from entry in Directory.EnumerateFileSystemEntries(folder, "*", SearchOption.AllDirectories)
+        where Path.GetExtension(entry) is ".tmp" or ".old"
+        select entry;
 
     private string At(string name) => Path.Combine(folder, name);
 

@@ -50,6 +50,7 @@ public sealed class RealRunTests : IDisposable
             Assert.Equal((0, ""), (verdict.Code, verdict.Error));
             Assert.StartsWith("The runs are the same, bit for bit: 7 steps", verdict.Out, StringComparison.Ordinal);
             Assert.Equal((string)summary["weightsSha256"]!, (string)Summary(name)["weightsSha256"]!);
+            await AuditAsync(name);
         }
     }
 
@@ -81,6 +82,7 @@ public sealed class RealRunTests : IDisposable
 
         Assert.Equal(0, (await Command.RunAsync([.. run, _folder["one"], "--workers", "1"])).Code);
         Assert.Equal(0, (await Command.RunAsync("verify", _folder["one"], _folder["two"])).Code);
+        await AuditAsync("two");
     }
 
     [Fact]
@@ -98,6 +100,7 @@ public sealed class RealRunTests : IDisposable
         Assert.Equal("failed", (string)JsonNode.Parse(ended.Out.TrimEnd().Split('\n')[^1])!["status"]!);
         Assert.Empty(ended.Left);
         Assert.DoesNotContain(Files("run"), f => f.Contains(".tmp", StringComparison.Ordinal));
+        await AuditAsync("run");
     }
 
     [Theory]
@@ -114,7 +117,8 @@ public sealed class RealRunTests : IDisposable
         Assert.Equal((code, error), (ended.Code, ended.Error));
         Assert.Empty(ended.Left);
         Assert.DoesNotContain(Files("run"), f => f.Contains(".tmp", StringComparison.Ordinal));
-        Assert.Equal("failed", (string)Summary("run")["status"]!);
+        await AuditAsync("run");
+        Assert.Equal("stopped", (string)Summary("run")["status"]!);
     }
 
     [Fact]
@@ -139,6 +143,14 @@ public sealed class RealRunTests : IDisposable
         Assert.Equal((0, ""), (run.Code, run.Error));
         Assert.Contains("validation accuracy", run.Out, StringComparison.Ordinal);
         Assert.Equal(4, File.ReadLines(_folder["mine/metrics.jsonl"]).Count());
+    }
+
+    /// <summary>Whatever became of a run, what is left of it is right.</summary>
+    private async Task AuditAsync(string run)
+    {
+        var audit = await Command.RunAsync("audit", _folder[run]);
+        Assert.DoesNotContain("FAILED", audit.Out, StringComparison.Ordinal);
+        Assert.Equal((0, ""), (audit.Code, audit.Error));
     }
 
     private JsonNode Summary(string run) => JsonNode.Parse(File.ReadAllText(_folder[$"{run}/summary.json"]))!;

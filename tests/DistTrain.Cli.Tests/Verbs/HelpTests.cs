@@ -12,6 +12,7 @@ public sealed class HelpTests
         { "worker", "--set --coordinator --listen --advertise --number --wait --data --device" },
         { "plan", "--set --workers --verbose --json" },
         { "verify", "--json" },
+        { "audit", "--json" },
         { "predict", "--prompt --length --temperature --seed --input --count --data --json" },
         { "recipes", "--json" },
     };
