@@ -72,7 +72,8 @@ public sealed class AuditTests(DisturbedRun run) : IClassFixture<DisturbedRun>
         {
             t.Object($"{t.Checkpoint}/manifest.json", m => m["step"] = 99);
             Directory.Move(t[t.Checkpoint], t["checkpoints/step-00000099"]);
-        }),
+        }
+        ),
 
         ["the summary is no JSON"] = ("summary", "summary.json is damaged", t => File.WriteAllText(t["summary.json"], "{")),
         ["another status"] = ("summary", "status is 'fine'", t => t.Object("summary.json", s => s["status"] = "fine")),
@@ -87,12 +88,14 @@ public sealed class AuditTests(DisturbedRun run) : IClassFixture<DisturbedRun>
             t.Lines("metrics.jsonl", l => l.RemoveAt(l.Count - 1));
             var last = JsonNode.Parse(t.Lines("metrics.jsonl")[^1])!;
             t.Object("summary.json", s => (s["steps"], s["samples"], s["weightsHash"]) = (26, (long)last["samples"]!, (string)last["weightsHash"]!));
-        }),
+        }
+        ),
         ["other data than the journal's"] = ("summary", "trainingSamples is 91, and 90 in the journal", t =>
         {
             t.Write(t.Entries());
             t.Object("summary.json", s => s["trainingSamples"] = 91);
-        }),
+        }
+        ),
 
         ["a journal line changed"] = ("journal", "is damaged: line 2", t => Journal(t, l => l[1] = l[1].Replace("\"number\":1", "\"number\":2", StringComparison.Ordinal))),
         ["a journal line taken out"] = ("journal", "is damaged: line 3", t => Journal(t, l => l.RemoveAt(2))),
