@@ -76,7 +76,7 @@ internal static class CoordinatorVerb
             return code;
         }
 
-        await Task.WhenAny(following, Task.Delay(new Timeouts(options.FailureDetection).LastWords, surroundings.Time, CancellationToken.None));
+        await Task.WhenAny(following, Task.Delay(new Timeouts(taken.Options.FailureDetection).LastWords, surroundings.Time, CancellationToken.None));
         await over.CancelAsync();
         var finished = await following;
         if (viewer is not null)
