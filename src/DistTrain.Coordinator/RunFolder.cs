@@ -9,9 +9,8 @@ namespace DistTrain.Coordinator;
 
 /// <summary>
 /// What a run leaves behind, a contract with whoever reads it: fields are only ever added. <c>config.yaml</c>, <c>metrics.jsonl</c> (a line per step),
-/// <c>workers.jsonl</c> (a line per worker and operation), <c>plans.jsonl</c>, <c>reissues.jsonl</c> (a line per operation that was handed out again around
-/// what was left), <c>events.jsonl</c>, <c>evaluations.jsonl</c>, <c>checkpoints/</c> and, at the
-/// end, <c>summary.json</c>. A disk that is full or read-only does not end the run: lines wait in memory until there is room.
+/// <c>workers.jsonl</c> (a line per worker and operation), <c>plans.jsonl</c>, <c>reissues.jsonl</c> (a line per operation that was handed out again around what was left), <c>events.jsonl</c>, <c>evaluations.jsonl</c>, <c>checkpoints/</c> and, at the
+/// end, <c>summary.json</c>.
 /// </summary>
 internal sealed class RunFolder : IDisposable
 {
@@ -198,7 +197,10 @@ internal sealed class RunFolder : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
-        Array.ForEach(Files, file => file.Dispose());
+        foreach (var file in new[] { _metrics, _workers, _plans, _reissues, _events, _evaluations })
+        {
+            file.Dispose();
+        }
     }
 
     private static string KindOf(Operation operation) => operation.Kind == OperationKind.Train ? "train" : "evaluate";

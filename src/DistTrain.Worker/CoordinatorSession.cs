@@ -70,18 +70,19 @@ internal sealed class CoordinatorSession : IAsyncDisposable
     /// <param name="hello">What the worker says of itself.</param>
     /// <param name="known">The run and the highest term it has heard of; a coordinator of that run and a lower term has been replaced, and is not listened to.</param>
     /// <param name="patience">How long the coordinator may be out of reach.</param>
+    /// <param name="timeouts">The run's, or at the start the default's: how often it is tried.</param>
     /// <param name="time">The clock.</param>
     /// <param name="waiting">Told once, in a sentence, that the coordinator does not answer yet.</param>
     /// <param name="cancellation">Ends the attempt.</param>
     /// <exception cref="WorkerException">The coordinator is out of reach, or refuses this worker.</exception>
     public static async Task<CoordinatorSession> JoinAsync(
-        Uri address, GrpcChannel channel, Hello hello, (ulong Run, ulong Term) known, TimeSpan patience, TimeProvider time, Action<string> waiting,
+        Uri address, GrpcChannel channel, Hello hello, (ulong Run, ulong Term) known, TimeSpan patience, Timeouts timeouts, TimeProvider time, Action<string> waiting,
         CancellationToken cancellation)
     {
         var reason = "no answer";
         using var deadline = new CancellationTokenSource(patience, time);
         using var both = CancellationTokenSource.CreateLinkedTokenSource(cancellation, deadline.Token);
-        for (var pause = Timeouts.Default.FirstRedial; ; pause = TimeSpan.FromTicks(Math.Min(2 * pause.Ticks, Timeouts.Default.LongestRedial.Ticks)))
+        for (var pause = timeouts.FirstRedial; ; pause = TimeSpan.FromTicks(Math.Min(2 * pause.Ticks, timeouts.LongestRedial.Ticks)))
         {
             var call = new Protocol.V1.Coordinator.CoordinatorClient(channel).Attend(cancellationToken: CancellationToken.None);
             try

@@ -21,6 +21,7 @@ internal sealed partial class WorkerLife(
     private WorkerState? _state;
     private (ulong Run, ulong Term) _known;
     private TimeSpan _patience = settings.FirstPatience;
+    private Timeouts _timeouts = Timeouts.Default;
 
     /// <summary>Takes part until the run does not want this worker any more.</summary>
     public async Task<RunOutcome> RunAsync(CancellationToken cancellation)
@@ -37,8 +38,8 @@ internal sealed partial class WorkerLife(
 
             // A worker that is cut off again and again must not stop the others as often.
             Log.Returning(logger, end.Outcome.Sentence);
-            var isCalm = pause == TimeSpan.Zero || end.MayReturn == MayReturn.WithState || time.GetElapsedTime(began) > timeouts.SettledSession;
-            pause = isCalm ? timeouts.FirstPause : TimeSpan.FromTicks(Math.Min(2 * pause.Ticks, timeouts.LongestPause.Ticks));
+            var isCalm = pause == TimeSpan.Zero || end.MayReturn == MayReturn.WithState || time.GetElapsedTime(began) > _timeouts.SettledSession;
+            pause = isCalm ? _timeouts.FirstPause : TimeSpan.FromTicks(Math.Min(2 * pause.Ticks, _timeouts.LongestPause.Ticks));
             await Task.Delay(pause, time, cancellation);
         }
     }
@@ -58,9 +59,13 @@ internal sealed partial class WorkerLife(
         var words = Wire.ToWire(hello);
         words.Offer = _state?.Offer;
         await using var session = await CoordinatorSession.JoinAsync(
-            settings.Coordinator, channel, words, _known, _patience, time, sentence => Log.Waiting(logger, sentence), cancellation);
+            settings.Coordinator, channel, words, _known, _patience, _timeouts, time, sentence => Log.Waiting(logger, sentence), cancellation);
         _known = session.Tag;
-        _patience = settings.Patience ?? session.Timeouts.CoordinatorPatience;
+        _timeouts = session.Timeouts;
+        _patience = settings.Patience ?? _timeouts.CoordinatorPatience;
+
+        // A peer's call may come before this worker learns of the generation; the peer waits no longer for its links.
+        services.Groups.Patience = _timeouts.Link;
         await using var leave = cancellation.Register(() => session.Send(new Protocol.V1.WorkerMessage
         {
             Leave = new Protocol.V1.Leave { Sentence = "it was asked to end" },

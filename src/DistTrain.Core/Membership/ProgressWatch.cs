@@ -5,8 +5,8 @@ namespace DistTrain.Core.Membership;
 /// Only computing is watched. Who has done all its blocks waits for others, and who has not begun an operation may be kept from it by others, too; that another member is
 /// in the way is found at that one. First blocks are exempt: nobody knows how long they may take.
 /// </remarks>
-/// <param name="failureDetection">The least time in which a block has to be done.</param>
-public sealed class ProgressWatch(TimeSpan failureDetection)
+/// <param name="least">The least time in which a block has to be done.</param>
+public sealed class ProgressWatch(TimeSpan least)
 {
     /// <summary>How many times its expected time a block may take.</summary>
     public const int Patience = 5;
@@ -69,7 +69,7 @@ public sealed class ProgressWatch(TimeSpan failureDetection)
         }
 
         var allowed = TimeSpan.FromMilliseconds(Math.Ceiling(Math.Min(Patience * 1000 * seconds * work.SamplesPerBlock, 1e12)));
-        allowed = allowed > failureDetection ? allowed : failureDetection;
+        allowed = allowed > least ? allowed : least;
         return now - course.Since > allowed ? allowed : null;
     }
 

@@ -80,7 +80,7 @@ public sealed partial class RunMachine
         _timeouts = new Timeouts(options.FailureDetection);
         _version = version;
         _fingerprint = configurationFingerprint;
-        _progress = new ProgressWatch(options.FailureDetection);
+        _progress = new ProgressWatch(_timeouts.NoProgress);
         if (memory is not null)
         {
             Remember(memory);

@@ -30,7 +30,7 @@ public sealed record Timeouts(TimeSpan FailureDetection)
     [Description("the same before the first operation: many processes that load torch at once on few cores get no time to speak")]
     public TimeSpan StartUpSilence => 10 * FailureDetection;
 
-    [Description("how long blocks may show no progress, unless five times their expected time is longer")]
+    [Description("how long a member may be at one block, unless five times what it should take is longer; first blocks are exempt")]
     public TimeSpan NoProgress => FailureDetection;
 
     [Description("how long a worker leaves a broken link to the coordinator, which sees dead processes for itself, before it reports it")]
@@ -72,9 +72,6 @@ public sealed record Timeouts(TimeSpan FailureDetection)
     [Description("how long the launcher waits for the coordinator's word on why the run cannot go on: it may have to notice a loss first")]
     public TimeSpan Verdict => 5 * FailureDetection;
 
-    [Description("how long a run that has ended tries to write its last lines and its summary to a disk that takes nothing: less than the launcher waits for its word")]
-    public TimeSpan Summary => 3 * FailureDetection;
-
     [Description("how long the launcher waits for the coordinator to listen: a process start, at least a minute")]
     public TimeSpan ProcessStart => Longest(TimeSpan.FromMinutes(1), 30 * FailureDetection);
 
@@ -96,10 +93,6 @@ public sealed record Timeouts(TimeSpan FailureDetection)
            orderby property.MetadataToken
            select new TimeLimit(JsonNamingPolicy.CamelCase.ConvertName(property.Name), (TimeSpan)property.GetValue(this)!, description.Description),
     ];
-
-    /// <summary>How long the blocks of an operation may show no progress.</summary>
-    /// <param name="block">The time that a block is expected to take.</param>
-    public TimeSpan NoProgressAt(TimeSpan block) => Longest(NoProgress, 5 * block);
 
     private static TimeSpan Shortest(TimeSpan left, TimeSpan right) => left < right ? left : right;
 

@@ -17,36 +17,29 @@ internal static class BlockChecks
         return Finding.Of("plans", problems, () => $"{Words.Count(evidence.Plans.Lines.Count, "plan")}, each an exact partition of the blocks.");
     }
 
-    /// <summary>The last hand-out of every operation of the lineage covers every block exactly once, and the workers computed what it says.</summary>
+    /// <summary>The last hand-out of every step and evaluation of the lineage covers every block exactly once, and the workers computed what it says.</summary>
     public static Finding Blocks(RunEvidence evidence, ExpectedCourse course)
     {
         var groups = Groups(evidence.Workers.Lines);
         var plans = evidence.Plans.Lines.ToLookup(p => p.Number);
-        var reissues = evidence.Reissues.Lines.ToLookup(r => (r.Operation, r.Generation));
+        var reissues = evidence.Reissues.Lines.ToLookup(r => (r.Kind, r.Step, r.Generation));
         var again = 0;
-        var problems = course.Operations.Values
-            .Where(o => o.Kind == OperationKind.Train || groups.ContainsKey(o.Number))
-            .Select(Problem)
-            .OfType<string>();
-        return Finding.Of("blocks", problems, () =>
-            $"the last hand-out of {Words.Count(groups.Keys.Count(course.Operations.ContainsKey), "operation")} covers every block exactly once"
+        Operation[] operations = [.. course.Steps.Values.Concat(course.Evaluations.Values.Where(e => groups.ContainsKey(NameOf(e))))];
+        return Finding.Of("blocks", operations.OrderBy(o => o.Step).Select(Problem).OfType<string>(), () =>
+            $"the last hand-out of {Words.Count(operations.Length, "operation")} covers every block exactly once"
             + $"{(again == 0 ? "" : $"; {again:N0} of them {(again == 1 ? "was" : "were")} handed out again around what was left")}.");
 
         string? Problem(Operation operation)
         {
-            var place = $"operation {operation.Number}, step {operation.Step}";
-            if (!groups.TryGetValue(operation.Number, out var reports))
+            var name = NameOf(operation);
+            var place = operation.Kind == OperationKind.Train ? $"step {name.Step}" : $"the evaluation after step {name.Step}";
+            if (!groups.TryGetValue(name, out var reports))
             {
                 return $"workers.jsonl has no line of {place}.";
             }
 
-            if (reports.Any(r => r.Step != operation.Step || r.Kind != (operation.Kind == OperationKind.Train ? "train" : "evaluate")))
-            {
-                return $"workers.jsonl, operation {operation.Number}: it is said to be of step {reports[0].Step}, kind {reports[0].Kind}, and is of step {operation.Step}.";
-            }
-
             var (generation, blocks) = (reports.Max(r => r.Generation), operation.Batches.Blocks);
-            if (reissues[(operation.Number, generation)].LastOrDefault() is { } reissue)
+            if (reissues[(name.Kind, name.Step, generation)].LastOrDefault() is { } reissue)
             {
                 again++;
                 var problem = reissue.Blocks != blocks ? $"it has {reissue.Blocks} blocks, and {blocks} by the configuration" : NotOnce(blocks, reissue.Shares.SelectMany(s => s.Held.Concat(s.Computed)));
@@ -57,7 +50,7 @@ internal static class BlockChecks
 
             var plan = reports[0].Plan is { } number
                 ? plans[number].LastOrDefault(p => p.Generation <= generation)
-                : evidence.Plans.Lines.LastOrDefault(p => p.Generation == generation);
+                : evidence.Plans.Lines.LastOrDefault(p => p.Generation == generation && p.Operation <= reports[0].Operation);
             if (plan?.Assignments.FirstOrDefault(a => a.Blocks == blocks) is not { } assignment)
             {
                 return $"plans.jsonl has no plan of {Words.Count(blocks, "block")} by which {place} was handed out in generation {generation}.";
@@ -69,22 +62,26 @@ internal static class BlockChecks
         }
     }
 
+    /// <summary>How the lines name an operation. Its number is not the same in every term of a run that has changed when it is evaluated.</summary>
+    private static (string Kind, long Step) NameOf(Operation operation) => (operation.Kind == OperationKind.Train ? "train" : "evaluate", operation.Step);
+
     /// <summary>
     /// The last reports of every operation. Reports by one generation's full membership stand in its order of ranks; others may come from survivors of several generations.
     /// </summary>
-    private static Dictionary<ulong, List<WorkerLine>> Groups(IReadOnlyList<WorkerLine> lines)
+    private static Dictionary<(string Kind, long Step), List<WorkerLine>> Groups(IReadOnlyList<WorkerLine> lines)
     {
-        var groups = new Dictionary<ulong, List<WorkerLine>>();
-        var before = 0UL;
+        var groups = new Dictionary<(string Kind, long Step), List<WorkerLine>>();
+        var before = ("", 0L);
         foreach (var line in lines)
         {
-            if (line.Operation != before || line.Rank == 0 || !groups.TryGetValue(line.Operation, out var group))
+            var name = (line.Kind, line.Step);
+            if (name != before || line.Rank == 0 || !groups.TryGetValue(name, out var group))
             {
-                groups[line.Operation] = group = [];
+                groups[name] = group = [];
             }
 
             group.Add(line);
-            before = line.Operation;
+            before = name;
         }
 
         return groups;

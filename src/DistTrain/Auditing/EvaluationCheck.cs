@@ -9,7 +9,7 @@ internal static class EvaluationCheck
     public static Finding Check(RunEvidence evidence, Lineage lineage, ExpectedCourse course)
     {
         var present = evidence.Evaluations.Lines.Select(e => e.Step).ToHashSet();
-        var missing = from due in course.Evaluations.Keys
+        var missing = from due in course.DueEvaluations
                       where !present.Contains(due) && (due < lineage.Last || evidence.Summary?.Status == SummaryStatus.Completed)
                       select $"evaluations.jsonl has none after step {due}, where one is due.";
         return Finding.Of("evaluations", missing.Concat(evidence.Evaluations.Lines.SelectMany(Wrong)), () =>

@@ -58,6 +58,9 @@ internal sealed record PlanLine
 
     public required ulong Generation { get; init; }
 
+    /// <summary>The first operation that goes by it.</summary>
+    public ulong Operation { get; init; }
+
     public required IReadOnlyList<PlanAssignment> Assignments { get; init; }
 }
 
@@ -73,9 +76,9 @@ internal sealed record PlanAssignment
 /// <summary>A line of <c>reissues.jsonl</c>.</summary>
 internal sealed record ReissueLine
 {
-    public required ulong Operation { get; init; }
-
     public required long Step { get; init; }
+
+    public required string Kind { get; init; }
 
     public required ulong Generation { get; init; }
 

@@ -1,38 +1,37 @@
+using DistTrain.Core.Journals;
 using DistTrain.Core.Options;
 using DistTrain.Core.Runs;
 
 namespace DistTrain.Auditing;
 
-/// <summary>What a run should have done, as far as it says to have come: a pure function of its configuration and the sizes of its data.</summary>
+/// <summary>
+/// What a run should have done, as far as it says to have come: a pure function of its configuration and the sizes of its data. A run that was resumed may have changed
+/// when it is evaluated and how long it is; then each of its configurations counts.
+/// </summary>
 internal sealed class ExpectedCourse
 {
     private readonly RunLength _length;
     private readonly Dictionary<long, Operation> _steps = [];
     private readonly SortedDictionary<long, Operation> _evaluations = [];
-    private readonly SortedDictionary<ulong, Operation> _operations = [];
+    private readonly Dictionary<long, int> _evaluators = [];
+    private readonly int _configurations;
 
     /// <summary>Walks the course.</summary>
-    /// <param name="options">The configuration.</param>
+    /// <param name="options">The configuration that counts in the end.</param>
+    /// <param name="journal">Names those before.</param>
     /// <param name="sizes">The sizes of the data.</param>
     /// <param name="steps">How far; the evaluation after the last step belongs to it.</param>
-    public ExpectedCourse(RunOptions options, DataSizes sizes, long steps)
+    public ExpectedCourse(RunOptions options, JournalContent? journal, DataSizes sizes, long steps)
     {
         Course = new RunCourse(options, sizes.Training, sizes.Validation);
         Sizes = sizes;
         _length = new RunLength(sizes.Training, options.Batch.Global);
-        var position = CoursePosition.Start;
-        while (Course.Next(position) is var (operation, next) && operation.Step <= steps)
+        Walk(Course, steps);
+        _configurations = 1;
+        foreach (var before in Before(options, journal))
         {
-            position = next;
-            _operations.Add(operation.Number, operation);
-            if (operation.Kind == OperationKind.Train)
-            {
-                _steps.Add(operation.Step, operation);
-            }
-            else
-            {
-                _evaluations.Add(operation.Step, operation);
-            }
+            Walk(new RunCourse(before, sizes.Training, sizes.Validation), steps);
+            _configurations++;
         }
     }
 
@@ -45,12 +44,44 @@ internal sealed class ExpectedCourse
     /// <summary>The steps, by their numbers.</summary>
     public IReadOnlyDictionary<long, Operation> Steps => _steps;
 
+    /// <summary>The evaluations that may be, by the step before.</summary>
+    public IReadOnlyDictionary<long, Operation> Evaluations => _evaluations;
+
+    /// <summary>The steps after which is evaluated, whichever configuration it was.</summary>
+    public IEnumerable<long> DueEvaluations => _evaluations.Keys.Where(step => _evaluators[step] == _configurations);
+
     /// <summary>Samples of the run up to and with a step.</summary>
     public long SamplesOf(long step) => _length.SamplesOf(step);
 
-    /// <summary>The evaluations that are due, by the step before.</summary>
-    public IReadOnlyDictionary<long, Operation> Evaluations => _evaluations;
+    /// <summary>Other configurations that terms of the run have had. One that differs in more than a resumed run may change is the journal's check to find.</summary>
+    private static IEnumerable<RunOptions> Before(RunOptions options, JournalContent? journal)
+    {
+        var seen = new HashSet<(StopOptions, EvaluateOptions)> { (options.Stop, options.Evaluate) };
+        foreach (var term in journal?.Entries.OfType<JournalEntry.Term>() ?? [])
+        {
+            var (before, problems) = OptionsReader.ReadRun(term.Configuration.ToDictionary());
+            if (problems.Count == 0 && seen.Add((before.Stop, before.Evaluate)))
+            {
+                yield return options with { Stop = before.Stop, Evaluate = before.Evaluate };
+            }
+        }
+    }
 
-    /// <summary>All of them, by the number of the operation.</summary>
-    public IReadOnlyDictionary<ulong, Operation> Operations => _operations;
+    private void Walk(RunCourse course, long steps)
+    {
+        var position = CoursePosition.Start;
+        while (course.Next(position) is var (operation, next) && operation.Step <= steps)
+        {
+            position = next;
+            if (operation.Kind == OperationKind.Train)
+            {
+                _steps.TryAdd(operation.Step, operation);
+            }
+            else
+            {
+                _evaluations.TryAdd(operation.Step, operation);
+                _evaluators[operation.Step] = _evaluators.GetValueOrDefault(operation.Step) + 1;
+            }
+        }
+    }
 }

@@ -61,16 +61,18 @@ internal static class HistoryChecks
                 yield return $"{name}: generation {back.Generation} comes after generation {back.Before}.";
             }
 
+            // A run goes on when its disk takes no more, and says so.
+            var isDiskFull = evidence.Events.Lines.Any(e => e.Event == "disk");
             var known = journal.Entries.OfType<JournalEntry.Generation>().Select(g => g.Number).ToHashSet();
-            if (journal.DamagedLine is null && evidence.Steps.Lines.FirstOrDefault(l => !known.Contains(l.Generation)) is { } stranger)
+            if (journal.DamagedLine is null && !isDiskFull && evidence.Steps.Lines.FirstOrDefault(l => !known.Contains(l.Generation)) is { } stranger)
             {
                 yield return $"metrics.jsonl, step {stranger.Step}: its generation {stranger.Generation} is not in {name}.";
             }
 
             if (evidence.Options is { } options && journal.Entries.OfType<JournalEntry.Term>().LastOrDefault() is { } last
-                && ResumeRules.Check(last.Configuration, options).Any())
+                && ResumeRules.Check(last.Configuration, options).FirstOrDefault() is { } other)
             {
-                yield return $"{name}: term {last.Number} was of another configuration than config.yaml.";
+                yield return $"{name}: term {last.Number} was of another configuration than config.yaml: {other}";
             }
         }
     }
@@ -87,12 +89,6 @@ internal static class HistoryChecks
         if (evidence.Summary is not { } summary)
         {
             return new Finding(check, true, $"there is none: the run is unfinished, after step {lineage.Last:N0}.");
-        }
-
-        var entries = evidence.Journal?.Entries.ToList() ?? [];
-        if (entries.FindLastIndex(e => e is JournalEntry.End) is >= 0 and var ended && entries.FindLastIndex(e => e is JournalEntry.Term) > ended)
-        {
-            return new Finding(check, true, $"it is of an earlier term, after which the run went on: the run is unfinished, after step {lineage.Last:N0}.");
         }
 
         return Finding.Of(check, Problems(), () => $"{summary.Status} after {Words.Count(summary.Steps, "step")}, {Words.Count(summary.Samples, "sample")}, as the other files say.");

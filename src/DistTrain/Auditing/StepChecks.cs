@@ -91,6 +91,6 @@ internal static class StepChecks
                        let last = lineage.Steps[line.Step]
                        where line.WeightsHash != last.WeightsHash
                        select $"metrics.jsonl, step {line.Step}: the weights were {line.WeightsHash} in generation {line.Generation}, and {last.WeightsHash} when it was computed again.";
-        return Finding.Of(check, problems, () => again.Count == 0 ? "no step was computed again." : $"{Words.Count(again.Count, "step")} computed again had the same weights.");
+        return Finding.Of(check, problems, () => again.Count == 0 ? "no step is written down with other weights than before." : $"{Words.Count(again.Count, "step")} computed again had the same weights.");
     }
 }

@@ -40,7 +40,7 @@ internal static class WorkerVerb
         var number = Common.WholeNumber("--number", "Its number, where a launcher gives one; debug.delayPerMicroBatch goes by it.", "N", 0, 4095, standard: -1);
         var wait = new Option<string?>("--wait")
         {
-            Description = "How long the coordinator may be out of reach; 30s at the start and 45 times failureDetection later, where left away.",
+            Description = $"How long the coordinator may be out of reach; {Duration.Format(Timeouts.Default.FirstAnswer)} at the start and 45 times failureDetection later, where left away.",
             HelpName = "DURATION",
         };
         wait.Validators.Add(result =>

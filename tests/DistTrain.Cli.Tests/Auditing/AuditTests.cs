@@ -49,9 +49,9 @@ public sealed class AuditTests(DisturbedRun run) : IClassFixture<DisturbedRun>
         ["a block handed out again twice"] = ("blocks", "is given out twice", t => t.Lines("reissues.jsonl", l => Reissue(l, r => Share(r).Add(new JsonArray(0, 1))))),
         ["a block lost when handed out again"] = ("blocks", "is given to nobody", t => t.Lines("reissues.jsonl", l => Reissue(l, r => Share(r).RemoveAt(0)))),
         ["other blocks when handed out again"] = ("blocks", "it has 3 blocks, and ", t => t.Lines("reissues.jsonl", l => Reissue(l, r => r["blocks"] = 3))),
-        ["a worker that computed more"] = ("blocks", "rank 0 computed 15 blocks", t => t.Line("workers.jsonl", w => (long)w["step"]! == 26, w => w["blocks"] = 15)),
-        ["an operation of another step"] = ("blocks", "it is said to be of step 25", t => t.Line("workers.jsonl", w => (long)w["step"]! == 26, w => w["step"] = 25)),
-        ["an operation nobody computed"] = ("blocks", "workers.jsonl has no line of operation 2, step 2", t => t.Lines("workers.jsonl", l => l.RemoveAll(w => w.Contains("{\"operation\":2,", StringComparison.Ordinal)))),
+        ["a worker that computed more"] = ("blocks", "step 26: rank 0 computed 15 blocks", t => t.Line("workers.jsonl", w => (long)w["step"]! == 26, w => w["blocks"] = 15)),
+        ["an operation of another step"] = ("blocks", "workers.jsonl has no line of step 26", t => t.Line("workers.jsonl", w => (long)w["step"]! == 26, w => w["step"] = 25)),
+        ["an operation nobody computed"] = ("blocks", "workers.jsonl has no line of step 2.", t => t.Lines("workers.jsonl", l => l.RemoveAll(w => w.Contains("{\"operation\":2,", StringComparison.Ordinal)))),
 
         ["a generation goes back"] = ("generations", "metrics.jsonl, line", t => t.Step(25, s => s["generation"] = 1)),
         ["an event of the past"] = ("generations", "events.jsonl, line", t => t.Lines("events.jsonl", l => l.Add("""{"event":"x","generation":1}"""))),
@@ -72,7 +72,8 @@ public sealed class AuditTests(DisturbedRun run) : IClassFixture<DisturbedRun>
         {
             t.Object($"{t.Checkpoint}/manifest.json", m => m["step"] = 99);
             Directory.Move(t[t.Checkpoint], t["checkpoints/step-00000099"]);
-        }),
+        }
+        ),
 
         ["the summary is no JSON"] = ("summary", "summary.json is damaged", t => File.WriteAllText(t["summary.json"], "{")),
         ["another status"] = ("summary", "status is 'fine'", t => t.Object("summary.json", s => s["status"] = "fine")),
@@ -87,17 +88,14 @@ public sealed class AuditTests(DisturbedRun run) : IClassFixture<DisturbedRun>
             t.Lines("metrics.jsonl", l => l.RemoveAt(l.Count - 1));
             var last = JsonNode.Parse(t.Lines("metrics.jsonl")[^1])!;
             t.Object("summary.json", s => (s["steps"], s["samples"], s["weightsHash"]) = (26, (long)last["samples"]!, (string)last["weightsHash"]!));
-        }),
-        ["other data than the journal's"] = ("summary", "trainingSamples is 91, and 90 in the journal", t =>
-        {
-            t.Write(t.Entries());
-            t.Object("summary.json", s => s["trainingSamples"] = 91);
-        }),
+        }
+        ),
+        ["other data than the journal's"] = ("summary", "trainingSamples is 91, and 90 in the journal", t => t.Object("summary.json", s => s["trainingSamples"] = 91)),
 
         ["a journal line changed"] = ("journal", "is damaged: line 2", t => Journal(t, l => l[1] = l[1].Replace("\"number\":1", "\"number\":2", StringComparison.Ordinal))),
         ["a journal line taken out"] = ("journal", "is damaged: line 3", t => Journal(t, l => l.RemoveAt(2))),
         ["a journal without its run"] = ("journal", "does not begin with the run", t => t.Write(t.Entries().Skip(1))),
-        ["a term left out"] = ("journal", "term 3 stands where term 2 should", t => t.Write([.. t.Entries()[..^1], new JournalEntry.Term(3, t.Entries().OfType<JournalEntry.Term>().Single().Configuration)])),
+        ["a term left out"] = ("journal", "term 3 stands where term 2 should", t => t.Write(t.Entries().Append(new JournalEntry.Term(3, t.Entries().OfType<JournalEntry.Term>().Single().Configuration)))),
         ["a generation twice"] = ("journal", "generation 1 comes after generation 1", t => t.Write(t.Entries().SelectMany(e => e is JournalEntry.Generation { Number: 1 } ? new[] { e, e } : [e]))),
         ["a generation that nobody decided"] = ("journal", "its generation 2 is not in", t => t.Write(t.Entries().Where(e => e is not JournalEntry.Generation { Number: 2 }))),
         ["another configuration than the journal's"] = ("journal", "of another configuration than config.yaml", t => t.Write(t.Entries().Select(e => e is JournalEntry.Term ? new JournalEntry.Term(1, new Dictionary<string, string>()) : e))),
@@ -112,7 +110,7 @@ public sealed class AuditTests(DisturbedRun run) : IClassFixture<DisturbedRun>
         Assert.Equal((0, ""), (code, error));
         Assert.DoesNotContain("FAILED", text, StringComparison.Ordinal);
         Assert.Contains("1 to 27 without gap.", text, StringComparison.Ordinal);
-        Assert.Matches("ok +again +[0-9]+ steps? computed again had the same weights", text);
+        Assert.Matches("ok +again ", text);
         Assert.Matches("ok +blocks +.*handed out again around what was left", text);
         Assert.Matches("ok +summary +completed after 27 steps, 810 samples", text);
     }
@@ -142,7 +140,7 @@ public sealed class AuditTests(DisturbedRun run) : IClassFixture<DisturbedRun>
     public async Task What_a_kill_leaves_is_said_and_no_failure()
     {
         using var tampering = new Tampering(run.Folder);
-        tampering.Write(tampering.Entries()[..^1]);
+        tampering.Write(tampering.Entries().Where(e => e is not JournalEntry.End));
         foreach (var file in new[] { "metrics.jsonl", "evaluations.jsonl", "workers.jsonl", "plans.jsonl", "reissues.jsonl", "events.jsonl", Tampering.Journal })
         {
             tampering.Append(file, "{\"step\":2");
@@ -167,7 +165,6 @@ public sealed class AuditTests(DisturbedRun run) : IClassFixture<DisturbedRun>
     {
         using var tampering = new Tampering(run.Folder);
         File.Delete(tampering["summary.json"]);
-        tampering.Write([]);
         File.Delete(tampering[Tampering.Journal]);
         var (code, text, _) = await Cli.RunAsync("audit", tampering.Folder);
         Assert.Equal(0, code);
@@ -185,15 +182,26 @@ public sealed class AuditTests(DisturbedRun run) : IClassFixture<DisturbedRun>
         Assert.Matches("ok +steps +1 to 2 without gap", text);
     }
 
+    /// <summary>A resumed run may change when it is evaluated and how long it is: what one of its configurations orders is allowed, what all order is due.</summary>
     [Fact]
-    public async Task A_summary_of_an_earlier_term_is_not_held_against_what_came_after()
+    public async Task Of_a_run_that_was_resumed_every_configuration_counts()
     {
         using var tampering = new Tampering(run.Folder);
-        tampering.Write([.. tampering.Entries(), new JournalEntry.Term(2, tampering.Entries().OfType<JournalEntry.Term>().Single().Configuration)]);
-        tampering.Object("summary.json", s => (s["status"], s["steps"]) = ("stopped", 9));
+        var before = tampering.Entries().OfType<JournalEntry.Term>().Single();
+        var after = before.Configuration.ToDictionary();
+        after["evaluate.everyEpochs"] = "3";
+        tampering.Write(tampering.Entries().Append(before with { Number = 2, Configuration = after }));
+        File.WriteAllText(
+            tampering["config.yaml"], File.ReadAllText(tampering["config.yaml"]).Replace("everyEpochs: \"2\"", "everyEpochs: 3", StringComparison.Ordinal).Replace("everyEpochs: 2", "everyEpochs: 3", StringComparison.Ordinal));
         var (code, text, _) = await Cli.RunAsync("audit", tampering.Folder);
+        Assert.DoesNotContain("FAILED", text, StringComparison.Ordinal);
         Assert.Equal(0, code);
-        Assert.Contains("it is of an earlier term, after which the run went on", text, StringComparison.Ordinal);
+
+        // After step 18 both order one.
+        tampering.Lines("evaluations.jsonl", l => l.RemoveAll(e => e.Contains("{\"step\":18,", StringComparison.Ordinal)));
+        (code, text, _) = await Cli.RunAsync("audit", tampering.Folder);
+        Assert.Equal(1, code);
+        Assert.Contains("evaluations.jsonl has none after step 18, where one is due.", text, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -232,7 +240,6 @@ public sealed class AuditTests(DisturbedRun run) : IClassFixture<DisturbedRun>
 
     private static void Journal(Tampering tampering, Action<List<string>> change)
     {
-        tampering.Write(tampering.Entries());
         tampering.Lines(Tampering.Journal, change);
     }
 

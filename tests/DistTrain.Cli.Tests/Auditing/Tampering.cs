@@ -1,9 +1,5 @@
 using System.Text.Json.Nodes;
-using DistTrain.Configuration;
 using DistTrain.Core.Journals;
-using DistTrain.Core.Membership;
-using DistTrain.Core.Options;
-using DistTrain.Protocol;
 
 namespace DistTrain.Cli.Tests.Auditing;
 
@@ -59,29 +55,8 @@ internal sealed class Tampering : IDisposable
     /// <summary>The newest checkpoint, below the folder.</summary>
     public string Checkpoint => Path.GetRelativePath(Folder, Directory.EnumerateDirectories(_folder["checkpoints"]).Max(StringComparer.Ordinal)!);
 
-    /// <summary>The configuration.</summary>
-    public RunOptions Options
-    {
-        get
-        {
-            var yaml = YamlTable.Read(File.ReadAllText(_folder["config.yaml"]), "");
-            return OptionsReader.ReadRun(yaml.Entries.ToDictionary(e => e.Key, e => e.Value ?? "")).Options;
-        }
-    }
-
-    /// <summary>The journal that fits the run.</summary>
-    public List<JournalEntry> Entries()
-    {
-        var generations = Lines("plans.jsonl").Select(l => (ulong)JsonNode.Parse(l)!["generation"]!).Distinct();
-        return
-        [
-            new JournalEntry.Run("00000000000000ab", "0.1.0"),
-            new JournalEntry.Term(1, OptionsReader.Write(Options)),
-            new JournalEntry.Reference(new WorkerPreparation(90, 57, "data", "layout", "probe", "weights", ["accuracy"], 0, [])),
-            .. generations.Select(g => new JournalEntry.Generation(g, 3, 0)),
-            new JournalEntry.End(Core.RunStatus.Completed, "Completed 27 steps."),
-        ];
-    }
+    /// <summary>The run's own journal.</summary>
+    public List<JournalEntry> Entries() => [.. JournalText.Read(File.ReadAllBytes(_folder[Journal])).Entries];
 
     /// <summary>Writes a journal in place of the run's own.</summary>
     public void Write(IEnumerable<JournalEntry> entries)

@@ -32,11 +32,4 @@ public sealed class TimeoutsTests
         Assert.True(timeouts.ProcessStart >= TimeSpan.FromMinutes(1));
         Assert.All(timeouts.All, limit => Assert.True(limit.Value > TimeSpan.Zero && limit.Limits.Length > 0, limit.Name));
     }
-
-    [Fact]
-    public void Slow_blocks_are_given_five_times_their_time()
-    {
-        Assert.Equal(TimeSpan.FromSeconds(2), Timeouts.Default.NoProgressAt(TimeSpan.FromSeconds(0.1)));
-        Assert.Equal(TimeSpan.FromSeconds(5), Timeouts.Default.NoProgressAt(TimeSpan.FromSeconds(1)));
-    }
 }
