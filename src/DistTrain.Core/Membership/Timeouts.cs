@@ -84,6 +84,9 @@ public sealed record Timeouts(TimeSpan FailureDetection)
     [Description("how long the launcher waits for its processes to end before it kills them: their grace and half of it")]
     public TimeSpan ProcessEnd => 1.5 * Grace;
 
+    [Description("how long a run that has ended tries to write its last lines and its summary to a disk that takes nothing: less than the launcher waits for its word")]
+    public TimeSpan Summary => 3 * FailureDetection;
+
     /// <summary>Every limit by its name, in the order in which it is stated here.</summary>
     public IReadOnlyList<TimeLimit> All =>
     [
