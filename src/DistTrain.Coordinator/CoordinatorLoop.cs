@@ -80,6 +80,9 @@ internal sealed partial class CoordinatorLoop
     /// <summary>Everyone who watches.</summary>
     public WatchHub Watchers { get; } = new();
 
+    /// <summary>What is done to this process on purpose; mostly nothing.</summary>
+    public CoordinatorFaults? Faults { get; init; }
+
     /// <summary>How long everything may take.</summary>
     public Timeouts Timeouts { get; }
 
@@ -145,6 +148,7 @@ internal sealed partial class CoordinatorLoop
         {
             await foreach (var happened in _events.Reader.ReadAllAsync(CancellationToken.None))
             {
+                Faults?.Happened(happened, _members.Count);
                 foreach (var effect in _machine.Handle(happened, _time.GetElapsedTime(_started)))
                 {
                     CarryOut(effect, happened);
@@ -270,7 +274,7 @@ internal sealed partial class CoordinatorLoop
     {
         _members = e.Members;
         var membership = new Protocol.V1.Membership { Generation = e.Generation };
-        membership.Members.AddRange(e.Members.Select(id => new Member { Worker = id, Address = Find(id)?.Address ?? "" }));
+        membership.Members.AddRange(e.Members.Select(id => new Member { Worker = id, Address = Find(id)?.Address ?? "", Number = Find(id)?.Number ?? -1 }));
         SendAll(new CoordinatorMessage { Membership = membership });
         _ledger.NoteWorkers(e.Members.Count);
         if (_hasStarted)
@@ -299,6 +303,7 @@ internal sealed partial class CoordinatorLoop
 
     private void Issue(RunEffect.Issue e)
     {
+        Faults?.Issued(e.Operation);
         if (e.CheckpointWriter >= 0)
         {
             Due.Await(e.Operation.Step, _machine.Checkpoint, Length);
