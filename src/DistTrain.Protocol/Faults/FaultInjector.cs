@@ -75,10 +75,13 @@ public sealed class FaultInjector(IEnumerable<Fault> faults, TimeProvider time, 
         }
     }
 
-    /// <summary>One write to the system, before anything else happens: a buffer would die with the process.</summary>
+    /// <summary>
+    /// One write to the system, before anything else happens: a buffer would die with the process. It begins a line of its own, whatever another thread was just
+    /// writing.
+    /// </summary>
     private static void WriteAtOnce(string line)
     {
         using var output = Console.OpenStandardOutput();
-        output.Write(Encoding.UTF8.GetBytes(line + "\n"));
+        output.Write(Encoding.UTF8.GetBytes($"\n{line}\n"));
     }
 }

@@ -7,7 +7,7 @@ public sealed class HelpTests
 {
     public static TheoryData<string, string> Options() => new()
     {
-        { "train", "--set --workers --allow-mixed-hosts --out --resume --checkpoint --port --json" },
+        { "train", "--set --workers --allow-mixed-hosts --out --resume --checkpoint --port --max-restarts --faults --json" },
         { "coordinator", "--set --workers --allow-mixed-hosts --out --resume --checkpoint --listen --json" },
         { "worker", "--set --coordinator --listen --advertise --number --wait --data --device" },
         { "plan", "--set --workers --verbose --json" },
