@@ -208,9 +208,9 @@ internal sealed partial class CoordinatorLoop
                 }));
                 break;
             case RunEffect.FormGeneration e:
-                if (cause is RunEvent.Gone or RunEvent.Faulted or RunEvent.TimePassed && e.Generation > 1)
+                if (e.Generation > 1 && LossOf(cause) is { } kind)
                 {
-                    _ledger.NoteLoss();
+                    _ledger.NoteLoss(kind);
                 }
 
                 FormGeneration(e);
@@ -250,6 +250,16 @@ internal sealed partial class CoordinatorLoop
         _folder.Append(name, sentence, _machine.Generation);
         Watchers.Publish(new Protocol.V1.RunEvent { Happening = new Happening { Name = name, Sentence = sentence } });
     }
+
+    /// <summary>How the loss was noticed that begins a generation; null where none does.</summary>
+    private static string? LossOf(RunEvent cause) => cause switch
+    {
+        RunEvent.Gone => "connection",
+        RunEvent.TimePassed => "silence",
+        RunEvent.Faulted => "fault",
+        RunEvent.LinkBroke => "link",
+        _ => null,
+    };
 
     private void Welcome(int worker)
     {
@@ -335,7 +345,7 @@ internal sealed partial class CoordinatorLoop
 
         if (memory.Generation > 0)
         {
-            _ledger.NoteLoss();
+            _ledger.NoteLoss("coordinator");
         }
     }
 
@@ -367,7 +377,9 @@ internal sealed partial class CoordinatorLoop
         _folder.Append(e.Operation, e.Reports, _plans.Remove(e.Operation.Number, out var plan) ? plan : null);
         if (_ledger.Recovered(e) is { } recovery)
         {
-            _folder.Append("recovered", $"Step {recovery.Step} was completed {recovery.Milliseconds:0} ms after the loss was noticed.", e.Generation);
+            _folder.Append(
+                "recovered", $"Step {recovery.Step} was completed {recovery.Milliseconds:0} ms after the loss was noticed.", e.Generation,
+                ("step", recovery.Step), ("milliseconds", recovery.Milliseconds), ("kind", recovery.Kind));
         }
 
         _ledger.NoteMemory(e);

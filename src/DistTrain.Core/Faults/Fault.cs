@@ -68,10 +68,13 @@ public sealed record Fault
         return char.ToLowerInvariant(name[0]) + name[1..];
     }
 
-    /// <summary>Whether its time has come at a process that can do it to itself.</summary>
-    /// <param name="point">How far the run has come there.</param>
-    public bool IsDue(FaultPoint point) =>
-        point.Step >= Step && point.Members >= Members && (point.Blocks >= Block || point.IsLast);
+    /// <summary>Whether its step has come, and as many workers take part as it waits for.</summary>
+    /// <param name="point">How far the run has come at the process it is done to.</param>
+    public bool IsNear(FaultPoint point) => point.Step >= Step && point.Members >= Members;
+
+    /// <summary>Whether its block has come, too.</summary>
+    /// <param name="point">How far the run has come at the process it is done to.</param>
+    public bool IsDue(FaultPoint point) => IsNear(point) && (point.Blocks >= Block || point.IsLast);
 }
 
 /// <summary>A moment of a run at which a fault may come to pass.</summary>

@@ -6,7 +6,7 @@ namespace DistTrain.Protocol.Faults;
 
 /// <summary>
 /// Does to its own process what a plan says, when the run has come to that point. It does so by the ways on which such things come by themselves: signals, a broken call, a write
-/// that fails. A process without faults has none of these.
+/// that fails. Faults come to pass in their order, one at a point. A process without faults has none of this.
 /// </summary>
 /// <param name="faults">What is to be done to this process.</param>
 /// <param name="time">The clock.</param>
@@ -40,18 +40,20 @@ public sealed class FaultInjector(IEnumerable<Fault> faults, TimeProvider time, 
     public void Reach(FaultPoint point, Func<int, bool>? cut = null)
     {
         Interlocked.Exchange(ref _step, point.Step);
-        for (var next = 0; next < _left.Count;)
+        foreach (var fault in _left)
         {
-            var fault = _left[next];
+            if (fault.IsNear(point) && !fault.IsDue(point))
+            {
+                // Its block comes in this step; what stands after it waits.
+                return;
+            }
+
             if (fault.IsDue(point) && (fault.Kind != FaultKind.CutLink || cut?.Invoke(fault.Peer) == true))
             {
-                _left.RemoveAt(next);
+                _left.Remove(fault);
                 announce(new FaultNotice(fault.Id, point.Step, time.GetUtcNow()).Write());
                 Suffer(fault, point);
-            }
-            else
-            {
-                next++;
+                return;
             }
         }
     }

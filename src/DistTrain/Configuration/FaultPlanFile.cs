@@ -50,8 +50,9 @@ internal static class FaultPlanFile
     {
         for (var part = key; part.Length > 0; part = part[..Math.Max(part.LastIndexOf('.'), 0)])
         {
-            if (yaml.Entries.FirstOrDefault(e => e.Key.Equals(part, StringComparison.OrdinalIgnoreCase)
-                || e.Key.StartsWith(part + ".", StringComparison.OrdinalIgnoreCase)) is { } entry)
+            var entry = yaml.Entries.FirstOrDefault(e => e.Key.Equals(part, StringComparison.OrdinalIgnoreCase))
+                ?? yaml.Entries.FirstOrDefault(e => e.Key.StartsWith(part + ".", StringComparison.OrdinalIgnoreCase));
+            if (entry is not null)
             {
                 return $", line {entry.Line}";
             }
