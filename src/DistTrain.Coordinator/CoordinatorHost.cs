@@ -58,6 +58,11 @@ public static class CoordinatorHost
     public static async Task<RunOutcome> RunAsync(CoordinatorSettings settings, TimeProvider time, CancellationToken cancellation)
     {
         using var limit = Disk.OutliveFileSizeLimit();
+        if (settings.Faults is { } injector)
+        {
+            settings = settings with { Disk = new FaultyDisk(settings.Disk, injector) };
+        }
+
         try
         {
             // The folder is begun only when the address is ours; a worker that calls in between waits for the loop.
@@ -75,7 +80,10 @@ public static class CoordinatorHost
                 }
 
                 var logger = server.Services.GetRequiredService<ILogger<CoordinatorLoop>>();
-                var loop = new CoordinatorLoop(settings.Options, run, time, logger) { Faults = settings.Faults is { } faults ? new CoordinatorFaults(faults) : null };
+                var loop = new CoordinatorLoop(settings.Options, run, time, logger)
+                {
+                    Faults = settings.Faults is { } faults ? new CoordinatorFaults(faults) : null,
+                };
                 ready.SetResult(loop);
                 var reached = bound.Address.Equals(IPAddress.Any) || bound.Address.Equals(IPAddress.IPv6Any) ? Dns.GetHostName() : bound.Address.ToString();
                 settings.OnListening(new UriBuilder(Uri.UriSchemeHttp, reached, bound.Port).Uri.ToString().TrimEnd('/'));

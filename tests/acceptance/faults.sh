@@ -13,7 +13,7 @@ cd "$work"
 need_fashion_mnist
 
 count=60 last=1100 epochs=30
-if $short; then count=8 last=150 epochs=8; fi
+if $short; then count=8 last=180 epochs=8; fi
 run=(fashion-mnist-mlp --set batch.global=1000 --set batch.micro=48 --set stop.epochs=$epochs --set evaluate.everyEpochs=4
   --set checkpoint.everySteps=50 --set failureDetection=2s)
 cat >plan.yaml <<PLAN
@@ -26,7 +26,8 @@ faults:
   - leave: { worker: 0, step: 50, members: 3 }
   - join: { step: 55 }
   - killAll: { step: 70, members: 3 }
-  - random: { count: $count, from: 80, to: $last, kinds: [kill, kill, pause, leave, join, cutLink], members: 2 }
+  - fullDisk: { step: 99, steps: 5 }
+  - random: { count: $count, from: 110, to: $last, kinds: [kill, kill, pause, leave, join, cutLink], members: 2 }
 PLAN
 
 check "an undisturbed run of one worker" train one "${run[@]}" --workers 1
@@ -43,7 +44,7 @@ planned=$(grep -c '^  - ' many/faults.yaml)
 happened() { wc -l <"$1/faults.jsonl"; }
 of_each_kind() {
   local kind
-  for kind in kill pause cutLink leave join killAll; do
+  for kind in kill pause cutLink leave join killAll fullDisk; do
     grep -q "\"kind\":\"$kind\"" "$1/faults.jsonl" || { echo "no $kind in $1"; return 1; }
   done
 }
@@ -51,6 +52,9 @@ check "one of each kind happened" of_each_kind many
 check "one of each kind happened, again" of_each_kind again
 check "$(happened many) and $(happened again) of $planned faults happened, at least nine tenths" \
   test "$(happened many)" -ge $((planned * 9 / 10)) -a "$(happened again)" -ge $((planned * 9 / 10))
+
+no_room() { grep -q '"event":"checkpoint-failed".*No space left on device' "$1/events.jsonl"; }
+check "the checkpoint of step 100 found no room, and the run went on" no_room many
 
 # A worker ends as it is told to, by SIGKILL, or with a sentence.
 no_crash() { ! grep -rEl "Segmentation|Unhandled exception|Fatal error|Aborted" many/logs again/logs; }
