@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # One plan of faults, done to real processes by the launcher, twice: workers are killed between two blocks and all at once, stopped, asked to leave, cut off from each other, and
-# started again or joined. Both runs have, at every step, the hash that an undisturbed single worker's run has, and leave nothing running.
+# started again or joined; the coordinator is killed and started again, and its disk is full for a while. Both runs have, at every step, the hash that an undisturbed single worker's run has, and leave nothing running.
 #
 #   tests/acceptance/faults.sh           60 drawn faults and one of each kind
 #   tests/acceptance/faults.sh --short   8 and one of each kind
@@ -27,7 +27,8 @@ faults:
   - join: { step: 55 }
   - killAll: { step: 70, members: 3 }
   - fullDisk: { step: 99, steps: 5 }
-  - random: { count: $count, from: 110, to: $last, kinds: [kill, kill, pause, leave, join, cutLink], members: 2 }
+  - restartCoordinator: { step: 105 }
+  - random: { count: $count, from: 110, to: $last, kinds: [kill, kill, kill, pause, leave, join, cutLink, restartCoordinator], members: 2 }
 PLAN
 
 check "an undisturbed run of one worker" train one "${run[@]}" --workers 1
@@ -44,7 +45,7 @@ planned=$(grep -c '^  - ' many/faults.yaml)
 happened() { wc -l <"$1/faults.jsonl"; }
 of_each_kind() {
   local kind
-  for kind in kill pause cutLink leave join killAll fullDisk; do
+  for kind in kill pause cutLink leave join killAll fullDisk restartCoordinator; do
     grep -q "\"kind\":\"$kind\"" "$1/faults.jsonl" || { echo "no $kind in $1"; return 1; }
   done
 }

@@ -26,6 +26,7 @@ internal static class BenchRecoverVerb
             + "The limits are those of an idle machine with a core for every worker.");
         var configuration = new ConfigurationArguments(command, $"Worker processes; {StandardWorkers} where left away.");
         var kills = Common.WholeNumber("--kills", "How often a worker is killed.", "N", 1, 1000, standard: 10);
+        var restarts = Common.WholeNumber("--restarts", "How often the coordinator is killed.", "N", 0, 1000, standard: 3);
         var @out = new Option<string?>("--out", "-o")
         {
             Description = "The run's folder, new or empty; runs/bench-recover, or the next free runs/bench-recover-2, where left away.",
@@ -33,6 +34,7 @@ internal static class BenchRecoverVerb
         };
         var json = Common.Json("One JSON object instead of tables.");
         command.Add(kills);
+        command.Add(restarts);
         command.Add(@out);
         command.Add(json);
         command.SetAction(async (parsed, cancellation) =>
@@ -67,7 +69,7 @@ internal static class BenchRecoverVerb
                 Folder = folder,
                 Program = app.Surroundings.Program,
                 Environment = app.Surroundings.Environment,
-                Faults = RecoveryPlan.Of(options.Workers, parsed.GetValue(kills), restarts: 0, options.FailureDetection),
+                Faults = RecoveryPlan.Of(options.Workers, parsed.GetValue(kills), parsed.GetValue(restarts), options.FailureDetection),
             };
             return await RunAsync(settings, parsed.GetValue(json), app.Surroundings, cancellation);
         });

@@ -114,12 +114,33 @@ public sealed class RealRunTests : IDisposable
     }
 
     [Fact]
-    public async Task A_coordinator_that_is_killed_ends_the_run_with_one_sentence()
+    public async Task A_coordinator_that_is_killed_comes_back_and_no_step_is_lost()
     {
-        using var launcher = Command.Start("train", "--out", _folder["run"], "--json", "--set", "stop.epochs=100000", "--set", "checkpoint.everySteps=1");
+        string[] run = ["train", "--set", "stop.epochs=10", "--set", "debug.delayPerMicroBatch.0=5ms", "--json", "--out"];
+        using var launcher = Command.Start([.. run, _folder["two"]]);
         await launcher.LineAsync("\"event\":\"step\"");
         var processes = launcher.Processes();
         Assert.Equal(3, processes.Count);
+        Command.Signal("KILL", Assert.Single(launcher.Processes(" coordinator ")));
+
+        var ended = await launcher.EndAsync(processes);
+        Assert.Equal((0, ""), (ended.Code, ended.Error));
+        Assert.Empty(ended.Left);
+        Assert.Contains("Coordinator was ended by signal 9 and is started again.", ended.Out, StringComparison.Ordinal);
+        Assert.Contains("\"name\":\"coordinator-back\"", ended.Out, StringComparison.Ordinal);
+        Assert.DoesNotContain("Worker", string.Concat(ended.Out.Split('\n').Where(l => l.Contains("process-restarted", StringComparison.Ordinal))), StringComparison.Ordinal);
+        Assert.DoesNotContain(Files("two"), f => f.Contains(".tmp", StringComparison.Ordinal));
+
+        Assert.Equal(0, (await Command.RunAsync([.. run, _folder["one"], "--workers", "1", "--set", "debug.delayPerMicroBatch.0="])).Code);
+        Assert.Equal(0, (await Command.RunAsync("verify", _folder["one"], _folder["two"])).Code);
+    }
+
+    [Fact]
+    public async Task A_coordinator_that_may_not_come_back_ends_the_run_with_one_sentence()
+    {
+        using var launcher = Command.Start("train", "--out", _folder["run"], "--json", "--set", "stop.epochs=100000", "--max-restarts", "0");
+        await launcher.LineAsync("\"event\":\"step\"");
+        var processes = launcher.Processes();
         Command.Signal("KILL", Assert.Single(launcher.Processes(" coordinator ")));
 
         var ended = await launcher.EndAsync(processes);

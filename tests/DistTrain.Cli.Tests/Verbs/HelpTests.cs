@@ -15,7 +15,7 @@ public sealed class HelpTests
         { "audit", "--json" },
         { "predict", "--prompt --length --temperature --seed --input --count --data --json" },
         { "recipes", "--json" },
-        { "bench recover", "--set --workers --kills --out --json" },
+        { "bench recover", "--set --workers --kills --restarts --out --json" },
     };
 
     [Theory]
