@@ -2,6 +2,7 @@ using System.Net;
 using DistTrain.Coordinator.Checkpoints;
 using DistTrain.Core;
 using DistTrain.Core.Options;
+using DistTrain.Protocol.Faults;
 using DistTrain.Protocol.Hosting;
 using Grpc.Core;
 using Microsoft.AspNetCore.Builder;
@@ -34,6 +35,9 @@ public sealed record CoordinatorSettings
     /// <summary>Called once with the address workers reach, such as <c>http://127.0.0.1:5400</c>.</summary>
     public Action<string> OnListening { get; init; } = _ => { };
 
+    /// <summary>What is done to this coordinator on purpose; null for nothing.</summary>
+    public FaultInjector? Faults { get; init; }
+
     /// <summary>Where the log goes; null for the console.</summary>
     public ILoggerProvider? Log { get; init; }
 
@@ -54,6 +58,11 @@ public static class CoordinatorHost
     public static async Task<RunOutcome> RunAsync(CoordinatorSettings settings, TimeProvider time, CancellationToken cancellation)
     {
         using var limit = Disk.OutliveFileSizeLimit();
+        if (settings.Faults is { } injector)
+        {
+            settings = settings with { Disk = new FaultyDisk(settings.Disk, injector) };
+        }
+
         try
         {
             // The folder is begun only when the address is ours; a worker that calls in between waits for the loop.
@@ -71,7 +80,10 @@ public static class CoordinatorHost
                 }
 
                 var logger = server.Services.GetRequiredService<ILogger<CoordinatorLoop>>();
-                var loop = new CoordinatorLoop(settings.Options, run, time, logger);
+                var loop = new CoordinatorLoop(settings.Options, run, time, logger)
+                {
+                    Faults = settings.Faults is { } faults ? new CoordinatorFaults(faults) : null,
+                };
                 ready.SetResult(loop);
                 var reached = bound.Address.Equals(IPAddress.Any) || bound.Address.Equals(IPAddress.IPv6Any) ? Dns.GetHostName() : bound.Address.ToString();
                 settings.OnListening(new UriBuilder(Uri.UriSchemeHttp, reached, bound.Port).Uri.ToString().TrimEnd('/'));

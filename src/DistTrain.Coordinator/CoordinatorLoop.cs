@@ -80,6 +80,9 @@ internal sealed partial class CoordinatorLoop
     /// <summary>Everyone who watches.</summary>
     public WatchHub Watchers { get; } = new();
 
+    /// <summary>What is done to this process on purpose; mostly nothing.</summary>
+    public CoordinatorFaults? Faults { get; init; }
+
     /// <summary>How long everything may take.</summary>
     public Timeouts Timeouts { get; }
 
@@ -145,6 +148,7 @@ internal sealed partial class CoordinatorLoop
         {
             await foreach (var happened in _events.Reader.ReadAllAsync(CancellationToken.None))
             {
+                Faults?.Happened(happened, _members.Count);
                 foreach (var effect in _machine.Handle(happened, _time.GetElapsedTime(_started)))
                 {
                     CarryOut(effect, happened);
@@ -204,9 +208,9 @@ internal sealed partial class CoordinatorLoop
                 }));
                 break;
             case RunEffect.FormGeneration e:
-                if (cause is RunEvent.Gone or RunEvent.Faulted or RunEvent.TimePassed && e.Generation > 1)
+                if (e.Generation > 1 && LossOf(cause) is { } kind)
                 {
-                    _ledger.NoteLoss();
+                    _ledger.NoteLoss(kind);
                 }
 
                 FormGeneration(e);
@@ -247,6 +251,16 @@ internal sealed partial class CoordinatorLoop
         Watchers.Publish(new Protocol.V1.RunEvent { Happening = new Happening { Name = name, Sentence = sentence } });
     }
 
+    /// <summary>How the loss was noticed that begins a generation; null where none does.</summary>
+    private static string? LossOf(RunEvent cause) => cause switch
+    {
+        RunEvent.Gone => "connection",
+        RunEvent.TimePassed => "silence",
+        RunEvent.Faulted => "fault",
+        RunEvent.LinkBroke => "link",
+        _ => null,
+    };
+
     private void Welcome(int worker)
     {
         var welcome = new Welcome
@@ -270,7 +284,7 @@ internal sealed partial class CoordinatorLoop
     {
         _members = e.Members;
         var membership = new Protocol.V1.Membership { Generation = e.Generation };
-        membership.Members.AddRange(e.Members.Select(id => new Member { Worker = id, Address = Find(id)?.Address ?? "" }));
+        membership.Members.AddRange(e.Members.Select(id => new Member { Worker = id, Address = Find(id)?.Address ?? "", Number = Find(id)?.Number ?? -1 }));
         SendAll(new CoordinatorMessage { Membership = membership });
         _ledger.NoteWorkers(e.Members.Count);
         if (_hasStarted)
@@ -299,6 +313,7 @@ internal sealed partial class CoordinatorLoop
 
     private void Issue(RunEffect.Issue e)
     {
+        Faults?.Issued(e.Operation);
         if (e.CheckpointWriter >= 0)
         {
             Due.Await(e.Operation.Step, _machine.Checkpoint, Length);
@@ -330,7 +345,7 @@ internal sealed partial class CoordinatorLoop
 
         if (memory.Generation > 0)
         {
-            _ledger.NoteLoss();
+            _ledger.NoteLoss("coordinator");
         }
     }
 
@@ -362,7 +377,9 @@ internal sealed partial class CoordinatorLoop
         _folder.Append(e.Operation, e.Reports, _plans.Remove(e.Operation.Number, out var plan) ? plan : null);
         if (_ledger.Recovered(e) is { } recovery)
         {
-            _folder.Append("recovered", $"Step {recovery.Step} was completed {recovery.Milliseconds:0} ms after the loss was noticed.", e.Generation);
+            _folder.Append(
+                "recovered", $"Step {recovery.Step} was completed {recovery.Milliseconds:0} ms after the loss was noticed.", e.Generation,
+                ("step", recovery.Step), ("milliseconds", recovery.Milliseconds), ("kind", recovery.Kind));
         }
 
         _ledger.NoteMemory(e);

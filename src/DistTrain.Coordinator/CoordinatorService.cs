@@ -29,7 +29,7 @@ internal sealed class CoordinatorService(Task<CoordinatorLoop> ready) : Protocol
 
         var loop = await ready;
         var connection = loop.Connect();
-        connection.Address = hello.Address;
+        (connection.Address, connection.Number) = (hello.Address, hello.Number);
         loop.Post(new RunEvent.Arrived(connection.Worker, Wire.FromWire(hello) with { Offer = loop.IsOfThisRun(hello.Offer) ? hello.Offer.Applied : null }));
         var receiving = ReceiveAsync(loop, connection.Worker, requests, context.CancellationToken);
         try

@@ -122,8 +122,26 @@ internal sealed class RunFolder : IDisposable
     }
 
     /// <summary>Writes down what happened.</summary>
-    public void Append(string name, string sentence, ulong generation) =>
-        _events.Append(new { time = _time.GetUtcNow(), @event = name, generation, sentence });
+    /// <param name="name">What.</param>
+    /// <param name="sentence">The same for people.</param>
+    /// <param name="generation">In which generation.</param>
+    /// <param name="fields">What programs want to know of it besides.</param>
+    public void Append(string name, string sentence, ulong generation, params IEnumerable<(string Name, object Value)> fields)
+    {
+        var line = new Dictionary<string, object>
+        {
+            ["time"] = _time.GetUtcNow(),
+            ["event"] = name,
+            ["generation"] = generation,
+            ["sentence"] = sentence,
+        };
+        foreach (var (field, value) in fields)
+        {
+            line[field] = value;
+        }
+
+        _events.Append(line);
+    }
 
     /// <summary>
     /// Has the system write the lines of all steps and evaluations so far to the disk. May be called while lines are appended. Lines that find no room are not waited

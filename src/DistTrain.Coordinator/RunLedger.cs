@@ -20,7 +20,7 @@ internal sealed class RunLedger(TimeProvider time)
     private EvaluationRecord? _lastEvaluation;
     private readonly List<RunSummary.Recovery> _recoveries = [];
     private readonly List<RunSummary.Failure> _failures = [];
-    private long? _lossNoticed;
+    private (long Noticed, string Kind)? _loss;
     private long _samples;
     private long _samplesDone;
     private (int Min, int Max, int Final) _workers;
@@ -32,19 +32,20 @@ internal sealed class RunLedger(TimeProvider time)
     public void NoteHost(string host) => _hosts.Add(host);
 
     /// <summary>Notes that a generation begins because of a loss.</summary>
-    public void NoteLoss() => _lossNoticed ??= time.GetTimestamp();
+    /// <param name="kind">How it was noticed: by a broken <c>connection</c>, by <c>silence</c>, by the worker's own word of a <c>fault</c>, by a broken <c>link</c>, or because the <c>coordinator</c> was lost.</param>
+    public void NoteLoss(string kind) => _loss ??= (time.GetTimestamp(), kind);
 
     /// <summary>The recovery that a completed operation ends; null where there is none.</summary>
     public RunSummary.Recovery? Recovered(RunEffect.Record record)
     {
-        if (_lossNoticed is not { } noticed)
+        if (_loss is not var (noticed, kind))
         {
             return null;
         }
 
-        _lossNoticed = null;
+        _loss = null;
         _recoveries.Add(new RunSummary.Recovery(
-            record.Generation, record.Operation.Step, Math.Round(time.GetElapsedTime(noticed).TotalMilliseconds, 1)));
+            record.Generation, record.Operation.Step, Math.Round(time.GetElapsedTime(noticed).TotalMilliseconds, 1), kind));
         return _recoveries[^1];
     }
 

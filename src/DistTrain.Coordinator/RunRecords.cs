@@ -81,7 +81,8 @@ internal sealed record RunSummary
     /// <param name="Generation">The generation that a loss began.</param>
     /// <param name="Step">The first step it completed.</param>
     /// <param name="Milliseconds">From when the loss was noticed until that step was completed by all.</param>
-    internal sealed record Recovery(ulong Generation, long Step, double Milliseconds);
+    /// <param name="Kind">How the loss was noticed.</param>
+    internal sealed record Recovery(ulong Generation, long Step, double Milliseconds, string Kind);
 
     /// <param name="Time">When.</param>
     /// <param name="What">The event's name: <c>checkpoint-failed</c>, <c>disk-full</c>, <c>lines-lost</c>.</param>

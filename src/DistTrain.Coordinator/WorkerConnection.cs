@@ -17,6 +17,9 @@ internal sealed class WorkerConnection(int worker)
     /// <summary>Where its peers reach it.</summary>
     public string Address { get; set; } = "";
 
+    /// <summary>Its number where a launcher gave one, else -1.</summary>
+    public int Number { get; set; } = -1;
+
     /// <summary>Whether it was let in.</summary>
     public bool IsAdmitted { get; set; }
 

@@ -1,9 +1,11 @@
 using System.Globalization;
+using DistTrain.Core.Faults;
 using DistTrain.Core.Layouts;
 using DistTrain.Core.Membership;
 using DistTrain.Core.Planning;
 using DistTrain.Core.Reduction;
 using DistTrain.Core.Runs;
+using DistTrain.Protocol.Faults;
 using DistTrain.Training.Native;
 using DistTrain.Training.Replicas;
 using DistTrain.Worker.Exchange;
@@ -22,6 +24,7 @@ internal sealed class StepExecutor : IDisposable
     private readonly TimeProvider _time;
     private readonly Action _afterMicroBatch;
     private readonly bool _foldPerWorker;
+    private readonly FaultInjector? _faults;
     private readonly NodePool _gradients;
     private readonly NodePool _headers = new HostNodePool(layout: null);
     private readonly List<StateFeed> _feeds = [];
@@ -40,7 +43,9 @@ internal sealed class StepExecutor : IDisposable
     /// <param name="foldPerWorker">See <see cref="ReductionSpec.PerWorker"/>.</param>
     /// <param name="afterMicroBatch">Called on the compute thread after every micro-batch.</param>
     /// <param name="time">The clock.</param>
-    public StepExecutor(Replica replica, ulong applied, ComputeThread compute, bool foldPerWorker, Action afterMicroBatch, TimeProvider time)
+    /// <param name="faults">What is done to this process on purpose; mostly nothing.</param>
+    public StepExecutor(
+        Replica replica, ulong applied, ComputeThread compute, bool foldPerWorker, Action afterMicroBatch, TimeProvider time, FaultInjector? faults = null)
     {
         _replica = replica;
         Applied = applied;
@@ -48,6 +53,7 @@ internal sealed class StepExecutor : IDisposable
         _foldPerWorker = foldPerWorker;
         _afterMicroBatch = afterMicroBatch;
         _time = time;
+        _faults = faults;
         _gradients = replica.CreateNodes();
         _reduced = [CreateReduced(), CreateReduced()];
 
@@ -96,7 +102,7 @@ internal sealed class StepExecutor : IDisposable
             }
             else
             {
-                ComputeBlocks(operation, shares[peers.Rank], Begin(operation, spec, peers.Rank), allReduce, cancellation);
+                ComputeBlocks(operation, shares[peers.Rank], Begin(operation, spec, peers.Rank), allReduce, peers, cancellation);
             }
         });
         var computed = _time.GetTimestamp();
@@ -164,8 +170,11 @@ internal sealed class StepExecutor : IDisposable
     /// <summary>
     /// All own blocks in one piece of work: handing the thread every block by itself would wake two threads a block, which shows on a busy machine.
     /// </summary>
-    private void ComputeBlocks(Operation operation, WorkShare own, BlockFold fold, AllReduce allReduce, CancellationToken cancellation)
+    private void ComputeBlocks(
+        Operation operation, WorkShare own, BlockFold fold, AllReduce allReduce, PeerGroup peers, CancellationToken cancellation)
     {
+        var blocks = own.Compute.Sum(range => range.Count);
+        Reach(operation, blocks, peers);
         foreach (var (node, buffer) in fold.Kept)
         {
             allReduce.Offer(node, buffer.ToHost(), buffer.Header);
@@ -181,6 +190,7 @@ internal sealed class StepExecutor : IDisposable
                 _replica.Accumulate(operation, block, node, _afterMicroBatch);
                 Offer(allReduce, fold.Add(block, node));
                 BlocksDone++;
+                Reach(operation, blocks, peers);
             }
         }
 
@@ -190,6 +200,14 @@ internal sealed class StepExecutor : IDisposable
             node.SetZero(operation.Kind == OperationKind.Train ? 0 : _replica.MetricCount);
             return node;
         }));
+    }
+
+    private void Reach(Operation operation, int blocks, PeerGroup peers)
+    {
+        if (operation.Kind == OperationKind.Train)
+        {
+            _faults?.Reach(new FaultPoint(operation.Step, peers.WorldSize, BlocksDone, BlocksDone == blocks), peers.Cut);
+        }
     }
 
     private void OfferRoot(AllReduce allReduce, WorkShare own, ReducedVector reduced)

@@ -4,6 +4,7 @@ using DistTrain.Core;
 using DistTrain.Core.Membership;
 using DistTrain.Core.Options;
 using DistTrain.Protocol;
+using DistTrain.Protocol.Faults;
 using DistTrain.Protocol.Hosting;
 using DistTrain.Training.Devices;
 using DistTrain.Training.Tasks;
@@ -54,6 +55,9 @@ public sealed record WorkerSettings
 
     /// <summary>The tasks this program knows.</summary>
     public required TaskCatalog Tasks { get; init; }
+
+    /// <summary>What is done to this worker on purpose; null for nothing.</summary>
+    public FaultInjector? Faults { get; init; }
 
     /// <summary>Where the log goes; null for the console.</summary>
     public ILoggerProvider? Log { get; init; }

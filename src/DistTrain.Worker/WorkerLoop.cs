@@ -174,8 +174,8 @@ internal sealed partial class WorkerLoop(
     private Task BeginAsync(ulong applied)
     {
         var delay = state.Options.Debug.DelayPerMicroBatch.GetValueOrDefault($"{settings.Number}");
-        return state.BeginAsync(
-            () => new StepExecutor(state.Replica!, applied, state.Compute, state.Options.Debug.FoldPerWorker, () => state.Pause(delay), time));
+        return state.BeginAsync(() => new StepExecutor(
+            state.Replica!, applied, state.Compute, state.Options.Debug.FoldPerWorker, () => state.Pause(delay), time, settings.Faults));
     }
 
     private void Prove(ulong applied) => session.Send(new WorkerMessage { Prepared = Preparation(applied) });
@@ -202,7 +202,10 @@ internal sealed partial class WorkerLoop(
         var rank = membership.Members.ToList().FindIndex(m => m.Worker == session.Welcome.Worker);
         var (run, term) = session.Tag;
         var peers = new PeerGroup(
-            new RunTag(run, term, membership.Generation), rank, [.. membership.Members.Select(m => new Uri(m.Address))], session.Timeouts.Link);
+            new RunTag(run, term, membership.Generation), rank, [.. membership.Members.Select(m => new Uri(m.Address))], session.Timeouts.Link)
+        {
+            Numbers = [.. membership.Members.Select(m => m.Number)],
+        };
         services.Groups.Set(peers);
         services.States.Set(run, state.Executor!.FeedAsync);
         state.IsMember = true;

@@ -1,4 +1,6 @@
+using DistTrain.Core.Faults;
 using DistTrain.Launching;
+using DistTrain.Protocol.Faults;
 using DistTrain.Protocol.V1;
 using Grpc.Core;
 using Microsoft.AspNetCore.Builder;
@@ -38,6 +40,12 @@ public enum Scenario
 
     /// <summary>Nobody minds the end of standard input.</summary>
     Stubborn,
+
+    /// <summary>The run is finished once one worker more is there than it begins with.</summary>
+    OneMore,
+
+    /// <summary>The run is finished by a coordinator that was started again.</summary>
+    CoordinatorReturns,
 }
 
 /// <summary>The processes of a run that trains nothing.</summary>
@@ -63,7 +71,7 @@ internal static class StandIn
         try
         {
             return args[0] == "coordinator"
-                ? await CoordinateAsync(scenario, supervision.Stop)
+                ? await CoordinateAsync(scenario, args, supervision.Stop)
                 : await WorkAsync(scenario, args, supervision.Stop);
         }
         catch (OperationCanceledException) when (supervision.Stop.IsCancellationRequested)
@@ -77,14 +85,14 @@ internal static class StandIn
     {
         if (args[0] == "coordinator")
         {
-            await using var server = await StandInServer.StartAsync(Scenario.Endless, deadline);
+            await using var server = await StandInServer.StartAsync(Scenario.Endless, args, deadline);
             await Task.Delay(Timeout.Infinite, deadline);
         }
 
         return await WorkAsync(Scenario.Stubborn, args, deadline);
     }
 
-    private static async Task<int> CoordinateAsync(Scenario scenario, CancellationToken stop)
+    private static async Task<int> CoordinateAsync(Scenario scenario, string[] args, CancellationToken stop)
     {
         switch (scenario)
         {
@@ -96,12 +104,16 @@ internal static class StandIn
                 await Task.Delay(Timeout.Infinite, stop);
                 return 0;
             default:
-                await using (var server = await StandInServer.StartAsync(scenario, stop))
+                await using (var server = await StandInServer.StartAsync(scenario, args, stop))
                 {
                     return await server.Code.WaitAsync(stop);
                 }
         }
     }
+
+    /// <summary>What the launcher asks this process to do to itself.</summary>
+    public static FaultInjector? Faults() =>
+        FaultInjector.OfVariable(Environment.GetEnvironmentVariable(FaultInjector.Variable), TimeProvider.System);
 
     private static async Task<int> WorkAsync(Scenario scenario, string[] args, CancellationToken stop)
     {
@@ -112,6 +124,7 @@ internal static class StandIn
         }
 
         Console.WriteLine($"threads {Environment.GetEnvironmentVariable("OMP_NUM_THREADS")}, {Environment.GetEnvironmentVariable("OMP_WAIT_POLICY")}");
+        var faults = Faults();
         try
         {
             await foreach (var happened in RunWatch.FollowAsync(new Uri(args[2]), stop))
@@ -119,6 +132,11 @@ internal static class StandIn
                 if (happened.BodyCase == V1.RunEvent.BodyOneofCase.Finished)
                 {
                     return happened.Finished.Success ? 0 : 1;
+                }
+
+                if (happened.Step is { } step)
+                {
+                    faults?.Reach(new FaultPoint(step.Step, step.WorldSize, Blocks: 0, IsLast: true));
                 }
             }
         }
@@ -140,23 +158,40 @@ internal static class StandIn
 internal sealed class StandInServer : V1.Coordinator.CoordinatorBase, IAsyncDisposable
 {
     private readonly TaskCompletionSource<int> _code = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly TaskCompletionSource _oneMore = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource _everybody = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Scenario _scenario;
+    private readonly bool _resumes;
     private WebApplication? _host;
     private int _watchers;
     private int _served;
 
-    private StandInServer(Scenario scenario) => _scenario = scenario;
+    private StandInServer(Scenario scenario, bool resumes)
+    {
+        _scenario = scenario;
+        _resumes = resumes;
+    }
+
+    /// <summary>How many watch the run before it begins, and again until it is finished: the launcher and the workers it begins with.</summary>
+    private int Watchers => (_scenario, _resumes) switch
+    {
+        (Scenario.CoordinatorReturns, true) => 1,
+        (Scenario.WorkerDies, _) => StandIn.Workers,
+        _ => 1 + StandIn.Workers,
+    };
 
     /// <summary>The exit code of the coordinator, once it ends by itself.</summary>
     public Task<int> Code => _code.Task;
 
-    public static async Task<StandInServer> StartAsync(Scenario scenario, CancellationToken stop)
+    private bool Finishes => _scenario is Scenario.Good or Scenario.RunFails or Scenario.OneMore || (_scenario == Scenario.CoordinatorReturns && _resumes);
+
+    public static async Task<StandInServer> StartAsync(Scenario scenario, string[] args, CancellationToken stop)
     {
-        var server = new StandInServer(scenario);
+        var server = new StandInServer(scenario, args.Contains("--resume"));
+        var port = int.Parse(args[Array.IndexOf(args, "--listen") + 1].Split(':')[1]);
         var builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders();
-        builder.WebHost.ConfigureKestrel(k => k.Listen(System.Net.IPAddress.Loopback, 0, l => l.Protocols = HttpProtocols.Http2));
+        builder.WebHost.ConfigureKestrel(k => k.Listen(System.Net.IPAddress.Loopback, port, l => l.Protocols = HttpProtocols.Http2));
         builder.Services.AddGrpc();
         builder.Services.AddSingleton(server);
         server._host = builder.Build();
@@ -169,10 +204,15 @@ internal sealed class StandInServer : V1.Coordinator.CoordinatorBase, IAsyncDisp
 
     public override async Task Watch(WatchRequest request, IServerStreamWriter<V1.RunEvent> responseStream, ServerCallContext context)
     {
-        var expected = _scenario == Scenario.WorkerDies ? StandIn.Workers : 1 + StandIn.Workers;
-        if (Interlocked.Increment(ref _watchers) == expected)
+        var watchers = Interlocked.Increment(ref _watchers);
+        if (watchers == Watchers)
         {
             _everybody.SetResult();
+        }
+
+        if (watchers == Watchers + 1)
+        {
+            _oneMore.SetResult();
         }
 
         await _everybody.Task.WaitAsync(context.CancellationToken);
@@ -181,8 +221,19 @@ internal sealed class StandInServer : V1.Coordinator.CoordinatorBase, IAsyncDisp
             await Task.Delay(Timeout.Infinite, context.CancellationToken);
         }
 
+        var faults = StandIn.Faults();
         foreach (var happened in Script())
         {
+            if (happened.Step is { } step)
+            {
+                faults?.Reach(new FaultPoint(step.Step, step.WorldSize, Blocks: 0, IsLast: true));
+            }
+
+            if (_scenario == Scenario.OneMore && happened.Finished is not null)
+            {
+                await _oneMore.Task.WaitAsync(context.CancellationToken);
+            }
+
             await responseStream.WriteAsync(happened, context.CancellationToken);
         }
 
@@ -192,14 +243,14 @@ internal sealed class StandInServer : V1.Coordinator.CoordinatorBase, IAsyncDisp
             _code.TrySetResult(7);
         }
 
-        if (_scenario is not (Scenario.Good or Scenario.RunFails))
+        if (!Finishes)
         {
             await Task.Delay(Timeout.Infinite, context.CancellationToken);
         }
 
-        if (Interlocked.Increment(ref _served) == expected)
+        if (Interlocked.Increment(ref _served) == Watchers)
         {
-            _code.TrySetResult(_scenario == Scenario.Good ? 0 : 1);
+            _code.TrySetResult(_scenario == Scenario.RunFails ? 1 : 0);
         }
     }
 
@@ -220,9 +271,10 @@ internal sealed class StandInServer : V1.Coordinator.CoordinatorBase, IAsyncDisp
         }
 
         yield return Events.Evaluation(4, loss: 0.25, accuracy: 0.875);
-        if (_scenario is Scenario.Good or Scenario.RunFails)
+        if (Finishes)
         {
-            yield return Events.Finished(_scenario == Scenario.Good, _scenario == Scenario.Good ? "finished" : "Worker 1 was lost at step 3.");
+            var good = _scenario != Scenario.RunFails;
+            yield return Events.Finished(good, good ? "finished" : "Worker 1 was lost at step 3.");
         }
     }
 }

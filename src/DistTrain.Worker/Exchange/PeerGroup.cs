@@ -23,6 +23,7 @@ internal sealed class PeerGroup : IPeerLinks, IAsyncDisposable
     private readonly Task?[] _served;
     private bool _isOver;
     private readonly CancellationTokenSource _ended = new();
+    private readonly CancellationTokenSource[] _links;
     private readonly TaskCompletionSource<BrokenLink> _broken = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private long _bytesSent;
 
@@ -36,6 +37,7 @@ internal sealed class PeerGroup : IPeerLinks, IAsyncDisposable
         _tag = tag;
         _rank = rank;
         Addresses = addresses;
+        _links = [.. addresses.Select(_ => CancellationTokenSource.CreateLinkedTokenSource(_ended.Token))];
         _outgoing = [.. addresses.Select((address, owner) =>
             owner == rank ? null : new OutgoingLink(this, owner, address, connectTimeout))];
         _shards = [.. addresses.Select(_ => Channel.CreateUnbounded<ShardSend>(new UnboundedChannelOptions { SingleReader = true }))];
@@ -50,6 +52,9 @@ internal sealed class PeerGroup : IPeerLinks, IAsyncDisposable
 
     /// <summary>Where each rank is reached.</summary>
     public IReadOnlyList<Uri> Addresses { get; }
+
+    /// <summary>Each rank's number where a launcher gave one; empty where nobody asks.</summary>
+    public IReadOnlyList<int> Numbers { get; init; } = [];
 
     /// <summary>How many ranks there are.</summary>
     public int WorldSize => _outgoing.Length;
@@ -69,6 +74,21 @@ internal sealed class PeerGroup : IPeerLinks, IAsyncDisposable
     {
         var opened = await Task.WhenAll(_outgoing.OfType<OutgoingLink>().Select(link => link.TryOpenAsync(cancellation)));
         return opened.All(o => o);
+    }
+
+    /// <summary>Breaks the calls to and from another worker, as a network would.</summary>
+    /// <param name="number">Its number.</param>
+    /// <returns>Whether it is a member.</returns>
+    public bool Cut(int number)
+    {
+        var rank = Numbers.ToList().IndexOf(number);
+        if (rank < 0 || rank == _rank)
+        {
+            return false;
+        }
+
+        _ = _links[rank].CancelAsync();
+        return true;
     }
 
     /// <inheritdoc/>
@@ -112,7 +132,7 @@ internal sealed class PeerGroup : IPeerLinks, IAsyncDisposable
             _served[peer] = served.Task;
         }
 
-        using var both = CancellationTokenSource.CreateLinkedTokenSource(cancellation, _ended.Token);
+        using var both = CancellationTokenSource.CreateLinkedTokenSource(cancellation, _links[peer].Token);
         var sending = SendShardsAsync(peer, responses, both.Token);
         try
         {
@@ -155,6 +175,7 @@ internal sealed class PeerGroup : IPeerLinks, IAsyncDisposable
             await link.DisposeAsync();
         }
 
+        Array.ForEach(_links, link => link.Dispose());
         _ended.Dispose();
     }
 
@@ -250,7 +271,7 @@ internal sealed class PeerGroup : IPeerLinks, IAsyncDisposable
         private async Task OpenAsync(CancellationToken cancellation)
         {
             var call = _channel.CreateCallInvoker()
-                .AsyncDuplexStreamingCall(PeerContract.Exchange, null, new CallOptions(cancellationToken: group._ended.Token));
+                .AsyncDuplexStreamingCall(PeerContract.Exchange, null, new CallOptions(cancellationToken: group._links[owner].Token));
             await call.RequestStream.WriteAsync(new ChunkFrame<NodeChunk>(Head(0), ChunkPayload.Empty), cancellation);
             if (!await call.ResponseStream.MoveNext(cancellation))
             {

@@ -4,8 +4,8 @@ using YamlDotNet.Core.Events;
 namespace DistTrain.Configuration;
 
 /// <summary>
-/// A YAML file as a flat table of dotted keys that remembers where each stands. Only what a configuration needs is read: maps of scalars. Lists,
-/// anchors and merged maps are refused by file, line and column, because a value that is written elsewhere cannot be blamed.
+/// A YAML file as a flat table of dotted keys that remembers where each stands. Only what a configuration needs is read: maps of scalars, and lists where
+/// they are asked for. Anchors and merged maps are refused by file, line and column, because a value that is written elsewhere cannot be blamed.
 /// </summary>
 internal sealed class YamlTable
 {
@@ -19,7 +19,13 @@ internal sealed class YamlTable
     private readonly List<string> _problems = [];
     private readonly Dictionary<string, long> _lines = new(StringComparer.OrdinalIgnoreCase);
 
-    private YamlTable(string file) => _file = file;
+    private readonly bool _lists;
+
+    private YamlTable(string file, bool lists)
+    {
+        _file = file;
+        _lists = lists;
+    }
 
     /// <summary>The keys in the order of the file.</summary>
     public IReadOnlyList<YamlEntry> Entries => _entries;
@@ -30,9 +36,12 @@ internal sealed class YamlTable
     /// <summary>Reads a file's text.</summary>
     /// <param name="text">The whole text.</param>
     /// <param name="file">What the file is called in messages.</param>
-    public static YamlTable Read(string text, string file)
+    /// <param name="lists">
+    /// Whether lists are read: maps in one have the keys KEY.1, KEY.2 and so on, scalars are one value with commas between them.
+    /// </param>
+    public static YamlTable Read(string text, string file, bool lists = false)
     {
-        var table = new YamlTable(file);
+        var table = new YamlTable(file, lists);
         if (text.Length > MaxLength)
         {
             table._problems.Add($"{file} holds {text.Length:N0} characters: a configuration has at most {MaxLength:N0}.");
@@ -112,18 +121,55 @@ internal sealed class YamlTable
             {
                 ReadMap(parser, key, depth + 1);
             }
+            else if (_lists && parser.Accept<SequenceStart>(out _) && depth < MaxDepth)
+            {
+                ReadList(parser, key, name.Start, depth + 1);
+            }
             else
             {
-                var remedy = parser.Current switch
-                {
-                    AnchorAlias alias => $"{key} is an alias (*{alias.Value}); write the value itself",
-                    SequenceStart => $"{key} is a list where one value belongs; keep one of its entries",
-                    _ => $"{key} is nested deeper than {MaxDepth} maps; no key is",
-                };
-                Report(parser.Current!.Start, remedy);
-                parser.SkipThisAndNestedEvents();
+                Refuse(parser, key);
             }
         }
+    }
+
+    private void ReadList(Parser parser, string key, Mark at, int depth)
+    {
+        var start = parser.Consume<SequenceStart>();
+        RefuseAnchor(start);
+        var scalars = new List<string>();
+        for (var number = 1; !parser.TryConsume<SequenceEnd>(out _); number++)
+        {
+            if (parser.TryConsume<Scalar>(out var value))
+            {
+                RefuseAnchor(value);
+                scalars.Add(value.Value);
+            }
+            else if (parser.Accept<MappingStart>(out _))
+            {
+                ReadMap(parser, $"{key}.{number}", depth);
+            }
+            else
+            {
+                Refuse(parser, $"{key}.{number}");
+            }
+        }
+
+        if (scalars.Count > 0)
+        {
+            Add(key, string.Join(", ", scalars), at);
+        }
+    }
+
+    private void Refuse(Parser parser, string key)
+    {
+        var remedy = parser.Current switch
+        {
+            AnchorAlias alias => $"{key} is an alias (*{alias.Value}); write the value itself",
+            SequenceStart => $"{key} is a list where one value belongs; keep one of its entries",
+            _ => $"{key} is nested deeper than {MaxDepth} maps; no key is",
+        };
+        Report(parser.Current!.Start, remedy);
+        parser.SkipThisAndNestedEvents();
     }
 
     private void Add(string key, string? value, Mark at)

@@ -12,20 +12,25 @@ internal sealed class ChildProcess : IDisposable
     private readonly Lock _gate = new();
     private readonly StreamWriter _log;
     private readonly Queue<string> _tail = new();
+    private readonly Action<ChildProcess, string>? _heard;
     private readonly TaskCompletionSource<string?> _firstLine = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     private bool _filing = true;
 
-    private ChildProcess(string name, Process process, string log)
+    private ChildProcess(string name, Process process, string log, Action<ChildProcess, string>? heard)
     {
         Name = name;
         LogPath = log;
         _process = process;
+        _heard = heard;
         _log = new StreamWriter(new FileStream(log, FileMode.Append, FileAccess.Write, FileShare.ReadWrite)) { AutoFlush = true };
     }
 
     /// <summary>What people call it, such as <c>worker 1</c>.</summary>
     public string Name { get; }
+
+    /// <summary>Its name at the head of a sentence.</summary>
+    public string Title => char.ToUpperInvariant(Name[0]) + Name[1..];
 
     /// <summary>Where its output is filed.</summary>
     public string LogPath { get; }
@@ -37,7 +42,7 @@ internal sealed class ChildProcess : IDisposable
     public Task<string?> FirstLine => _firstLine.Task;
 
     /// <summary>The process number.</summary>
-    public int Id => _process.Id;
+    public int Id { get; private set; }
 
     /// <summary>Starts a process.</summary>
     /// <param name="name">What people call it.</param>
@@ -46,13 +51,15 @@ internal sealed class ChildProcess : IDisposable
     /// <param name="environment">Variables on top of this process's; null removes one.</param>
     /// <param name="log">The file that takes its output.</param>
     /// <param name="time">The clock of its deadlines.</param>
+    /// <param name="heard">Told of every line of its standard output.</param>
     public static ChildProcess Start(
         string name,
         ChildCommand command,
         IEnumerable<string> arguments,
         IReadOnlyDictionary<string, string?> environment,
         string log,
-        TimeProvider time)
+        TimeProvider time,
+        Action<ChildProcess, string>? heard = null)
     {
         var start = new ProcessStartInfo(command.FileName, [.. command.Prefix, .. arguments])
         {
@@ -65,10 +72,11 @@ internal sealed class ChildProcess : IDisposable
             start.Environment[variable] = value;
         }
 
-        var child = new ChildProcess(name, new Process { StartInfo = start }, log);
+        var child = new ChildProcess(name, new Process { StartInfo = start }, log, heard);
         try
         {
             child._process.Start();
+            child.Id = child._process.Id;
         }
         catch
         {
@@ -117,6 +125,21 @@ internal sealed class ChildProcess : IDisposable
         }
     }
 
+    /// <summary>What became of it: its own sentence where it left one, else its last words, which may be those of a library.</summary>
+    /// <param name="what">What happened to it, as the rest of a sentence.</param>
+    public string Describe(string what)
+    {
+        var tail = Tail();
+        if (tail.LastOrDefault(l => l.StartsWith(Surroundings.ErrorPrefix, StringComparison.Ordinal)) is { } sentence)
+        {
+            return $"{Title} {what}: {sentence[Surroundings.ErrorPrefix.Length..]}";
+        }
+
+        return tail.Count == 0 || (Exit.IsCompleted && Exit.Result == ExitCodes.Killed)
+            ? $"{Title} {what}; its log is {LogPath}."
+            : $"{Title} {what}; its log {LogPath} ends:\n  {string.Join("\n  ", tail)}";
+    }
+
     /// <inheritdoc/>
     public void Dispose()
     {
@@ -135,6 +158,7 @@ internal sealed class ChildProcess : IDisposable
             if (first)
             {
                 _firstLine.TrySetResult(line);
+                _heard?.Invoke(this, line);
             }
 
             lock (_gate)

@@ -24,6 +24,7 @@ internal static class CommandTree
             AuditVerb.Create(app),
             PredictVerb.Create(app),
             RecipesVerb.Create(app),
+            BenchVerb.Create(app),
             CoordinatorVerb.Create(app),
             WorkerVerb.Create(app),
         };

@@ -63,9 +63,10 @@ internal sealed class ConfigurationArguments
     /// <param name="parsed">The command line.</param>
     /// <param name="app">The program.</param>
     /// <param name="otherwise">The file that counts where the command line names none; null for the default recipe.</param>
-    public RunOptions? Read(ParseResult parsed, Application app, string? otherwise = null)
+    /// <param name="standardWorkers">How many workers there are where the command line does not say; 0 to leave that to the other layers.</param>
+    public RunOptions? Read(ParseResult parsed, Application app, string? otherwise = null, int standardWorkers = 0)
     {
-        var workers = _workers is null ? null : parsed.GetValue(_workers);
+        var workers = _workers is null ? null : parsed.GetValue(_workers) ?? (standardWorkers > 0 ? $"{standardWorkers}" : null);
         var request = new ConfigurationRequest
         {
             Source = Source(parsed) ?? otherwise,

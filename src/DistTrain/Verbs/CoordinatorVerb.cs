@@ -4,6 +4,7 @@ using DistTrain.Coordinator;
 using DistTrain.Core.Membership;
 using DistTrain.Core.Options;
 using DistTrain.Launching;
+using DistTrain.Protocol.Faults;
 using DistTrain.Views;
 using Grpc.Core;
 using Microsoft.Extensions.Logging;
@@ -58,6 +59,7 @@ internal static class CoordinatorVerb
             Checkpoint = taken.Checkpoint,
             Listen = listen,
             MinimumLog = surroundings.IsSupervised ? LogLevel.Information : LogLevel.Warning,
+            Faults = FaultInjector.OfVariable(surroundings.Environment.GetValueOrDefault(FaultInjector.Variable), surroundings.Time),
             OnListening = address =>
             {
                 listened = true;

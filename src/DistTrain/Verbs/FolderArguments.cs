@@ -53,7 +53,9 @@ internal sealed class FolderArguments
     /// <param name="configuration">The verb's other arguments.</param>
     /// <param name="app">The program.</param>
     /// <param name="isTaken">Whether a launcher has taken the folder already.</param>
-    public TakenFolder? Take(ParseResult parsed, ConfigurationArguments configuration, Application app, bool isTaken = false)
+    /// <param name="check">Looks at the configuration before the folder is touched: whether it agrees with the verb's other arguments, else it has said why.</param>
+    public TakenFolder? Take(
+        ParseResult parsed, ConfigurationArguments configuration, Application app, bool isTaken = false, Func<RunOptions, bool>? check = null)
     {
         var (folder, resume, checkpoint) = (parsed.GetValue(_out), parsed.GetValue(_resume), parsed.GetValue(_checkpoint));
         var source = configuration.Source(parsed);
@@ -79,6 +81,11 @@ internal sealed class FolderArguments
 
                 options = own;
             }
+        }
+
+        if (check is not null && !check(options))
+        {
+            return null;
         }
 
         if (resume && folder is not null && CoordinatorHost.HoldsRun(folder))

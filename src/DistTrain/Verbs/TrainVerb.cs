@@ -1,5 +1,6 @@
 using System.CommandLine;
 using DistTrain.Configuration;
+using DistTrain.Core.Faults;
 using DistTrain.Launching;
 using DistTrain.Views;
 
@@ -19,17 +20,37 @@ internal static class TrainVerb
             + "  train fashion-mnist-cnn --workers 4            another recipe, 4 workers: same bits, sooner\n"
             + "  train my-run.yaml --set batch.global=4096      a file, one key changed\n"
             + "  train my-run.yaml --out runs/mine --json       for programs: one object per event, the summary last\n"
-            + "  train --out runs/mine --resume                 go on where it was stopped, with the same bits\n\n"
+            + "  train --out runs/mine --resume                 go on where it was stopped, with the same bits\n"
+            + "  train my-run.yaml --faults plan.yaml           with workers that are killed, stopped and cut off on purpose\n\n"
+            + "A plan of faults is a YAML file; a fault happens at its step or the first one after it at which it can:\n"
+            + "  seed: 7\n"
+            + "  faults:\n"
+            + "    - kill: { worker: 2, step: 40, block: 3 }     after its third block; without block before its first\n"
+            + "    - pause: { worker: 1, step: 55, for: 3s }\n"
+            + "    - leave: { worker: 0, step: 60 }\n"
+            + "    - join: { step: 70 }\n"
+            + "    - cutLink: { workers: [0, 1], step: 80 }\n"
+            + "    - restartCoordinator: { step: 90 }\n"
+            + "    - killAll: { step: 95, members: 4 }           any fault can wait until so many workers take part\n"
+            + "    - fullDisk: { step: 100, steps: 5 }\n"
+            + "    - random: { count: 20, from: 10, to: 200, kinds: [kill, pause, leave, join] }\n\n"
             + "The run's folder holds config.yaml, metrics.jsonl, summary.json, checkpoints and logs.");
         var configuration = new ConfigurationArguments(command, "Worker processes; changes how long a run takes, never its bits.", admits: true);
         var folders = new FolderArguments(command);
         var port = Common.WholeNumber("--port", "The coordinator's port on 127.0.0.1; 0 lets the system choose.", "PORT", 0, ushort.MaxValue, standard: 0);
+        var restarts = Common.WholeNumber(
+            "--max-restarts", "How often a process that a signal ended is started again, in a row without a step completed in between.", "N", 0, 1000,
+            standard: LocalRunSettings.StandardRestarts);
+        var faults = new Option<string?>("--faults") { Description = "A plan of what is done to the run on purpose.", HelpName = "FILE" };
         var json = Common.Json("One JSON object per event on standard output; the last is the summary.");
         command.Add(port);
+        command.Add(restarts);
+        command.Add(faults);
         command.Add(json);
         command.SetAction(async (parsed, cancellation) =>
         {
-            if (folders.Take(parsed, configuration, app) is not { } folder)
+            FaultPlan? plan = null;
+            if (folders.Take(parsed, configuration, app, check: options => ReadPlan(parsed.GetValue(faults), options.Workers, app, out plan)) is not { } folder)
             {
                 return ExitCode.Usage;
             }
@@ -41,6 +62,8 @@ internal static class TrainVerb
                 Resume = folder.Resume,
                 Checkpoint = folder.Checkpoint,
                 Port = parsed.GetValue(port),
+                MaxRestarts = parsed.GetValue(restarts),
+                Faults = plan,
                 Program = app.Surroundings.Program,
                 Environment = app.Surroundings.Environment,
             };
@@ -49,8 +72,28 @@ internal static class TrainVerb
         return command;
     }
 
+    /// <summary>Reads the plan of faults, where one is named.</summary>
+    /// <returns>Whether it has no mistakes; else all of them are printed.</returns>
+    private static bool ReadPlan(string? file, int workers, Application app, out FaultPlan? plan)
+    {
+        plan = null;
+        if (file is null)
+        {
+            return true;
+        }
+
+        (plan, var problems) = FaultPlanFile.Read(file, workers);
+        problems.ToList().ForEach(app.Surroundings.Fail);
+        return plan is not null;
+    }
+
     private static async Task<int> RunAsync(LocalRunSettings settings, bool json, Surroundings surroundings, CancellationToken cancellation)
     {
+        if (settings.Faults is { } plan)
+        {
+            await File.WriteAllTextAsync(Path.Combine(settings.Folder, "faults.yaml"), plan.Write(), cancellation);
+        }
+
         using var supervision = new Supervision(surroundings.IsSupervised, cancellation);
         LocalRunResult result;
         await using (var viewer = RunViewers.For(surroundings, json))

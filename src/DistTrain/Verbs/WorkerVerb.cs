@@ -3,6 +3,7 @@ using DistTrain.Configuration;
 using DistTrain.Core.Membership;
 using DistTrain.Core.Options;
 using DistTrain.Launching;
+using DistTrain.Protocol.Faults;
 using DistTrain.Training.Native;
 using DistTrain.Worker;
 
@@ -93,6 +94,7 @@ internal static class WorkerVerb
                 DataPath = parsed.GetValue(data),
                 Device = parsed.GetValue(device),
                 Tasks = app.Tasks,
+                Faults = FaultInjector.OfVariable(surroundings.Environment.GetValueOrDefault(FaultInjector.Variable), surroundings.Time),
             };
 
             // Torch reads these once, when it is loaded, which the worker does.

@@ -66,9 +66,9 @@ public sealed class RealRunTests : IDisposable
     }
 
     [Fact]
-    public async Task A_worker_that_is_killed_costs_no_step()
+    public async Task A_worker_that_is_killed_costs_no_step_and_comes_back()
     {
-        string[] run = ["train", "--set", "stop.epochs=5", "--set", "debug.delayPerMicroBatch.0=5ms", "--json", "--out"];
+        string[] run = ["train", "--set", "stop.epochs=10", "--set", "debug.delayPerMicroBatch.0=5ms", "--json", "--out"];
         using var launcher = Command.Start([.. run, _folder["two"]]);
         await launcher.LineAsync("\"event\":\"step\"");
         var processes = launcher.Processes();
@@ -77,21 +77,70 @@ public sealed class RealRunTests : IDisposable
         var ended = await launcher.EndAsync(processes);
         Assert.Equal((0, ""), (ended.Code, ended.Error));
         Assert.Empty(ended.Left);
-        Assert.Contains("was ended by signal 9", ended.Out, StringComparison.Ordinal);
-        Assert.Equal((1, 2, 1), ((int)Summary("two")["workers"]!["min"]!, (int)Summary("two")["workers"]!["max"]!, (int)Summary("two")["workers"]!["final"]!));
+        Assert.Contains("Worker 1 was ended by signal 9 and is started again.", ended.Out, StringComparison.Ordinal);
+        Assert.Equal((1, 2, 2), ((int)Summary("two")["workers"]!["min"]!, (int)Summary("two")["workers"]!["max"]!, (int)Summary("two")["workers"]!["final"]!));
 
-        Assert.Equal(0, (await Command.RunAsync([.. run, _folder["one"], "--workers", "1"])).Code);
+        Assert.Equal(0, (await Command.RunAsync([.. run, _folder["one"], "--workers", "1", "--set", "debug.delayPerMicroBatch.0="])).Code);
+        Assert.Equal(0, (await Command.RunAsync("verify", _folder["one"], _folder["two"])).Code);
+    }
+
+    [Fact]
+    public async Task A_plan_of_faults_kills_at_its_block_and_cuts_its_link_and_costs_no_step()
+    {
+        var plan = _folder.File("plan.yaml", """
+            faults:
+              - kill: { worker: 1, step: 2, block: 2 }
+              - cutLink: { workers: [0, 1], step: 3, members: 2 }
+            """);
+        string[] run = ["train", "--set", "stop.epochs=10", "--set", "debug.delayPerMicroBatch.0=5ms", "--set", "failureDetection=1s", "--json"];
+        var ended = await Command.RunAsync([.. run, "--out", _folder["two"], "--faults", plan]);
+        Assert.Equal((0, ""), (ended.Code, ended.Error));
+        Assert.Empty(ended.Left);
+        Assert.Contains("Fault 1 of 2 at step 2: worker 1 is killed after block 2.", ended.Out, StringComparison.Ordinal);
+        Assert.Contains("Fault 2 of 2 at step ", ended.Out, StringComparison.Ordinal);
+
+        // The survivor was handed step 2 again, around what it held.
+        var members = File.ReadLines(_folder["two/metrics.jsonl"]).Select(l => (int)JsonNode.Parse(l)!["worldSize"]!).Take(2);
+        Assert.Equal([2, 1], members);
+        Assert.Contains("\"event\":\"link-broke\"", Text("two/events.jsonl"), StringComparison.Ordinal);
+        var recovered = File.ReadLines(_folder["two/events.jsonl"]).Select(l => JsonNode.Parse(l)!).Where(l => (string)l["event"]! == "recovered").ToList();
+        Assert.Equal([(2, "connection"), ((int)recovered[^1]["step"]!, "link")], recovered.Select(l => ((int)l["step"]!, (string)l["kind"]!)));
+        Assert.All(recovered, l => Assert.InRange((double)l["milliseconds"]!, 0, 60_000));
+        Assert.StartsWith("# what was done to this run on purpose", Text("two/faults.yaml"), StringComparison.Ordinal);
+
+        Assert.Equal(0, (await Command.RunAsync([.. run, "--out", _folder["one"], "--workers", "1", "--set", "debug.delayPerMicroBatch.0="])).Code);
         Assert.Equal(0, (await Command.RunAsync("verify", _folder["one"], _folder["two"])).Code);
         await AuditAsync("two");
     }
 
     [Fact]
-    public async Task A_coordinator_that_is_killed_ends_the_run_with_one_sentence()
+    public async Task A_coordinator_that_is_killed_comes_back_and_no_step_is_lost()
     {
-        using var launcher = Command.Start("train", "--out", _folder["run"], "--json", "--set", "stop.epochs=100000", "--set", "checkpoint.everySteps=1");
+        string[] run = ["train", "--set", "stop.epochs=10", "--set", "debug.delayPerMicroBatch.0=5ms", "--json", "--out"];
+        using var launcher = Command.Start([.. run, _folder["two"]]);
         await launcher.LineAsync("\"event\":\"step\"");
         var processes = launcher.Processes();
         Assert.Equal(3, processes.Count);
+        Command.Signal("KILL", Assert.Single(launcher.Processes(" coordinator ")));
+
+        var ended = await launcher.EndAsync(processes);
+        Assert.Equal((0, ""), (ended.Code, ended.Error));
+        Assert.Empty(ended.Left);
+        Assert.Contains("Coordinator was ended by signal 9 and is started again.", ended.Out, StringComparison.Ordinal);
+        Assert.Contains("\"name\":\"coordinator-back\"", ended.Out, StringComparison.Ordinal);
+        Assert.DoesNotContain("Worker", string.Concat(ended.Out.Split('\n').Where(l => l.Contains("process-restarted", StringComparison.Ordinal))), StringComparison.Ordinal);
+        Assert.DoesNotContain(Files("two"), f => f.Contains(".tmp", StringComparison.Ordinal));
+
+        Assert.Equal(0, (await Command.RunAsync([.. run, _folder["one"], "--workers", "1", "--set", "debug.delayPerMicroBatch.0="])).Code);
+        Assert.Equal(0, (await Command.RunAsync("verify", _folder["one"], _folder["two"])).Code);
+    }
+
+    [Fact]
+    public async Task A_coordinator_that_may_not_come_back_ends_the_run_with_one_sentence()
+    {
+        using var launcher = Command.Start("train", "--out", _folder["run"], "--json", "--set", "stop.epochs=100000", "--max-restarts", "0");
+        await launcher.LineAsync("\"event\":\"step\"");
+        var processes = launcher.Processes();
         Command.Signal("KILL", Assert.Single(launcher.Processes(" coordinator ")));
 
         var ended = await launcher.EndAsync(processes);
@@ -154,6 +203,8 @@ public sealed class RealRunTests : IDisposable
     }
 
     private JsonNode Summary(string run) => JsonNode.Parse(File.ReadAllText(_folder[$"{run}/summary.json"]))!;
+
+    private string Text(string file) => File.ReadAllText(_folder[file]);
 
     private IEnumerable<string> Files(string run) =>
         Directory.EnumerateFiles(_folder[run], "*", SearchOption.AllDirectories).Select(f => Path.GetRelativePath(_folder[run], f)).Order(StringComparer.Ordinal);

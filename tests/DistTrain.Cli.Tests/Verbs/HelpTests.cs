@@ -7,7 +7,7 @@ public sealed class HelpTests
 {
     public static TheoryData<string, string> Options() => new()
     {
-        { "train", "--set --workers --allow-mixed-hosts --out --resume --checkpoint --port --json" },
+        { "train", "--set --workers --allow-mixed-hosts --out --resume --checkpoint --port --max-restarts --faults --json" },
         { "coordinator", "--set --workers --allow-mixed-hosts --out --resume --checkpoint --listen --json" },
         { "worker", "--set --coordinator --listen --advertise --number --wait --data --device" },
         { "plan", "--set --workers --verbose --json" },
@@ -15,13 +15,14 @@ public sealed class HelpTests
         { "audit", "--json" },
         { "predict", "--prompt --length --temperature --seed --input --count --data --json" },
         { "recipes", "--json" },
+        { "bench recover", "--set --workers --kills --restarts --out --json" },
     };
 
     [Theory]
     [MemberData(nameof(Options))]
     public async Task Help_shows_every_option_and_an_example(string verb, string options)
     {
-        var (code, text, error) = await Cli.RunAsync(verb, "--help");
+        var (code, text, error) = await Cli.RunAsync([.. verb.Split(' '), "--help"]);
         Assert.Equal((0, ""), (code, error));
         Assert.All(options.Split(' '), option => Assert.Contains($"{option} ", text.Replace('\n', ' '), StringComparison.Ordinal));
         Assert.Contains("Examples:", text, StringComparison.Ordinal);
@@ -57,6 +58,10 @@ public sealed class HelpTests
     [InlineData("worker --coordinator http://x:1 --set seed=1", "--set needs a RECIPE or FILE")]
     [InlineData("coordinator --listen host:99999", "--listen is 'host:99999': must be ADDRESS:PORT, such as 127.0.0.1:5400; port 0 lets the system choose.")]
     [InlineData("coordinator --listen somehost:5400", "--listen is 'somehost:5400': must be ADDRESS:PORT, such as 127.0.0.1:5400; port 0 lets the system choose.")]
+    [InlineData("train --max-restarts many", "--max-restarts is 'many': must be a whole number between 0 and 1000.")]
+    [InlineData("bench", "Required command was not provided.")]
+    [InlineData("bench recover --kills 0", "--kills is '0': must be a whole number between 1 and 1000.")]
+    [InlineData("bench recover --workers 1", "workers is '1': must be 2 or more, as one has to go on while another is lost.")]
     [InlineData("verify one", "'verify'")]
     [InlineData("predict", "'predict'")]
     [InlineData("predict nosuch", "error: nosuch does not exist: give the folder of a run, or of one of its checkpoints.")]

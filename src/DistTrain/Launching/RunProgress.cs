@@ -1,0 +1,31 @@
+using V1 = DistTrain.Protocol.V1;
+
+namespace DistTrain.Launching;
+
+/// <summary>How far a run has come, as seen by whoever watches it.</summary>
+internal sealed class RunProgress
+{
+    private (long Step, ulong Generation) _last;
+    private long _steps;
+
+    /// <summary>Whether it has begun.</summary>
+    public bool HasStarted { get; private set; }
+
+    /// <summary>Whether it is over.</summary>
+    public bool HasFinished { get; private set; }
+
+    /// <summary>How many steps were completed, those included that were computed again.</summary>
+    public long Steps => Interlocked.Read(ref _steps);
+
+    /// <summary>Takes an event. A stream that is opened anew begins with the newest step once more, which counts once.</summary>
+    public void Note(V1.RunEvent happened)
+    {
+        HasStarted |= happened.BodyCase is V1.RunEvent.BodyOneofCase.Started or V1.RunEvent.BodyOneofCase.Step;
+        HasFinished |= happened.BodyCase == V1.RunEvent.BodyOneofCase.Finished;
+        if (happened.BodyCase == V1.RunEvent.BodyOneofCase.Step && _last != (happened.Step.Step, happened.Step.Generation))
+        {
+            _last = (happened.Step.Step, happened.Step.Generation);
+            Interlocked.Increment(ref _steps);
+        }
+    }
+}

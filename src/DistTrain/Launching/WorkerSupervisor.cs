@@ -1,0 +1,50 @@
+namespace DistTrain.Launching;
+
+/// <summary>A worker of a local run, from its first process to its last.</summary>
+/// <param name="number">Its number.</param>
+/// <param name="processes">The run's processes.</param>
+/// <param name="policy">When it is started again.</param>
+/// <param name="progress">How far the run has come.</param>
+/// <param name="faults">What is done to the run on purpose; null for nothing.</param>
+/// <param name="tell">Tells people: a name and a sentence.</param>
+/// <param name="time">The clock.</param>
+internal sealed class WorkerSupervisor(
+    int number, RunProcesses processes, RestartPolicy policy, RunProgress progress, FaultDirector? faults, Action<string, string> tell, TimeProvider time)
+{
+    private volatile ChildProcess? _current;
+
+    /// <summary>Its process; null between two of them.</summary>
+    public ChildProcess? Current => _current;
+
+    /// <summary>Keeps it running until it has ended for good.</summary>
+    /// <param name="coordinator">Where the coordinator listens.</param>
+    /// <param name="over">The run is over.</param>
+    /// <returns>Why the run cannot do without it, where it ended before the run began; else null.</returns>
+    public async Task<string?> RunAsync(Uri coordinator, CancellationToken over)
+    {
+        for (var state = default(RestartState); ;)
+        {
+            var process = processes.Start(
+                $"worker {number}", $"worker-{number}.log", ["worker", "--coordinator", coordinator.OriginalString, "--number", $"{number}"],
+                faults?.LeftOfWorker(number) ?? [], faults is null ? null : faults.Hear);
+            _current = process;
+            var code = await process.Exit;
+            _current = null;
+            if (code == 0 || progress.HasFinished || over.IsCancellationRequested)
+            {
+                return null;
+            }
+
+            var decision = policy.Decide(state, code, progress.Steps);
+            state = decision.State;
+            tell(decision.Again ? "process-restarted" : "process-ended", decision.Sentence(process, code));
+            if (!decision.Again)
+            {
+                return progress.HasStarted ? null : process.Describe($"{ExitCodes.Words(code)} before the run began");
+            }
+
+            processes.Forget(process);
+            await Task.Delay(decision.Pause, time, over);
+        }
+    }
+}

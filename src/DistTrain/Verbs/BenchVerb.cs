@@ -1,0 +1,17 @@
+using System.CommandLine;
+
+namespace DistTrain.Verbs;
+
+/// <summary><c>bench</c>: what can be measured on this machine.</summary>
+internal static class BenchVerb
+{
+    /// <summary>The verb.</summary>
+    public static Command Create(Application app) => new VerbCommand(
+        "bench",
+        "Measure what the machine at hand does: see the verbs below it.",
+        "Examples:\n"
+        + "  bench recover                          how long a run takes to go on after each kind of loss")
+    {
+        BenchRecoverVerb.Create(app),
+    };
+}
