@@ -11,7 +11,7 @@ public sealed class TimeoutsTests
         var timeouts = Timeouts.Default;
         Assert.Equal(TimeSpan.FromSeconds(2), timeouts.FailureDetection);
         Assert.Equal(
-            [0.4, 2, 20, 2, 2, 10, 2, 1, 0.1, 0.5, 30, 90, 0.2, 30, 60, 4, 10, 60, 10, 8, 15],
+            [0.4, 2, 20, 2, 2, 10, 2, 1, 0.1, 0.5, 30, 90, 0.2, 30, 60, 4, 10, 60, 10, 8, 15, 6],
             timeouts.All.Select(l => l.Value.TotalSeconds));
     }
 
@@ -29,6 +29,7 @@ public sealed class TimeoutsTests
         Assert.True(timeouts.Silence + timeouts.LinkReport < timeouts.Link);
         Assert.True(timeouts.StartUpSilence < timeouts.CoordinatorPatience);
         Assert.True(timeouts.Stop < timeouts.Grace && timeouts.Grace < timeouts.ProcessEnd && timeouts.Verdict <= timeouts.Grace);
+        Assert.True(timeouts.Summary < timeouts.Verdict);
         Assert.True(timeouts.ProcessStart >= TimeSpan.FromMinutes(1));
         Assert.All(timeouts.All, limit => Assert.True(limit.Value > TimeSpan.Zero && limit.Limits.Length > 0, limit.Name));
     }
