@@ -155,6 +155,7 @@ internal sealed partial class CoordinatorLoop
                 }
 
                 TellOfDisk();
+                KeepWhatCounts();
 
                 if (_outcome is not null)
                 {
@@ -231,6 +232,18 @@ internal sealed partial class CoordinatorLoop
             case RunEffect.Finish e:
                 _outcome = e.Outcome;
                 break;
+        }
+    }
+
+    /// <summary>
+    /// Of a checkpoint that counts the lines are made durable before an older one may go: without them a coordinator that starts again would not go back to it.
+    /// </summary>
+    private void KeepWhatCounts()
+    {
+        if (_machine.Checkpoint > Checkpoints.Counted)
+        {
+            TellWritten(_lines.Flush());
+            Checkpoints.Counted = _machine.Checkpoint;
         }
     }
 

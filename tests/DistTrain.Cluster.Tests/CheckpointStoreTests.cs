@@ -158,6 +158,19 @@ public sealed class CheckpointStoreTests : IDisposable
     }
 
     [Fact]
+    public async Task The_one_to_which_the_run_goes_back_stays_until_another_counts()
+    {
+        var store = new CheckpointStore(_folder.Path, keep: 1) { Counted = 0 };
+        await ReceiveAsync(store, Stream(0));
+        await ReceiveAsync(store, Stream(10));
+        await ReceiveAsync(store, Stream(20));
+        Assert.Equal(["step-00000000", "step-00000020"], Directory.GetDirectories(_folder.Path).Select(Path.GetFileName).Order());
+        store.Counted = 20;
+        await ReceiveAsync(store, Stream(30));
+        Assert.Equal(["step-00000020", "step-00000030"], Directory.GetDirectories(_folder.Path).Select(Path.GetFileName).Order());
+    }
+
+    [Fact]
     public async Task Another_state_of_a_step_takes_the_place_of_the_first_and_the_same_state_is_not_taken_twice()
     {
         var store = new CheckpointStore(_folder.Path, keep: 3);

@@ -111,7 +111,7 @@ public sealed class DoorTests : IAsyncLifetime
         var welcome = await SayAsync(call, Hello());
         await call.RequestStream.WriteAsync(what switch
         {
-            "prepared too soon" => new WorkerMessage { Run = welcome.Run, Term = 1, Prepared = new Prepared { TrainingSamples = 1 } },
+            "prepared too soon" => new WorkerMessage { Run = welcome.Run, Term = 1, Told = 1, Prepared = new Prepared { TrainingSamples = 1 } },
             "another run" => new WorkerMessage { Run = welcome.Run + 1, Term = 1, Heartbeat = new Heartbeat() },
             "a second hello" => new WorkerMessage { Run = welcome.Run, Term = 1, Hello = Wire.ToWire(Hello()) },
             _ => new WorkerMessage { Run = welcome.Run, Term = 1, Report = new Report { Operation = 1 } },

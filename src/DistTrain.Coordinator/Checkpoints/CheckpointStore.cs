@@ -31,6 +31,7 @@ internal sealed class CheckpointStore(string folder, int keep, IDisk? disk = nul
     private readonly Lock _publishing = new();
     private readonly CheckpointWriter _writer = new(disk ?? Disk.Instance);
     private readonly BestCheckpoint _best = new(folder, disk ?? Disk.Instance);
+    private long _counted = -1;
     private int _attempts;
 
     /// <summary>The newest, if any.</summary>
@@ -43,6 +44,16 @@ internal sealed class CheckpointStore(string folder, int keep, IDisk? disk = nul
                 return _published.Count == 0 ? null : _published[_published.Keys.Max()];
             }
         }
+    }
+
+    /// <summary>
+    /// The step of the checkpoint to which the run goes back where nobody holds a newer state; -1 for none. It is kept besides: newer ones count only when their step has
+    /// its line.
+    /// </summary>
+    public long Counted
+    {
+        get => Volatile.Read(ref _counted);
+        set => Volatile.Write(ref _counted, value);
     }
 
     /// <summary>
@@ -234,14 +245,15 @@ internal sealed class CheckpointStore(string folder, int keep, IDisk? disk = nul
         }
     }
 
-    /// <summary>Takes the oldest away, but neither the best nor the one that has just come. A folder that is half deleted has a name by which nobody takes it for a checkpoint.</summary>
+    /// <summary>Takes the oldest away, but neither the best, nor the one that counts, nor the one that has just come. A folder that is half deleted has a name by which nobody takes it for a checkpoint.</summary>
     private void Retire(PublishedCheckpoint newcomer)
     {
         List<PublishedCheckpoint> retired;
         var best = _best.Step;
         lock (_published)
         {
-            retired = [.. _published.OrderByDescending(p => p.Key).Skip(keep).Select(p => p.Value).Where(c => c != newcomer && c.Header.Step != best)];
+            retired = [.. _published.OrderByDescending(p => p.Key).Skip(keep).Select(p => p.Value)
+                .Where(c => c != newcomer && c.Header.Step != best && c.Header.Step != Counted)];
             retired.ForEach(r => _published.Remove(r.Header.Step));
         }
 

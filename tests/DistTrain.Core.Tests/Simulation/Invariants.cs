@@ -63,7 +63,7 @@ internal sealed class Invariants(SimulatedRun run)
 
         foreach (var member in _views[reduction.Generation.Tag.Generation].Members)
         {
-            if (member.Executor.Applied + 1 < reduction.Number && member.Generation?.Tag == reduction.Generation.Tag && member.IsAlive)
+            if (member.Executor.Applied + 1 < reduction.Number && member.Generation is { IsOver: false } own && own.Tag == reduction.Generation.Tag)
             {
                 throw Broken($"worker {worker.Number} applies {reduction.Number} when worker {member.Number} has applied {member.Executor.Applied}");
             }

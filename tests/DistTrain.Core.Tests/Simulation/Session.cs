@@ -92,7 +92,7 @@ internal sealed class Session
 
     private void EndUpload()
     {
-        if (_uploading > 0 && _run.Random.Next(2) == 0)
+        if (_uploading > 0 && _run.Random.Next(2) == 0 && _run.Disk.MayFail())
         {
             Coordinator.Post(new RunEvent.CheckpointFailed(Id, _uploading, "the connection broke"));
         }

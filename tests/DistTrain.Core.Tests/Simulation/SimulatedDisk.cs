@@ -64,6 +64,9 @@ internal sealed class SimulatedDisk(SimulatedRun run)
 
     public SimulatedCheckpoint? Checkpoint(long step) => _checkpoints.GetValueOrDefault(step);
 
+    /// <summary>Whether one more attempt to write a checkpoint may fail without the run giving up.</summary>
+    public bool MayFail() => ++_failedInARow < RunMachine.MaxSaves;
+
     /// <summary>Publishes a checkpoint.</summary>
     /// <returns>False where the disk is full; null where there is one of that step already.</returns>
     public bool? Publish(SimulatedCheckpoint checkpoint)
@@ -73,7 +76,7 @@ internal sealed class SimulatedDisk(SimulatedRun run)
             return null;
         }
 
-        if (checkpoint.Step > 0 && Failures > 0 && ++_failedInARow < RunMachine.MaxSaves)
+        if (checkpoint.Step > 0 && Failures > 0 && MayFail())
         {
             Failures--;
             return false;
