@@ -2,6 +2,7 @@ using System.Security.Cryptography;
 using DistTrain.Core.Layouts;
 using DistTrain.Protocol.V1;
 using DistTrain.Training.Native;
+using DistTrain.Training.Replicas;
 using Google.Protobuf;
 using Grpc.Core;
 using Slot = DistTrain.Protocol.V1.Slot;
@@ -27,9 +28,8 @@ internal sealed class CheckpointTransfer(CoordinatorSession session, int worker)
         IReadOnlyDictionary<string, double> scalars, CancellationToken cancellation)
     {
         using var call = session.Client.PutCheckpoint(cancellationToken: cancellation);
-        var header = new CheckpointHeader { Step = step, WeightsHash = weightsHash, Vectors = { state.Select(s => s.Name) } };
+        var header = Header(step, layout, weightsHash, state);
         header.Scalars.Add(new Dictionary<string, double>(scalars));
-        header.Slots.AddRange(layout.Slots.Select(s => new Slot { Name = s.Name, Shape = { s.Shape }, Kind = (int)s.Kind }));
         await call.RequestStream.WriteAsync(Tag(new CheckpointChunk { Header = header }), cancellation);
 
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
@@ -45,6 +45,17 @@ internal sealed class CheckpointTransfer(CoordinatorSession session, int worker)
         }
 
         await call.RequestStream.WriteAsync(Tag(new CheckpointChunk { Sha256 = ByteString.CopyFrom(hash.GetHashAndReset()) }), cancellation);
+        await call.RequestStream.CompleteAsync();
+        await call.ResponseAsync;
+    }
+
+    /// <summary>Tells the coordinator that this worker does not send the state after a step, which it was to send.</summary>
+    /// <exception cref="RpcException">Always: this is how the coordinator answers.</exception>
+    public async Task GiveUpAsync(long step, Replica replica, CancellationToken cancellation)
+    {
+        using var call = session.Client.PutCheckpoint(cancellationToken: cancellation);
+        await call.RequestStream.WriteAsync(Tag(new CheckpointChunk { Header = Header(step, replica.Layout, "", replica.State) }), cancellation);
+        await call.RequestStream.WriteAsync(Tag(new CheckpointChunk()), cancellation);
         await call.RequestStream.CompleteAsync();
         await call.ResponseAsync;
     }
@@ -86,6 +97,14 @@ internal sealed class CheckpointTransfer(CoordinatorSession session, int worker)
         }
 
         return scalars;
+    }
+
+    private static CheckpointHeader Header(
+        long step, ParameterLayout layout, string weightsHash, IReadOnlyList<(string Name, NativeVector Vector)> state)
+    {
+        var header = new CheckpointHeader { Step = step, WeightsHash = weightsHash, Vectors = { state.Select(s => s.Name) } };
+        header.Slots.AddRange(layout.Slots.Select(s => new Slot { Name = s.Name, Shape = { s.Shape }, Kind = (int)s.Kind }));
+        return header;
     }
 
     private static unsafe ByteString Copy(NativeVector vector, long offset)

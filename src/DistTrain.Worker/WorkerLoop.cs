@@ -20,11 +20,11 @@ internal sealed partial class WorkerLoop(
     : IAsyncDisposable
 {
     private readonly CheckpointTransfer _checkpoints = new(session, session.Welcome.Worker);
+    private readonly CheckpointSender _sender = new(state, new CheckpointTransfer(session, session.Welcome.Worker), logger, session.Ended);
     private GenerationRun? _generation;
     private Task _training = Task.CompletedTask;
     private CancellationTokenSource _learning = new();
     private Task _learner = Task.CompletedTask;
-    private Task _writing = Task.CompletedTask;
 
     /// <summary>Takes part until the coordinator dismisses this worker, or the session ends.</summary>
     public async Task<SessionEnd> RunAsync()
@@ -61,9 +61,10 @@ internal sealed partial class WorkerLoop(
                         break;
                     case CoordinatorMessage.BodyOneofCase.Operation:
                         _generation?.Add(message.Operation);
+                        PrepareCheckpoint(message.Operation);
                         break;
                     case CoordinatorMessage.BodyOneofCase.Save:
-                        await WriteCheckpointAsync(message.Save.Step);
+                        await _sender.SendAsync(message.Save.Step, mayWait: true);
                         break;
                 }
             }
@@ -84,7 +85,7 @@ internal sealed partial class WorkerLoop(
     {
         services.States.Clear();
         await StopAsync();
-        await _writing.ContinueWith(_ => { }, CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
+        await _sender.DisposeAsync();
         _learning.Dispose();
     }
 
@@ -222,43 +223,12 @@ internal sealed partial class WorkerLoop(
     {
         if (checkpoint >= 0)
         {
-            await WriteCheckpointAsync(checkpoint);
+            await _sender.SendAsync(checkpoint, mayWait: false);
         }
 
         report = report with { WaitSeconds = waited.TotalSeconds, ResidentBytes = ResidentMemory.PeakBytes() };
         state.Reports.Add(report);
         session.Send(new WorkerMessage { Report = Wire.ToWire(report) });
-    }
-
-    /// <summary>Takes a copy of the state and sends it off the step path, one checkpoint at a time. Whether it arrives the coordinator knows itself.</summary>
-    private async Task WriteCheckpointAsync(long step)
-    {
-        await _writing;
-        var replica = state.Replica!;
-        var (layout, hash, scalars) = (replica.Layout, replica.WeightsHash, replica.Scalars);
-        var copy = await state.Compute.RunAsync(() => replica.State.Select(s =>
-        {
-            var vector = new NativeVector(s.Vector.Count);
-            vector.CopyFrom(s.Vector);
-            return (s.Name, vector);
-        }).ToList());
-        _writing = WriteAsync();
-
-        async Task WriteAsync()
-        {
-            try
-            {
-                await _checkpoints.PutAsync(step, layout, hash, copy, scalars, session.Ended);
-            }
-            catch (Exception e) when (e is RpcException or OperationCanceledException or IOException)
-            {
-                Log.CheckpointFailed(logger, step, e is RpcException rpc ? rpc.Status.Detail : e.Message);
-            }
-            finally
-            {
-                copy.ForEach(c => c.vector.Dispose());
-            }
-        }
     }
 
     /// <summary>
@@ -280,6 +250,14 @@ internal sealed partial class WorkerLoop(
         catch (OperationCanceledException)
         {
             // The session is over.
+        }
+    }
+
+    private void PrepareCheckpoint(OperationDescriptor operation)
+    {
+        if (operation.CheckpointWriter >= 0 && operation.CheckpointWriter == _generation?.Peers.Rank)
+        {
+            _sender.Prepare();
         }
     }
 
@@ -305,8 +283,5 @@ internal sealed partial class WorkerLoop(
 
         [LoggerMessage(4, LogLevel.Error, "Operation {Operation}: {Sentence}", EventName = "failed")]
         public static partial void Failed(ILogger logger, ulong operation, string sentence, Exception? exception);
-
-        [LoggerMessage(6, LogLevel.Warning, "Checkpoint {Step} was not written: {Reason}", EventName = "checkpoint-failed")]
-        public static partial void CheckpointFailed(ILogger logger, long step, string reason);
     }
 }

@@ -20,6 +20,8 @@ internal sealed class WorkerState(
     ulong run, IReadOnlyDictionary<string, string> configuration, string fingerprint, ITrainingTask task, RunOptions options) : IAsyncDisposable
 {
     private readonly ManualResetEventSlim _over = new();
+    private readonly Lock _lock = new();
+    private Task<StateSnapshot>? _snapshot;
 
     /// <summary>The task.</summary>
     public ITrainingTask Task => task;
@@ -81,6 +83,22 @@ internal sealed class WorkerState(
         Executor = create();
     }
 
+    /// <summary>Memory for a copy of the state, taken off the step path the first time that one is wanted. A failure is tried again.</summary>
+    /// <exception cref="OutOfMemoryException">The system has not that much.</exception>
+    public Task<StateSnapshot> SnapshotAsync()
+    {
+        lock (_lock)
+        {
+            if (_snapshot is null or { IsFaulted: true })
+            {
+                var replica = Replica!;
+                _snapshot = System.Threading.Tasks.Task.Run(() => new StateSnapshot(replica));
+            }
+
+            return _snapshot;
+        }
+    }
+
     /// <summary>Holds the compute thread up, as a configuration wants it that makes a worker slow on purpose.</summary>
     public void Pause(TimeSpan delay)
     {
@@ -94,6 +112,11 @@ internal sealed class WorkerState(
     public async ValueTask DisposeAsync()
     {
         _over.Set();
+        if (_snapshot is not null && await _snapshot.ContinueWith(s => s.IsCompletedSuccessfully, TaskScheduler.Default))
+        {
+            (await _snapshot).Dispose();
+        }
+
         await Compute.RunAsync(() =>
         {
             Executor?.Dispose();

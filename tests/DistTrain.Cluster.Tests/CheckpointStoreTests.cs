@@ -76,6 +76,7 @@ public sealed class CheckpointStoreTests : IDisposable
     [InlineData("a damaged hash", "its SHA-256 is not the writer's")]
     [InlineData("damaged data", "its SHA-256 is not the writer's")]
     [InlineData("no hash", "it is cut short")]
+    [InlineData("given up", "its writer gave it up")]
     [InlineData("too short", "it is cut short")]
     [InlineData("too long", "it is cut short")]
     [InlineData("no header", "it does not begin with a header")]
@@ -99,6 +100,7 @@ public sealed class CheckpointStoreTests : IDisposable
             "a damaged hash" => Stream(header, data, [.. hash[..31], (byte)(hash[31] ^ 1)]),
             "damaged data" => Stream(header, [.. data[..^1], (byte)(data[^1] ^ 1)], hash),
             "no hash" => Stream(header, data, hash).SkipLast(1),
+            "given up" => Stream(header, data, hash).Take(2).Append(new CheckpointChunk()),
             "too short" => Stream(header, data[..^400], SHA256.HashData(data[..^400])),
             "too long" => Stream(header, [.. data, 1, 2, 3, 4], SHA256.HashData([.. data, 1, 2, 3, 4])),
             "no header" => Stream(header, data, hash).Skip(1),

@@ -66,6 +66,25 @@ public sealed class FullDiskTests : IDisposable
         Assert.Empty(Directory.GetFiles(run.Folder, "summary.*"));
     }
 
+    [Fact]
+    public async Task Steps_do_not_wait_for_a_slow_disk_and_a_checkpoint_that_falls_due_meanwhile_is_given_up()
+    {
+        await using var coordinator = await StartAsync("run", "debug.delayPerMicroBatch.0=1ms");
+        _disk.Hold(path => path.Contains("step-00000010", StringComparison.Ordinal));
+        var worker = coordinator.StartWorker(coordinator.Worker(0));
+        await _disk.Waiting.Task.WaitAsync(Soon, TestContext.Current.CancellationToken);
+        await coordinator.HappenedAsync("checkpoint-failed", "its log says which.");
+        await coordinator.StepAsync(25);
+        _disk.Release();
+        var run = await coordinator.EndAsync([worker]).WaitAsync(Soon, TestContext.Current.CancellationToken);
+
+        Assert.True(run.Coordinator.Success, run.Coordinator.Sentence);
+        Assert.Contains(run.Summary.GetProperty("failures").EnumerateArray(), f => f.GetProperty("sentence").GetString()!
+            .StartsWith("The checkpoint of step 20 was not written: The checkpoint is refused: its writer gave it up", StringComparison.Ordinal));
+        Assert.True(Directory.Exists(Path.Combine(run.Folder, "checkpoints", "step-00000060")));
+        Assert.Empty(Directory.GetFileSystemEntries(run.Folder, "*.tmp", SearchOption.AllDirectories));
+    }
+
     private Task<LocalCoordinator> StartAsync(string name, params string[] settings) => LocalCoordinator.StartAsync(
         _folder.At(name), LocalCluster.Options([.. Run, "workers=1", .. settings]), s => s with { Disk = _disk });
 }

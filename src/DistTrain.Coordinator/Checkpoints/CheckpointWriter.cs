@@ -62,7 +62,17 @@ internal sealed class CheckpointWriter(IDisk disk)
         await file.WriteAsync(head, cancellation);
         for (var left = part.DataBytes(layout); left > 0;)
         {
-            if (!await chunks.MoveNext(cancellation) || chunks.Current.Data.IsEmpty || chunks.Current.Data.Length > left)
+            if (!await chunks.MoveNext(cancellation))
+            {
+                throw NotWhole();
+            }
+
+            if (chunks.Current is { Data.IsEmpty: true, Sha256.IsEmpty: true })
+            {
+                throw new InvalidDataException("its writer gave it up, as the one before was still being sent, or for want of memory; its log says which");
+            }
+
+            if (chunks.Current.Data.IsEmpty || chunks.Current.Data.Length > left)
             {
                 throw NotWhole();
             }
