@@ -68,9 +68,9 @@ internal sealed class OpenedRun : IDisposable
             {
                 // What an earlier coordinator summed up is not the end of it.
                 File.Delete(RunFolder.SummaryIn(settings.Folder));
+                Write(journal, new JournalEntry.Term(term, OptionsReader.Write(settings.Options)));
             }
 
-            Write(journal, new JournalEntry.Term(term, OptionsReader.Write(settings.Options)));
             return new OpenedRun(id, term, journal, folder, scan.Store)
             {
                 Memory = memory,
