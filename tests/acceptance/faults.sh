@@ -41,6 +41,9 @@ check "the plan that was drawn, given again" train again "${run[@]}" --workers 4
 check "every step has the hash of the undisturbed run, again" as_undisturbed again
 check "both plans are the same" diff many/faults.yaml again/faults.yaml
 
+check "an audit of the run's folder passes" "$disttrain" audit many
+check "an audit of the run's folder passes, again" "$disttrain" audit again
+
 planned=$(grep -c '^  - ' many/faults.yaml)
 happened() { wc -l <"$1/faults.jsonl"; }
 of_each_kind() {

@@ -22,6 +22,7 @@ public sealed class RealRunTests : IDisposable
         Assert.Contains("status               completed", first.Out, StringComparison.Ordinal);
         Assert.Equal(
             [
+                "checkpoints/best.json",
                 "checkpoints/step-00000000/manifest.json", "checkpoints/step-00000000/model.safetensors", "checkpoints/step-00000000/optimizer.safetensors",
                 "checkpoints/step-00000007/manifest.json", "checkpoints/step-00000007/model.safetensors", "checkpoints/step-00000007/optimizer.safetensors",
                 "config.yaml", "evaluations.jsonl", "events.jsonl", "journal/journal.jsonl", "journal/journal.jsonl.lock",
