@@ -94,6 +94,12 @@ internal static class BlockChecks
             return null;
         }
 
+        // A coordinator that was started again writes down what workers tell it anew, in the order in which it knows them, and knows no plan of it.
+        if (reports.TrueForAll(r => r.Plan is null) && reports.Select(r => r.Blocks).Order().SequenceEqual(computed.Order()))
+        {
+            return null;
+        }
+
         return reports.Find(r => r.Rank < 0 || r.Rank >= computed.Count || r.Blocks != computed[r.Rank]) is { } other
             ? $"workers.jsonl, {place}: rank {other.Rank} computed {Words.Count(other.Blocks, "block")}, and {file} gives it {(other.Rank >= 0 && other.Rank < computed.Count ? $"{computed[other.Rank]}" : "none")}."
             : null;
