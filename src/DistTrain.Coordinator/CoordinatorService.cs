@@ -144,7 +144,8 @@ internal sealed class CoordinatorService(Task<CoordinatorLoop> ready) : Protocol
     {
         WorkerMessage.BodyOneofCase.Prepared => new RunEvent.Prepared(worker, Wire.FromWire(message.Prepared)) { Told = (int)message.Told },
         WorkerMessage.BodyOneofCase.Kept => new RunEvent.Kept(
-            worker, Wire.FromWire(message.Kept.Prepared), [.. message.Kept.Reports.Select(Wire.FromWire)]) { Told = (int)message.Told },
+            worker, Wire.FromWire(message.Kept.Prepared), [.. message.Kept.Reports.Select(Wire.FromWire)])
+        { Told = (int)message.Told },
         WorkerMessage.BodyOneofCase.Linked => new RunEvent.Linked(
             worker, message.Linked.Generation, message.Linked.Applied, [.. message.Linked.Held.Select(Wire.FromWire)]),
         WorkerMessage.BodyOneofCase.Learned => new RunEvent.Learned(worker, message.Learned.Applied) { Told = (int)message.Told },

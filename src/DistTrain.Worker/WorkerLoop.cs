@@ -138,12 +138,11 @@ internal sealed partial class WorkerLoop(
     {
         try
         {
-            state.IsMember = false;
             var replica = await BuildAsync();
             var (run, term) = session.Tag;
             var request = new HealRequest { Run = run, Term = term, Worker = session.Welcome.Worker };
             using var copy = new StateCopy(source, request, replica, state.Compute, session.Timeouts.Link, _learning.Token);
-            var applied = await copy.ReceiveAsync(_learning.Token);
+            var applied = await copy.ReceiveAsync(() => state.IsMember = false, _learning.Token);
             await BeginAsync(applied);
             Prove(applied);
             while (true)
@@ -184,6 +183,12 @@ internal sealed partial class WorkerLoop(
     /// <summary>Proves the state that this worker has brought along, and tells what may not have been written down.</summary>
     private void Keep()
     {
+        if (!state.IsMember)
+        {
+            session.Send(new WorkerMessage { LearningFailed = new LearningFailed { Reason = "The state it brought along is written over in part." } });
+            return;
+        }
+
         var kept = new Kept { Prepared = Preparation(state.Executor!.Applied) };
         kept.Reports.AddRange(state.Reports.All.Select(Wire.ToWire));
         session.Send(new WorkerMessage { Kept = kept });

@@ -37,7 +37,7 @@ public abstract record RunEvent
     /// <summary>A learner's state contains one more operation.</summary>
     public sealed record Learned(int Worker, ulong Applied) : RunEvent;
 
-    /// <summary>A worker could not copy the state, from a member or from the checkpoint it was told to get.</summary>
+    /// <summary>A worker could not copy the state, from a member or from the checkpoint it was told to get, or does not have the one it was told to keep any more.</summary>
     public sealed record LearningFailed(int Worker, string Reason) : RunEvent;
 
     /// <summary>A worker reaches every peer of a generation.</summary>

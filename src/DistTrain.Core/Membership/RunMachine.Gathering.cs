@@ -36,7 +36,8 @@ public sealed partial class RunMachine
                 var source = Trainers.Where(m => !m.IsLeaving).Reverse().MinBy(m => _workers.Values.Count(l => l.Stage == Stage.Learning && l.Source == m.Id));
                 if (source is not null)
                 {
-                    (member.Stage, member.Source, member.IsProved, member.Applied, member.Offer) = (Stage.Learning, source.Id, false, 0, null);
+                    // A state that it has brought along may be needed yet: it has it until the copy comes.
+                    (member.Stage, member.Source, member.IsProved, member.Applied) = (Stage.Learning, source.Id, false, 0);
                     Tell(member, new RunEffect.Learn(member.Id, source.Id));
                 }
             }
@@ -67,7 +68,7 @@ public sealed partial class RunMachine
 
     private void TakePreparation(Member member, WorkerPreparation preparation)
     {
-        if (member.Stage is not (Stage.Preparing or Stage.Learning) || member.Offer is not null || _publishedStep < 0)
+        if (!(member.Stage == Stage.Learning || (member.Stage == Stage.Preparing && member.Offer is null)) || _publishedStep < 0)
         {
             Lose(member, "it said that it is prepared before it can be");
             return;
@@ -89,7 +90,7 @@ public sealed partial class RunMachine
             TakeReference(preparation);
         }
 
-        member.IsProved = true;
+        (member.IsProved, member.Offer) = (true, null);
         _hashes.TryAdd(member.Stage == Stage.Learning ? preparation.Applied : member.Applied, preparation.WeightsHash);
         if (member.Stage == Stage.Learning)
         {

@@ -144,6 +144,7 @@ public sealed partial class RunMachine
                 break;
             case RunEvent.TimePassed:
                 LoseTheSilent();
+                PrepareArrived();
                 BeginIfGathered();
                 StopAtLast();
                 break;
@@ -198,14 +199,15 @@ public sealed partial class RunMachine
                 break;
             case RunEvent.LearningFailed e when member.Stage == Stage.Learning:
                 _effects.Add(new RunEffect.Announce("learning-failed", $"{member.Name} could not copy the state: {e.Reason}. It tries again."));
+                // It is told again when the clock moves: a source that refuses would be asked without a pause.
                 member.Stage = Stage.Arrived;
-                PrepareArrived();
                 ChangeIfDrained();
                 break;
-            case RunEvent.LearningFailed when member.Stage == Stage.Preparing && member.Applied != CheckpointOperation:
-                // The checkpoint it was told to get is not kept any more: there is a newer one.
-                member.Stage = Stage.Arrived;
+            case RunEvent.LearningFailed when member.Stage == Stage.Preparing && (member.Offer is not null || member.Applied != CheckpointOperation):
+                // The state it brought along is written over in part, or the checkpoint it was told to get is not kept any more: there is a newer one.
+                (member.Stage, member.Offer) = (Stage.Arrived, null);
                 PrepareArrived();
+                BeginIfGathered();
                 break;
             case RunEvent.LearningFailed e when member.Stage == Stage.Preparing:
                 Fail(member, e.Reason);

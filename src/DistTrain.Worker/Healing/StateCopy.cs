@@ -39,9 +39,11 @@ internal sealed class StateCopy : IDisposable
     }
 
     /// <summary>Receives the copy.</summary>
+    /// <param name="overwriting">Called before the first byte of the own state changes.</param>
+    /// <param name="cancellation">Ends the copy.</param>
     /// <returns>The last operation it contains.</returns>
     /// <exception cref="WorkerException">It is not of this worker's model.</exception>
-    public async Task<ulong> ReceiveAsync(CancellationToken cancellation)
+    public async Task<ulong> ReceiveAsync(Action overwriting, CancellationToken cancellation)
     {
         var header = (await NextAsync(cancellation)).Head.State ?? throw new WorkerException("The state does not begin with its header.");
         var state = _replica.State;
@@ -50,6 +52,7 @@ internal sealed class StateCopy : IDisposable
             throw new WorkerException("The run's model or optimizer is another than this worker's: build it from the same code and configuration.");
         }
 
+        overwriting();
         for (var index = 0; index < state.Count; index++)
         {
             await FillAsync(state[index].Vector, index, cancellation);

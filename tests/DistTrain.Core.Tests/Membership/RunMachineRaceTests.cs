@@ -90,4 +90,40 @@ public sealed class RunMachineRaceTests
         run.Handle(new RunEvent.LearningFailed(1, "There is no checkpoint of step 4."));
         Assert.Equal(new RunOutcome(false, "Worker 1 cannot go on: There is no checkpoint of step 4."), run.Outcome);
     }
+
+    [Fact]
+    public void Who_brings_a_state_along_has_it_until_the_copy_comes()
+    {
+        var run = MachineRun.Linked(1);
+        run.Report(0, 1);
+        run.Handle(new RunEvent.Arrived(1, MachineRun.Hello(1) with { Offer = 1 }));
+        Assert.Contains(new RunEffect.Learn(1, Source: 0), run.Effects);
+        run.Handle(new RunEvent.Gone(0, "its connection broke"));
+        Assert.Contains(new RunEffect.Keep(1), run.Effects);
+        run.Handle(new RunEvent.Kept(1, MachineRun.Proof with { Applied = 1, WeightsHash = "1" }, [MachineRun.ReportOf(1)]));
+        Assert.Contains(new RunEffect.Announce("resumed", "The run goes on after step 1, whose state 1 worker still held."), run.Effects);
+    }
+
+    [Fact]
+    public void Who_does_not_have_the_state_any_more_that_it_brought_along_gets_the_checkpoint()
+    {
+        var run = MachineRun.Linked(1);
+        run.Handle(new RunEvent.Arrived(1, MachineRun.Hello(1) with { Offer = 1 }));
+        run.Handle(new RunEvent.Gone(0, "its connection broke"));
+        Assert.Contains(new RunEffect.Keep(1), run.Effects);
+        run.Handle(new RunEvent.LearningFailed(1, "The state it brought along is written over in part."));
+        Assert.Contains(new RunEffect.Prepare(1, Build: false, Checkpoint: 0, Applied: 0), run.Effects);
+    }
+
+    [Fact]
+    public void A_source_that_refuses_is_asked_again_only_when_the_clock_has_moved()
+    {
+        var run = MachineRun.Linked(1);
+        run.Arrive(1);
+        run.Handle(new RunEvent.LearningFailed(1, "the source ended the call"));
+        Assert.Empty(run.Effects.OfType<RunEffect.Learn>());
+        run.Handle(new RunEvent.Heard(0));
+        run.Pass(TimeSpan.FromSeconds(0.4));
+        Assert.Contains(new RunEffect.Learn(1, Source: 0), run.Effects);
+    }
 }

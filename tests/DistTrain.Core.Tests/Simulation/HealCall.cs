@@ -77,7 +77,7 @@ internal sealed class HealCall
     {
         if (message is FirstPart)
         {
-            _learner.Executor.Tear();
+            _learner.BeginCopy();
         }
         else if (message is (ulong applied, ulong weights))
         {

@@ -316,6 +316,16 @@ internal sealed class Invariants(SimulatedRun run)
     /// <summary>Operations may be written down again from here on.</summary>
     public void BeginLineage() => _nextRecord = 0;
 
+    /// <summary>P3: nobody is told to get a checkpoint who brings along a newer state.</summary>
+    public void NoStateIsGivenUp(RunEffect.Prepare prepare, Session session)
+    {
+        var worker = session.Worker;
+        if (worker is { IsAlive: true, HoldsState: true } && worker.Session == session && worker.Executor.Applied > prepare.Applied)
+        {
+            throw Broken($"worker {worker.Number} holds operation {worker.Executor.Applied} and is told to go back to checkpoint {prepare.Checkpoint}");
+        }
+    }
+
     /// <summary>P3: while a worker can be had, the run goes on to its end, and every operation is written down.</summary>
     public void RunsComplete()
     {

@@ -189,6 +189,7 @@ internal sealed class SimulatedCoordinator
                 Send(e.Worker, e);
                 break;
             case RunEffect.Prepare e:
+                _run.Invariants.NoStateIsGivenUp(e, _sessions[e.Worker]);
                 Send(e.Worker, e);
                 break;
             case RunEffect.Keep e:

@@ -13,7 +13,6 @@ internal sealed class SimulatedWorker
 {
     private readonly SimulatedRun _run;
     private readonly List<PeerCall> _awaiting = [];
-    private bool _keepsState;
     private bool _saysPrepared;
 
     public SimulatedWorker(SimulatedRun run, int number)
@@ -39,6 +38,9 @@ internal sealed class SimulatedWorker
     public SimulatedGeneration? Generation { get; private set; }
 
     public SimulatedExecutor Executor { get; }
+
+    /// <summary>Whether its state is one that the run may go on from: a member's, until it is written over.</summary>
+    public bool HoldsState { get; private set; }
 
     /// <summary>The copy under way.</summary>
     public HealCall? Learning { get; private set; }
@@ -66,7 +68,7 @@ internal sealed class SimulatedWorker
 
         Session = new Session(_run, this, coordinator) { LastHeard = _run.Scheduler.Now };
         Session.Up.Send(new WorkerHello(
-            RunMachine.Protocol, "1", -1, "host", Number, $"http://host:{Number}", "", "", _keepsState ? Executor.Applied : null));
+            RunMachine.Protocol, "1", -1, "host", Number, $"http://host:{Number}", "", "", HoldsState ? Executor.Applied : null));
     }
 
     /// <summary>Takes what the coordinator says.</summary>
@@ -93,15 +95,18 @@ internal sealed class SimulatedWorker
                 break;
             case LearnFrom e:
                 Stop();
-                _keepsState = false;
                 Learning = new HealCall(_run, this, e.Source);
                 break;
+            case RunEffect.Keep when !HoldsState:
+                Answer(new RunEvent.LearningFailed(session.Id, "its state is written over in part"));
+                break;
             case RunEffect.Keep:
+                Stop();
                 Answer(new RunEvent.Kept(session.Id, Proof with { Applied = Executor.Applied, WeightsHash = Name }, [.. Reports]));
                 break;
             case Membership e:
                 Stop();
-                (Generation, OffersState, _keepsState) = (new SimulatedGeneration(_run, this, session, e), true, true);
+                (Generation, OffersState, HoldsState) = (new SimulatedGeneration(_run, this, session, e), true, true);
                 Generation.Open();
                 foreach (var call in _awaiting.ToList())
                 {
@@ -125,7 +130,7 @@ internal sealed class SimulatedWorker
 
                 break;
             case RunEffect.Dismiss { MayReturn: true }:
-                _keepsState = false;
+                HoldsState = false;
                 EndSession(inOrder: true);
                 JoinLater();
                 break;
@@ -250,6 +255,13 @@ internal sealed class SimulatedWorker
         session.Down.Resume();
     }
 
+    /// <summary>A learner's state is about to be written over.</summary>
+    public void BeginCopy()
+    {
+        HoldsState = false;
+        Executor.Tear();
+    }
+
     /// <summary>A learner has the whole copy.</summary>
     public void FinishCopy(ulong applied, ulong weights)
     {
@@ -275,7 +287,7 @@ internal sealed class SimulatedWorker
     private void Prepare(RunEffect.Prepare e)
     {
         Stop();
-        _keepsState = false;
+        HoldsState = false;
         Reports.Clear();
         if (e.Build)
         {
