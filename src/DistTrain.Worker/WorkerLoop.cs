@@ -104,7 +104,7 @@ internal sealed partial class WorkerLoop(
     private async Task PrepareAsync(Prepare prepare)
     {
         await StopAsync();
-        state.IsMember = false;
+        await LeaveStateAsync();
         var replica = await BuildAsync();
         if (prepare.Build)
         {
@@ -125,7 +125,7 @@ internal sealed partial class WorkerLoop(
     {
         try
         {
-            state.IsMember = false;
+            await LeaveStateAsync();
             var replica = await BuildAsync();
             var (run, term) = session.Tag;
             var request = new HealRequest { Run = run, Term = term, Worker = session.Welcome.Worker };
@@ -152,6 +152,17 @@ internal sealed partial class WorkerLoop(
         catch (Exception e)
         {
             Fail(e.Message, e);
+        }
+    }
+
+    /// <summary>The state is going to be replaced: nobody may copy it meanwhile, nor is it one to go on from.</summary>
+    private async Task LeaveStateAsync()
+    {
+        state.IsMember = false;
+        services.States.Clear();
+        if (state.Executor is { } executor)
+        {
+            await executor.CloseFeedsAsync();
         }
     }
 
