@@ -27,14 +27,15 @@ internal sealed class StepExecutor : IDisposable
     private readonly FaultInjector? _faults;
     private readonly NodePool _gradients;
     private readonly NodePool _headers = new HostNodePool(layout: null);
-    private readonly List<StateFeed> _feeds = [];
+    private readonly StateFeeds _feeds;
 
-    // A peer may still be sent this worker's part of one reduced step while the next one arrives, and a member that missed one gets it from here.
-    private readonly ReducedVector[] _reduced;
+    // A member that missed a reduced step gets it from here.
+    private readonly ReducedVectors _reduced;
     private readonly ReducedVector _empty = new(new NativeVector(0), []);
 
     private (ulong Operation, BlockFold Fold)? _begun;
     private AppliedRoot? _root;
+    private volatile bool _isExecuting;
 
     /// <summary>An executor for a replica.</summary>
     /// <param name="replica">The state; used on the compute thread only.</param>
@@ -55,9 +56,8 @@ internal sealed class StepExecutor : IDisposable
         _time = time;
         _faults = faults;
         _gradients = replica.CreateNodes();
-        _reduced = [CreateReduced(), CreateReduced()];
-
-        ReducedVector CreateReduced() => new(new NativeVector(replica.Layout.Count), new double[replica.Layout.Tiles.Count]);
+        _reduced = new ReducedVectors(replica.Layout);
+        _feeds = new StateFeeds(replica);
     }
 
     /// <summary>The last operation the state contains.</summary>
@@ -81,7 +81,14 @@ internal sealed class StepExecutor : IDisposable
         var training = operation.Kind == OperationKind.Train;
         var isApplied = operation.Number == Applied;
         var tiles = training ? _replica.Layout.Tiles : null;
-        var reduced = training ? _reduced[operation.Number % 2] : _empty;
+        _isExecuting = true;
+        var isFeeding = await _feeds.ExpectChangeAsync();
+        if (isFeeding)
+        {
+            _reduced.Prepare();
+        }
+
+        var reduced = !training ? _empty : isApplied ? _reduced.Of(operation.Number) : await _reduced.TakeAsync(operation.Number, isFeeding);
         var hash = isApplied ? _root!.HashBefore : _replica.WeightsHash;
         var spec = _foldPerWorker
             ? ReductionSpec.PerWorker(peers.WorldSize)
@@ -100,9 +107,18 @@ internal sealed class StepExecutor : IDisposable
             {
                 OfferRoot(allReduce, shares[peers.Rank], reduced);
             }
-            else
+            else if (training)
             {
                 ComputeBlocks(operation, shares[peers.Rank], Begin(operation, spec, peers.Rank), allReduce, peers, cancellation);
+            }
+            else
+            {
+                // An evaluation may put the average in place of the weights meanwhile.
+                _feeds.Change(() =>
+                {
+                    ComputeBlocks(operation, shares[peers.Rank], Begin(operation, spec, peers.Rank), allReduce, cancellation);
+                    return true;
+                });
             }
         });
         var computed = _time.GetTimestamp();
@@ -113,7 +129,8 @@ internal sealed class StepExecutor : IDisposable
         }
 
         var exchanged = _time.GetTimestamp();
-        var applied = await _compute.RunAsync(() => Apply(operation, reduced, header));
+        var applied = await _compute.RunAsync(() => _feeds.Change(() => Apply(operation, reduced, header)));
+        _isExecuting = false;
         return new OperationReport
         {
             Generation = peers.Tag.Generation,
@@ -135,20 +152,30 @@ internal sealed class StepExecutor : IDisposable
     /// <summary>Notes that the state was brought to another operation from outside. Not while an operation is being executed.</summary>
     public void Follow(ulong applied) => Applied = applied;
 
-    /// <summary>Copies the state for a joiner, which is then fed with every operation that is applied.</summary>
-    public Task<StateFeed> FeedAsync() => _compute.RunAsync(() =>
+    /// <summary>Begins to send the state to a joiner, which is then fed with every operation that is applied.</summary>
+    /// <exception cref="InvalidOperationException">This worker does not go on with its state.</exception>
+    public async Task<StateFeed> FeedAsync()
     {
-        var feed = new StateFeed(_replica, Applied);
-        _feeds.Add(feed);
+        var feed = await _feeds.OpenAsync(() => Applied);
+        if (_isExecuting)
+        {
+            feed.Reserve();
+            _reduced.Prepare();
+        }
+
         return feed;
-    });
+    }
+
+    /// <summary>From here on nobody reads the state, which is going to be another one.</summary>
+    public Task CloseFeedsAsync() => _feeds.CloseAsync();
 
     /// <inheritdoc/>
     public void Dispose()
     {
+        _feeds.Dispose();
         _gradients.Dispose();
         _headers.Dispose();
-        Array.ForEach(_reduced, r => r.Values.Dispose());
+        _reduced.Dispose();
         _empty.Values.Dispose();
     }
 
@@ -226,7 +253,7 @@ internal sealed class StepExecutor : IDisposable
         var isStep = operation.Kind == OperationKind.Train;
         var applied = isStep ? _replica.Apply(reduced.Values, header, reduced.TileSquares, operation.LearningRate) : default;
         Applied = operation.Number;
-        _feeds.RemoveAll(feed => !feed.Add(operation.Number, isStep, operation.LearningRate, header, reduced.Values));
+        _feeds.Add(operation.Number, isStep, operation.LearningRate, header, reduced);
         return applied;
     }
 

@@ -108,6 +108,7 @@ internal sealed partial class WorkerLoop(
         await StopAsync();
         session.Told++;
         state.IsMember = false;
+        await StopFeedingAsync();
         var replica = await BuildAsync();
         if (prepare.Build)
         {
@@ -138,6 +139,7 @@ internal sealed partial class WorkerLoop(
     {
         try
         {
+            await StopFeedingAsync();
             var replica = await BuildAsync();
             var (run, term) = session.Tag;
             var request = new HealRequest { Run = run, Term = term, Worker = session.Welcome.Worker };
@@ -164,6 +166,16 @@ internal sealed partial class WorkerLoop(
         catch (Exception e)
         {
             Fail(e.Message, e);
+        }
+    }
+
+    /// <summary>The state is going to be replaced: nobody may copy it meanwhile.</summary>
+    private async Task StopFeedingAsync()
+    {
+        services.States.Clear();
+        if (state.Executor is { } executor)
+        {
+            await executor.CloseFeedsAsync();
         }
     }
 

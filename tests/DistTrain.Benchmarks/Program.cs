@@ -1,6 +1,6 @@
 using DistTrain.Benchmarks;
 
-const string Usage = "usage: dotnet run -c Release --project tests/DistTrain.Benchmarks -- scaling|tree|kernels [--pairs N] [--steps N] [--global N]";
+const string Usage = "usage: dotnet run -c Release --project tests/DistTrain.Benchmarks -- scaling|tree|kernels|checkpoint|heal [--pairs N] [--steps N] [--global N] [--millions N]";
 if (args is not [var name, .. var rest] || Read(rest) is not { } settings)
 {
     Console.Error.WriteLine(Usage);
@@ -12,6 +12,8 @@ Func<Task>? benchmark = name switch
     "scaling" => () => Scaling.RunAsync(settings.Pairs ?? 9, settings.Steps ?? 60, settings.Global ?? 512),
     "tree" => () => TreeCost.RunAsync(settings.Pairs ?? 15),
     "kernels" => () => Kernels.RunAsync(settings.Pairs ?? 15),
+    "checkpoint" => () => CheckpointPause.RunAsync(settings.Pairs ?? 15, settings.Millions ?? 100),
+    "heal" => () => Healing.RunAsync(settings.Pairs ?? 9, settings.Steps ?? 8, settings.Millions ?? 100),
     _ => null,
 };
 if (benchmark is null)
@@ -25,9 +27,9 @@ await benchmark();
 Console.WriteLine($"\nLoad average after: {Machine.LoadAverage()}");
 return 0;
 
-static (int? Pairs, int? Steps, int? Global)? Read(string[] rest)
+static (int? Pairs, int? Steps, int? Global, int? Millions)? Read(string[] rest)
 {
-    (int? Pairs, int? Steps, int? Global) read = default;
+    (int? Pairs, int? Steps, int? Global, int? Millions) read = default;
     for (var i = 0; i < rest.Length; i += 2)
     {
         if (i + 1 == rest.Length || !int.TryParse(rest[i + 1], out var value) || value < 1)
@@ -40,6 +42,7 @@ static (int? Pairs, int? Steps, int? Global)? Read(string[] rest)
             case "--pairs": read.Pairs = value; break;
             case "--steps": read.Steps = value; break;
             case "--global": read.Global = value; break;
+            case "--millions": read.Millions = value; break;
             default: return null;
         }
     }

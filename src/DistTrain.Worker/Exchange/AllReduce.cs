@@ -7,11 +7,6 @@ using DistTrain.Training.Native;
 
 namespace DistTrain.Worker.Exchange;
 
-/// <summary>Where an all-reduce puts its result; kept by the worker until the next one is whole.</summary>
-/// <param name="Values">The sum of all gradients; empty for an evaluation.</param>
-/// <param name="TileSquares">Sum of squares of each tile of <paramref name="Values"/>.</param>
-internal sealed record ReducedVector(NativeVector Values, double[] TileSquares);
-
 /// <summary>
 /// One operation's all-reduce as one rank sees it. Every rank sends each of its cover nodes, cut into parameter shards, to the shards' owners as soon
 /// as it is complete (reduce-scatter); every owner folds its shard to the root and sends the sum to all (all-gather).

@@ -43,9 +43,9 @@ internal sealed class PeerService(PeerGroupDirectory groups, StateSource states)
     /// <inheritdoc/>
     public override async Task Heal(HealRequest request, IServerStreamWriter<ChunkFrame<StateChunk>> responses, ServerCallContext context)
     {
-        using var feed = await states.OpenAsync(request.Run);
         try
         {
+            using var feed = await states.OpenAsync(request.Run);
             await feed.SendAsync(responses, context.CancellationToken);
         }
         catch (InvalidOperationException e) when (!context.CancellationToken.IsCancellationRequested)

@@ -17,7 +17,7 @@ internal sealed class StateCopy : IDisposable
     private readonly ComputeThread _compute;
     private readonly GrpcChannel _channel;
     private readonly AsyncServerStreamingCall<ChunkFrame<StateChunk>> _call;
-    private readonly NativeVector _reduced;
+    private NativeVector? _reduced;
     private readonly double[] _squares;
 
     /// <summary>Asks a member.</summary>
@@ -32,7 +32,6 @@ internal sealed class StateCopy : IDisposable
     {
         _replica = replica;
         _compute = compute;
-        _reduced = new NativeVector(replica.Layout.Count);
         _squares = new double[replica.Layout.Tiles.Count];
         _channel = GrpcDialer.Open(source, connectTimeout);
         _call = _channel.CreateCallInvoker().AsyncServerStreamingCall(PeerContract.Heal, null, new CallOptions(cancellationToken: cancellation), request);
@@ -72,16 +71,17 @@ internal sealed class StateCopy : IDisposable
         var applied = (await NextAsync(cancellation)).Head.Applied ?? throw new WorkerException("An operation that was applied does not begin with its header.");
         if (applied.IsStep)
         {
-            await FillAsync(_reduced, 0, cancellation);
+            var reduced = _reduced ??= new NativeVector(_replica.Layout.Count);
+            await FillAsync(reduced, 0, cancellation);
             await _compute.RunAsync(() =>
             {
                 var tiles = _replica.Layout.Tiles;
                 for (var tile = 0; tile < tiles.Count; tile++)
                 {
-                    _squares[tile] = VectorKernels.SumOfSquares(_reduced.Span(tiles.Start(tile), tiles.Length(tile)));
+                    _squares[tile] = VectorKernels.SumOfSquares(reduced.Span(tiles.Start(tile), tiles.Length(tile)));
                 }
 
-                return _replica.Apply(_reduced, Wire.FromWire(applied.Header), _squares, applied.LearningRate);
+                return _replica.Apply(reduced, Wire.FromWire(applied.Header), _squares, applied.LearningRate);
             });
         }
 
@@ -93,7 +93,7 @@ internal sealed class StateCopy : IDisposable
     {
         _call.Dispose();
         _channel.Dispose();
-        _reduced.Dispose();
+        _reduced?.Dispose();
     }
 
     private async Task FillAsync(NativeVector vector, int index, CancellationToken cancellation)

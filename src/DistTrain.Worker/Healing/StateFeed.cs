@@ -5,25 +5,34 @@ using DistTrain.Protocol.Exchange;
 using DistTrain.Protocol.V1;
 using DistTrain.Training.Native;
 using DistTrain.Training.Replicas;
+using DistTrain.Worker.Exchange;
 using Grpc.Core;
 using NodeHeader = DistTrain.Core.Reduction.NodeHeader;
 
 namespace DistTrain.Worker.Healing;
 
 /// <summary>
-/// What a joiner is sent by a member: a copy of the state, then every operation the member applies. Both come from the compute thread, in order; sending them
-/// holds nobody up, and a joiner that falls too far behind is cut off and copies anew.
+/// What a joiner is sent by a member: the state as it was when the joiner asked, then every operation the member has applied since. The state is sent from where it
+/// lies; only what is not sent yet when it changes is copied, just before. Sending holds nobody up, and a joiner that falls too far behind is cut off and copies anew.
 /// </summary>
 internal sealed class StateFeed : IDisposable
 {
     /// <summary>How many reduced vectors may wait for the joiner.</summary>
     private const int MostWaiting = 4;
 
-    private readonly StateHeader _header;
-    private readonly List<NativeVector> _copy;
-    private readonly Channel<FeedItem> _items = Channel.CreateBounded<FeedItem>(MostWaiting);
+    /// <summary>Sixteen megabytes, whole chunks: the unit in which memory for a copy is taken and given back.</summary>
+    private const long PieceElements = 64 * ShardTable.MaxChunkElements;
 
-    /// <summary>Copies a replica's state. On the compute thread.</summary>
+    private readonly StateHeader _header;
+    private readonly List<Piece> _pieces = [];
+    private readonly Lock _gate = new();
+    private readonly Channel<FeedItem> _items = Channel.CreateBounded<FeedItem>(MostWaiting);
+    private int _next;
+    private int _isReserving;
+    private bool _isDetached;
+    private string? _over;
+
+    /// <summary>Begins to feed a joiner. While the state does not change.</summary>
     /// <param name="replica">The state.</param>
     /// <param name="applied">The last operation it contains.</param>
     public StateFeed(Replica replica, ulong applied)
@@ -37,45 +46,129 @@ internal sealed class StateFeed : IDisposable
             Vectors = { state.Select(s => s.Name) },
             Scalars = { replica.Scalars.ToDictionary() },
         };
-        _copy = [.. state.Select(s => Copy(s.Vector))];
+        for (var index = 0; index < state.Count; index++)
+        {
+            for (var offset = 0L; offset < state[index].Vector.Count; offset += PieceElements)
+            {
+                _pieces.Add(new Piece(index, state[index].Vector, offset, (int)Math.Min(PieceElements, state[index].Vector.Count - offset)));
+            }
+        }
     }
 
-    /// <summary>Adds an operation that was applied after the copy. On the compute thread.</summary>
+    /// <summary>Whether the joiner is gone, or has to ask anew.</summary>
+    public bool IsOver
+    {
+        get
+        {
+            lock (_gate)
+            {
+                return _over is not null;
+            }
+        }
+    }
+
+    /// <summary>
+    /// The state is going to change before long: takes memory for what may have to be copied then, from the end on, where it is sent last. In the background, because
+    /// new memory costs more than the copy.
+    /// </summary>
+    public void Reserve()
+    {
+        if (Interlocked.Exchange(ref _isReserving, 1) == 0)
+        {
+            _ = Task.Run(ReserveAll);
+        }
+    }
+
+    /// <summary>The state is about to change: copies what is not sent yet. Where there is no memory for that, the joiner has to ask anew.</summary>
+    public void Detach()
+    {
+        lock (_gate)
+        {
+            if (_isDetached || _over is not null)
+            {
+                return;
+            }
+
+            try
+            {
+                foreach (var piece in _pieces.Skip(_next))
+                {
+                    piece.Copy ??= new NativeVector(piece.Count);
+                    piece.Source.Span(piece.Offset, piece.Count).CopyTo(piece.Copy.Span(0, piece.Count));
+                }
+
+                _isDetached = true;
+            }
+            catch (OutOfMemoryException e)
+            {
+                Close($"the source has no memory for a copy of its state ({e.Message.TrimEnd('.')})");
+            }
+        }
+    }
+
+    /// <summary>Adds an operation that was applied. In the order in which they are.</summary>
     /// <returns>Whether the joiner still follows.</returns>
-    public bool Add(ulong operation, bool isStep, double learningRate, NodeHeader header, NativeVector reduced)
+    public bool Add(ulong operation, bool isStep, double learningRate, NodeHeader header, ReducedVector reduced)
     {
         var item = new FeedItem(
-            new AppliedOperation { Operation = operation, IsStep = isStep, LearningRate = learningRate, Header = Wire.ToWire(header) },
-            isStep ? Copy(reduced) : null);
+            new AppliedOperation { Operation = operation, IsStep = isStep, LearningRate = learningRate, Header = Wire.ToWire(header) }, isStep ? reduced : null);
+        item.Reduced?.AddReader();
         if (_items.Writer.TryWrite(item))
         {
             return true;
         }
 
-        item.Reduced?.Dispose();
-        _items.Writer.TryComplete(new InvalidOperationException($"the joiner is more than {MostWaiting} operations behind"));
+        item.Reduced?.Release();
+        Close($"the joiner is more than {MostWaiting} operations behind");
         return false;
     }
 
+    /// <summary>Ends the feed: from here on nothing of the state is read.</summary>
+    /// <param name="reason">Why, for the joiner.</param>
+    public void Close(string reason)
+    {
+        lock (_gate)
+        {
+            _over ??= reason;
+            _items.Writer.TryComplete(new InvalidOperationException(_over));
+            foreach (var piece in _pieces)
+            {
+                piece.Copy?.Dispose();
+                piece.Copy = null;
+            }
+        }
+    }
+
     /// <summary>Sends everything, until the joiner hangs up.</summary>
+    /// <exception cref="InvalidOperationException">The joiner has to ask anew; the message says why.</exception>
     public async Task SendAsync(IServerStreamWriter<ChunkFrame<StateChunk>> joiner, CancellationToken cancellation)
     {
         await joiner.WriteAsync(new ChunkFrame<StateChunk>(new StateChunk { State = _header }, ChunkPayload.Empty), cancellation);
-        for (var index = 0; index < _copy.Count; index++)
+        foreach (var piece in _pieces)
         {
-            await SendAsync(joiner, index, _copy[index], cancellation);
-            _copy[index].Dispose();
+            for (var at = 0; at < piece.Count; at += ShardTable.MaxChunkElements)
+            {
+                using var payload = Take(piece, at);
+                await SendAsync(joiner, piece.Index, piece.Offset + at, payload, cancellation);
+            }
+
+            Done(piece);
         }
 
         await foreach (var item in _items.Reader.ReadAllAsync(cancellation))
         {
-            await joiner.WriteAsync(new ChunkFrame<StateChunk>(new StateChunk { Applied = item.Head }, ChunkPayload.Empty), cancellation);
-            if (item.Reduced is not null)
+            try
             {
-                using (item.Reduced)
+                await joiner.WriteAsync(new ChunkFrame<StateChunk>(new StateChunk { Applied = item.Head }, ChunkPayload.Empty), cancellation);
+                for (var offset = 0L; offset < (item.Reduced?.Values.Count ?? 0); offset += ShardTable.MaxChunkElements)
                 {
-                    await SendAsync(joiner, 0, item.Reduced, cancellation);
+                    using var payload = Take(item.Reduced!.Values, offset, item.Reduced.Values.Count);
+                    await SendAsync(joiner, 0, offset, payload, cancellation);
                 }
+            }
+            finally
+            {
+                item.Reduced?.Release();
             }
         }
     }
@@ -83,33 +176,100 @@ internal sealed class StateFeed : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
-        _items.Writer.TryComplete();
-        _copy.ForEach(c => c.Dispose());
+        Close("the joiner hung up");
         while (_items.Reader.TryRead(out var item))
         {
-            item.Reduced?.Dispose();
+            item.Reduced?.Release();
         }
     }
 
-    private static async Task SendAsync(
-        IServerStreamWriter<ChunkFrame<StateChunk>> joiner, int index, NativeVector vector, CancellationToken cancellation)
+    private static Task SendAsync(
+        IServerStreamWriter<ChunkFrame<StateChunk>> joiner, int index, long offset, ChunkPayload payload, CancellationToken cancellation) =>
+        joiner.WriteAsync(new ChunkFrame<StateChunk>(new StateChunk { Vector = (uint)index, Offset = offset }, payload), cancellation);
+
+    /// <summary>Chunks are copied one by one while nobody changes the state; whoever is about to waits for one chunk at most, never for the joiner.</summary>
+    private ChunkPayload Take(Piece piece, int at)
     {
-        for (var offset = 0L; offset < vector.Count; offset += ShardTable.MaxChunkElements)
+        lock (_gate)
         {
-            var count = (int)Math.Min(ShardTable.MaxChunkElements, vector.Count - offset);
-            await joiner.WriteAsync(
-                new ChunkFrame<StateChunk>(new StateChunk { Vector = (uint)index, Offset = offset }, Payload(vector, offset, count)), cancellation);
+            return _isDetached && piece.Copy is { } copy ? Take(copy, at, piece.Count) : Take(piece.Source, piece.Offset + at, piece.Offset + piece.Count);
         }
     }
 
-    private static unsafe ChunkPayload Payload(NativeVector vector, long offset, int count) => ChunkPayload.Over(vector.Data + offset, count);
-
-    private static NativeVector Copy(NativeVector vector)
+    private ChunkPayload Take(NativeVector vector, long offset, long end)
     {
-        var copy = new NativeVector(vector.Count);
-        copy.CopyFrom(vector);
-        return copy;
+        lock (_gate)
+        {
+            if (_over is not null)
+            {
+                throw new InvalidOperationException(_over);
+            }
+
+            var payload = ChunkPayload.Rent((int)Math.Min(ShardTable.MaxChunkElements, end - offset));
+            vector.Span(offset, payload.Count).CopyTo(payload.Values);
+            return payload;
+        }
     }
 
-    private sealed record FeedItem(AppliedOperation Head, NativeVector? Reduced);
+    private void Done(Piece piece)
+    {
+        lock (_gate)
+        {
+            _next++;
+            piece.Copy?.Dispose();
+            piece.Copy = null;
+        }
+    }
+
+    private void ReserveAll()
+    {
+        for (var last = _pieces.Count - 1; IsWanted(last); last--)
+        {
+            NativeVector memory;
+            try
+            {
+                memory = new NativeVector(_pieces[last].Count);
+            }
+            catch (OutOfMemoryException)
+            {
+                return;
+            }
+
+            lock (_gate)
+            {
+                if (!IsWanted(last))
+                {
+                    memory.Dispose();
+                    return;
+                }
+
+                _pieces[last].Copy = memory;
+            }
+        }
+    }
+
+    private bool IsWanted(int piece)
+    {
+        lock (_gate)
+        {
+            return piece > _next && !_isDetached && _over is null;
+        }
+    }
+
+    private sealed record FeedItem(AppliedOperation Head, ReducedVector? Reduced);
+
+    /// <summary>A part of the state.</summary>
+    private sealed class Piece(int index, NativeVector source, long offset, int count)
+    {
+        public int Index => index;
+
+        public NativeVector Source => source;
+
+        public long Offset => offset;
+
+        public int Count => count;
+
+        /// <summary>Memory for a copy, which holds it once the feed is detached.</summary>
+        public NativeVector? Copy { get; set; }
+    }
 }

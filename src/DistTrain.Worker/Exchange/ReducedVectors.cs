@@ -1,0 +1,111 @@
+using DistTrain.Core.Layouts;
+using DistTrain.Training.Native;
+
+namespace DistTrain.Worker.Exchange;
+
+/// <summary>Where an all-reduce puts its result; kept by the worker until the next one is whole, and as long as somebody reads it.</summary>
+/// <param name="values">The sum of all gradients; empty for an evaluation.</param>
+/// <param name="tileSquares">Sum of squares of each tile of <paramref name="values"/>.</param>
+internal sealed class ReducedVector(NativeVector values, double[] tileSquares)
+{
+    private int _readers;
+
+    /// <summary>The sum of all gradients; empty for an evaluation.</summary>
+    public NativeVector Values => values;
+
+    /// <summary>Sum of squares of each tile of <see cref="Values"/>.</summary>
+    public double[] TileSquares => tileSquares;
+
+    /// <summary>Whether it must stay as it is.</summary>
+    public bool IsRead => Volatile.Read(ref _readers) > 0;
+
+    /// <summary>Somebody is going to read it.</summary>
+    public void AddReader() => Interlocked.Increment(ref _readers);
+
+    /// <summary>Somebody has read it.</summary>
+    public void Release() => Interlocked.Decrement(ref _readers);
+}
+
+/// <summary>
+/// The reduced vectors of a worker: two, in turns, because a peer may still be sent this worker's part of one while the next arrives. Where a joiner that is being
+/// fed still reads the one that is due, another takes its place.
+/// </summary>
+internal sealed class ReducedVectors(ParameterLayout layout) : IDisposable
+{
+    private readonly ReducedVector[] _slots = [Create(layout), Create(layout)];
+    private readonly List<ReducedVector> _spares = [];
+    private readonly Lock _lock = new();
+    private Task<ReducedVector>? _coming;
+
+    /// <summary>The one that an operation is, or was, reduced into.</summary>
+    public ReducedVector Of(ulong operation) => _slots[operation % 2];
+
+    /// <summary>Somebody begins to read them: another is likely to be needed, and its memory is taken ahead of that.</summary>
+    public void Prepare()
+    {
+        lock (_lock)
+        {
+            _coming ??= Task.Run(() => Create(layout));
+        }
+    }
+
+    /// <summary>The one that an operation is going to be reduced into, which nobody reads.</summary>
+    /// <param name="operation">The operation.</param>
+    /// <param name="isFeeding">Whether a joiner is being fed; without one, no more memory is kept than the two take.</param>
+    public async Task<ReducedVector> TakeAsync(ulong operation, bool isFeeding)
+    {
+        if (!Of(operation).IsRead)
+        {
+            if (!isFeeding)
+            {
+                await TrimAsync();
+            }
+
+            return Of(operation);
+        }
+
+        var free = _spares.Find(s => !s.IsRead);
+        if (free is not null)
+        {
+            _spares.Remove(free);
+        }
+        else
+        {
+            Prepare();
+            free = await _coming!;
+            _coming = null;
+        }
+
+        _spares.Add(Of(operation));
+        return _slots[operation % 2] = free;
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        foreach (var vector in _slots.Concat(_spares))
+        {
+            vector.Values.Dispose();
+        }
+
+        // One that is still being made frees itself when nobody holds it any more.
+        _coming = null;
+    }
+
+    private async Task TrimAsync()
+    {
+        foreach (var spare in _spares.Where(s => !s.IsRead).ToList())
+        {
+            _spares.Remove(spare);
+            spare.Values.Dispose();
+        }
+
+        if (_coming is { } coming)
+        {
+            _coming = null;
+            (await coming).Values.Dispose();
+        }
+    }
+
+    private static ReducedVector Create(ParameterLayout layout) => new(new NativeVector(layout.Count), new double[layout.Tiles.Count]);
+}
