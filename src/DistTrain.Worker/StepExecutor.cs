@@ -116,7 +116,7 @@ internal sealed class StepExecutor : IDisposable
                 // An evaluation may put the average in place of the weights meanwhile.
                 _feeds.Change(() =>
                 {
-                    ComputeBlocks(operation, shares[peers.Rank], Begin(operation, spec, peers.Rank), allReduce, cancellation);
+                    ComputeBlocks(operation, shares[peers.Rank], Begin(operation, spec, peers.Rank), allReduce, peers, cancellation);
                     return true;
                 });
             }
