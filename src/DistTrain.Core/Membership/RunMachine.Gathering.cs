@@ -253,12 +253,12 @@ public sealed partial class RunMachine
         var newest = holders.Max(m => m.Applied);
         var states = holders.Where(m => m.Applied == newest).GroupBy(m => m.Kept!.WeightsHash).OrderByDescending(g => g.Count()).ToList();
         var isAgreed = states.Count == 1 || states[0].Count() > states[1].Count();
-        var first = Math.Min(_recorded, holders.Where(m => m.Applied + 1 >= newest).Min(m => m.Applied)) + 1;
+        var first = Math.Min(_written, holders.Where(m => m.Applied + 1 >= newest).Min(m => m.Applied)) + 1;
         List<Member> members = isAgreed
             ? [.. holders.Where(m => (m.Applied == newest ? m.Kept!.WeightsHash == states[0].Key : m.Applied + 1 == newest) && m.HasReports(first))]
             : [];
         var isWhole = members.Any(m => m.Applied == newest);
-        foreach (var other in isWhole ? _workers.Values.Where(m => m.Stage == Stage.Ready).Except(members) : holders)
+        foreach (var other in isWhole ? _workers.Values.Where(m => m.Stage == Stage.Ready).Except(members) : holders.Where(m => m.Applied == newest))
         {
             (other.Stage, other.Kept) = (Stage.Arrived, null);
         }
@@ -266,7 +266,13 @@ public sealed partial class RunMachine
         if (!isWhole)
         {
             _effects.Add(new RunEffect.Announce("state-refused",
-                "The workers that came back hold different states, or cannot tell how they came by them: the run does not go on from these."));
+                "Workers that came back hold different states, or cannot tell how they came by them: the run does not go on from these."));
+            var others = holders.Where(m => m.Applied != newest).ToList();
+            if (others.Count > 0)
+            {
+                return GoOnFrom(others);
+            }
+
             PrepareArrived();
             return false;
         }

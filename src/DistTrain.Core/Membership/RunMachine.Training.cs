@@ -158,7 +158,7 @@ public sealed partial class RunMachine
 
     private void Record(Operation operation, IReadOnlyList<OperationReport> reports)
     {
-        (_recorded, _recordedStep) = (operation.Number, operation.Step);
+        (_recorded, _recordedStep, _written) = (operation.Number, operation.Step, Math.Max(_written, operation.Number));
         _effects.Add(new RunEffect.Record(operation, Generation, reports));
         if (operation.Kind != OperationKind.Train)
         {

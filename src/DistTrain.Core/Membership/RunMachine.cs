@@ -61,6 +61,9 @@ public sealed partial class RunMachine
     private int _fruitlessReturns;
     private int _ties;
     private ulong _recorded;
+
+    // The last operation up to which every one has its line; a return to a checkpoint leaves the lines.
+    private ulong _written;
     private long _recordedStep;
 
     // Since when there has been no member, and how many workers may come back with a state. Null while there are members, and before there were any.
@@ -269,7 +272,7 @@ public sealed partial class RunMachine
                 break;
             }
 
-            _recorded = operation.Number;
+            _recorded = _written = operation.Number;
         }
 
         if (_publishedStep > 0)

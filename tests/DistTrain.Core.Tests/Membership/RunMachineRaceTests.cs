@@ -126,4 +126,38 @@ public sealed class RunMachineRaceTests
         run.Pass(TimeSpan.FromSeconds(0.4));
         Assert.Contains(new RunEffect.Learn(1, Source: 0), run.Effects);
     }
+
+    [Fact]
+    public void A_newest_state_that_is_refused_does_not_take_the_others_along()
+    {
+        var run = new MachineRun(workers: 2, memory: new RunMemory { Generation = 7, Members = 2, Reference = MachineRun.Proof, Checkpoint = 0, RecordedStep = 1 });
+        run.ComeBack(0, applied: 2);
+        run.ComeBack(1, applied: 4, reportsFrom: 4);
+        Assert.Contains(run.Effects, e => e is RunEffect.Announce { Name: "state-refused" });
+        Assert.Contains(new RunEffect.Announce("resumed", "The run goes on after step 2, whose state 1 worker still held."), run.Effects);
+        Assert.Contains(new RunEffect.Learn(1, Source: 0), run.Effects);
+    }
+
+    [Fact]
+    public void What_has_its_line_needs_no_report_also_after_a_return_to_a_checkpoint()
+    {
+        var run = MachineRun.Linked(2);
+        for (var operation = 1UL; operation <= 3; operation++)
+        {
+            run.Report(0, operation);
+            run.Report(1, operation);
+        }
+
+        // Both are lost, and a third goes back to the beginning; then worker 0 comes back, whose first reports are known to be written down.
+        run.Handle(new RunEvent.Gone(0, "its connection broke"));
+        run.Handle(new RunEvent.Gone(1, "its connection broke"));
+        run.Arrive(2);
+        run.Handle(new RunEvent.Prepared(2, MachineRun.Proof));
+        run.Pass(TimeSpan.FromSeconds(2));
+        run.Handle(new RunEvent.Linked(2, 3, 0, []));
+        run.Handle(new RunEvent.Reported(2, MachineRun.ReportOf(1, 3)));
+        run.Handle(new RunEvent.Gone(2, "its connection broke"));
+        run.ComeBack(3, applied: 3, reportsFrom: 3);
+        Assert.Contains(new RunEffect.Announce("resumed", "The run goes on after step 3, whose state 1 worker still held."), run.Effects);
+    }
 }
