@@ -75,7 +75,10 @@ internal sealed partial class WorkerLoop(
         }
         catch (Exception e) when (e is not OutOfMemoryException)
         {
-            return new SessionEnd(Fail(e is RpcException rpc ? rpc.Status.Detail : e.Message, e), MayReturn.No);
+            // A call for a checkpoint breaks off sooner than the session where the coordinator is gone.
+            var isGone = e is RpcException { StatusCode: StatusCode.Unavailable or StatusCode.Cancelled or StatusCode.Internal }
+                && await Task.WhenAny(session.Outcome, Task.Delay(session.Timeouts.Silence, time)) == session.Outcome;
+            return isGone ? await session.Outcome : new SessionEnd(Fail(e is RpcException rpc ? rpc.Status.Detail : e.Message, e), MayReturn.No);
         }
 
         return await session.Outcome;

@@ -116,7 +116,7 @@ internal static class Healing
     {
         using var ended = new CancellationTokenSource();
         using var copy = new StateCopy(source, new HealRequest { Run = Run }, joiner.Replica, joiner.Compute, Patience, ended.Token);
-        await copy.ReceiveAsync(ended.Token);
+        await copy.ReceiveAsync(() => { }, ended.Token);
         await ended.CancelAsync();
     }
 
