@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using DistTrain.Core.Layouts;
 using DistTrain.Protocol.Exchange;
 using DistTrain.Protocol.Hosting;
 using DistTrain.Protocol.V1;
@@ -6,7 +7,6 @@ using DistTrain.Training.Native;
 using DistTrain.Worker;
 using DistTrain.Worker.Exchange;
 using DistTrain.Worker.Healing;
-using DistTrain.Core.Layouts;
 using Grpc.Core;
 using Grpc.Net.Client;
 using Microsoft.AspNetCore.Builder;

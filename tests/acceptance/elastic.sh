@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Workers die, fall silent, come back, join and leave, at random moments of one run: every step is there, with the hash that an undisturbed single worker's
-# run has, and nothing is left running.
+# Workers die, fall silent, come back, join and leave, and the coordinator is killed and started again, at random moments of one run: every step is there, with the
+# hash that an undisturbed single worker's run has, and nothing is left running.
 #
-#   tests/acceptance/elastic.sh           60 disturbances
-#   tests/acceptance/elastic.sh --short   12
+#   tests/acceptance/elastic.sh           60 disturbances, 5 of them of the coordinator
+#   tests/acceptance/elastic.sh --short   12, 1 of them
 #
 # SEED=7 makes other choices than SEED=1. A seed repeats choices, not moments: those are the machine's.
 set -euo pipefail
@@ -25,8 +25,14 @@ members=4
 
 check "an undisturbed run of one worker" train one "${run[@]}" --workers 1
 
-"$disttrain" coordinator "${run[@]}" --workers $members --listen 127.0.0.1:0 --out many --json </dev/null >coordinator.out 2>coordinator.err &
-coordinator=$!
+# coordinate PORT: starts a coordinator, a new one or one that goes on
+coordinator=
+coordinate() {
+  "$disttrain" coordinator "${run[@]}" --workers $members --listen "127.0.0.1:$1" --out many --resume --json </dev/null >>coordinator.out 2>>coordinator.err &
+  coordinator=$!
+}
+
+coordinate 0
 for ((i = 0; i < 600; i++)); do
   address=$(sed -nE 's/.*"listening":"([^"]+)".*/\1/p' coordinator.out | head -n 1)
   [ -z "$address" ] || break
@@ -59,11 +65,18 @@ steps() { wc -l <many/metrics.jsonl 2>/dev/null || echo 0; }
 for ((i = 0; i < members; i++)); do start; done
 for ((i = 0; i < 600 && $(steps) < 3; i++)); do sleep 0.1; done
 
-killed=0 stopped=0 left=0 joined=0 done=0
+killed=0 stopped=0 left=0 joined=0 restarted=0 done=0
 while [ "$done" -lt "$disturbances" ] && kill -0 "$coordinator" 2>/dev/null; do
   sleep "0.$((RANDOM % 9 + 1))"
   alive
   while [ "${#workers[@]}" -lt 2 ]; do start; alive; done
+  if [ $((done % 12)) -eq 6 ]; then
+    kill -KILL "$coordinator"
+    wait "$coordinator" 2>/dev/null || true
+    coordinate "${address##*:}"
+    restarted=$((restarted + 1)) done=$((done + 1))
+    continue
+  fi
   victim=${workers[$((RANDOM % ${#workers[@]}))]}
   case $((RANDOM % 5)) in
     0 | 1) kill -KILL "$victim" 2>/dev/null || true; killed=$((killed + 1)) ;;
@@ -77,7 +90,7 @@ while [ "$done" -lt "$disturbances" ] && kill -0 "$coordinator" 2>/dev/null; do
 done
 alive
 [ "${#workers[@]}" -gt 0 ] || start
-echo "seed $seed: $killed killed, $stopped stopped and continued, $left asked to leave, $joined joined, $started started; $(steps) steps so far"
+echo "seed $seed: $killed killed, $stopped stopped and continued, $left asked to leave, $joined joined, $started started, the coordinator $restarted times; $(steps) steps so far"
 
 # A run that hangs must not hang this command.
 ended() {
@@ -95,7 +108,11 @@ check "$done disturbances, at least $disturbances" test "$done" -ge "$disturbanc
 check "the run is completed" ended
 check "every step has the hash of the undisturbed run" "$disttrain" verify one many
 check "its folder passes the audit" "$disttrain" audit many
-check "each kind of disturbance occurred" test "$killed" -gt 0 -a "$stopped" -gt 0 -a "$left" -gt 0 -a "$joined" -gt 0
+check "each kind of disturbance occurred" test "$killed" -gt 0 -a "$stopped" -gt 0 -a "$left" -gt 0 -a "$joined" -gt 0 -a "$restarted" -ge $((disturbances / 12))
+terms() { [ "$(grep -c '"kind":"term"' many/journal/journal.jsonl)" -eq $((restarted + 1)) ]; }
+check "the journal tells of every coordinator" terms
+one_line_a_step() { [ "$(sed -E 's/.*"step":([0-9]+).*/\1/' many/metrics.jsonl | sort -n | uniq | wc -l)" -eq "$(wc -l <many/metrics.jsonl)" ]; }
+check "one line a step" one_line_a_step
 check "no process is left" nothing_left
 check "no worker crashed" no_crash
 grep -o '"event":"[a-z-]*"' many/events.jsonl | sort | uniq -c
