@@ -15,6 +15,6 @@ in_root() { (cd "$root" && bash "$commands" </dev/null); }
 
 check "the README has commands" test "$(wc -l <"$commands")" -ge 12
 check "every command of the README works" in_root
-check "its runs are complete" test "$(cat "$work"/runs/{one,three,several,line}/summary.json | grep -c '"status": "completed"')" -eq 4
+check "its runs are complete" test "$(cat "$work"/runs/{one,three,longer,several,line}/summary.json | grep -c '"status": "completed"')" -eq 5
 check "no process is left" nothing_left
 finish

@@ -16,6 +16,7 @@ internal sealed class CoordinatorSupervisor(
 {
     private ChildProcess? _current;
     private volatile bool _isDown = true;
+    private volatile bool _isStopping;
 
     /// <summary>Its newest process.</summary>
     public ChildProcess Current => _current!;
@@ -42,6 +43,13 @@ internal sealed class CoordinatorSupervisor(
         }
     }
 
+    /// <summary>Asks it to end the run in order; it is not started again.</summary>
+    public void Stop()
+    {
+        _isStopping = true;
+        Current.Release();
+    }
+
     /// <summary>Keeps it running until it has ended for good.</summary>
     /// <param name="address">Where it listens.</param>
     /// <param name="over">The run is over.</param>
@@ -53,7 +61,7 @@ internal sealed class CoordinatorSupervisor(
             var code = await Current.Exit;
             var decision = policy.Decide(state, code, progress.Steps);
             state = decision.State;
-            if (!decision.Again || progress.HasFinished || over.IsCancellationRequested)
+            if (!decision.Again || _isStopping || progress.HasFinished || over.IsCancellationRequested)
             {
                 return code;
             }

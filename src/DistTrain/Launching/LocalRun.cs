@@ -13,6 +13,7 @@ namespace DistTrain.Launching;
 internal sealed class LocalRun
 {
     private const int MostReconnects = 100;
+    private const string Stopped = "The run was stopped before it was finished.";
 
     private readonly LocalRunSettings _settings;
     private readonly IRunViewer _viewer;
@@ -42,7 +43,7 @@ internal sealed class LocalRun
     /// <param name="stop">Ends the run early, in order.</param>
     public async Task<LocalRunResult> RunAsync(CancellationToken stop)
     {
-        using var over = CancellationTokenSource.CreateLinkedTokenSource(stop);
+        using var over = new CancellationTokenSource();
         try
         {
             // 1. The coordinator, which says where it listens.
@@ -50,7 +51,11 @@ internal sealed class LocalRun
             var (address, problem) = await _coordinator.StartAsync(stop);
             if (address is null)
             {
-                return new LocalRunResult(false, problem!, null);
+                // A run that was complete already has nothing to listen for.
+                await Task.WhenAny(_coordinator.Current.Exit, Task.Delay(_settings.Timeouts.LastWords, _time, stop));
+                return _coordinator.Current.Exit is { IsCompletedSuccessfully: true, Result: 0 }
+                    ? await SummedUpAsync(stop)
+                    : new LocalRunResult(false, problem!, null);
             }
 
             // 2. The workers, numbered from 0.
@@ -60,11 +65,11 @@ internal sealed class LocalRun
             }
 
             // 3. The run, until it or something it cannot do without ends.
-            return await FollowAsync(address, over.Token);
+            return await FollowAsync(address, stop, over.Token);
         }
         catch (OperationCanceledException) when (stop.IsCancellationRequested)
         {
-            return new LocalRunResult(false, "The run was stopped before it was finished.", null);
+            return new LocalRunResult(false, Stopped, null);
         }
         catch (Exception refused) when (refused is System.ComponentModel.Win32Exception or IOException or UnauthorizedAccessException)
         {
@@ -85,19 +90,23 @@ internal sealed class LocalRun
         }
     }
 
-    private async Task<LocalRunResult> FollowAsync(Uri address, CancellationToken over)
+    private async Task<LocalRunResult> FollowAsync(Uri address, CancellationToken stop, CancellationToken over)
     {
         var ended = _coordinator.RunAsync(address, over);
         var watching = WatchAsync(ended, address, over);
-        var stopping = Task.Delay(Timeout.InfiniteTimeSpan, _time, over);
+        var stopping = Task.Delay(Timeout.InfiniteTimeSpan, _time, stop);
         var first = await Task.WhenAny(watching, ended, _hopeless.Task, stopping);
-        over.ThrowIfCancellationRequested();
-
         if (first == _hopeless.Task)
         {
             // The coordinator knows best why, if it finds out in time.
-            await Task.WhenAny(watching, ended, Task.Delay(_settings.VerdictDeadline ?? _settings.Timeouts.Verdict, _time, over));
-            over.ThrowIfCancellationRequested();
+            await Task.WhenAny(watching, ended, stopping, Task.Delay(_settings.VerdictDeadline ?? _settings.Timeouts.Verdict, _time, over));
+        }
+
+        if (stop.IsCancellationRequested)
+        {
+            // It has its workers finish their step, writes the state, and sends them home.
+            _coordinator.Stop();
+            await Task.WhenAny(watching, ended, Task.Delay(_settings.EndDeadline ?? _settings.Timeouts.ProcessEnd, _time, over));
         }
 
         if (ended.IsCompleted && !watching.IsCompleted)
@@ -112,18 +121,25 @@ internal sealed class LocalRun
             return new LocalRunResult(finished.Success, finished.Sentence, finished.SummaryJson);
         }
 
-        if (ended.IsCompleted)
+        if (ended.IsCompleted && await ended == 0)
         {
-            var (code, summary) = (await ended, Path.Combine(_settings.Folder, "summary.json"));
-            return code == 0 && File.Exists(summary)
-                ? new LocalRunResult(true, "", await File.ReadAllTextAsync(summary, over))
-                : new LocalRunResult(false, _coordinator.Current.Describe($"{ExitCodes.Words(code)} before the run was finished"), null);
+            return await SummedUpAsync(over);
         }
 
-        return new LocalRunResult(
-            false,
-            _hopeless.Task.IsCompleted ? await _hopeless.Task : $"The coordinator at {address} no longer answers; its log is {_coordinator.Current.LogPath}.",
-            null);
+        var problem = stop.IsCancellationRequested ? Stopped
+            : ended.IsCompleted ? _coordinator.Current.Describe($"{ExitCodes.Words(await ended)} before the run was finished")
+            : _hopeless.Task.IsCompleted ? await _hopeless.Task
+            : $"The coordinator at {address} no longer answers; its log is {_coordinator.Current.LogPath}.";
+        return new LocalRunResult(false, problem, null);
+    }
+
+    /// <summary>What a coordinator that ended in order left behind.</summary>
+    private async Task<LocalRunResult> SummedUpAsync(CancellationToken stop)
+    {
+        var summary = Path.Combine(_settings.Folder, "summary.json");
+        return File.Exists(summary)
+            ? new LocalRunResult(true, "", await File.ReadAllTextAsync(summary, stop))
+            : new LocalRunResult(false, _coordinator.Current.Describe("ended without a summary"), null);
     }
 
     /// <summary>Passes events on until the last one; null where the stream is lost for good.</summary>

@@ -154,8 +154,8 @@ public sealed class RealRunTests : IDisposable
     }
 
     [Theory]
-    [InlineData("TERM", 1, "error: The run was stopped before it was finished.\n")]
-    [InlineData("INT", 1, "error: The run was stopped before it was finished.\n")]
+    [InlineData("TERM", 0, "")]
+    [InlineData("INT", 0, "")]
     [InlineData("KILL", 137, "")]
     public async Task Whatever_ends_the_launcher_ends_everything(string signal, int code, string error)
     {
