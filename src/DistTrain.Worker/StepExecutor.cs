@@ -169,6 +169,9 @@ internal sealed class StepExecutor : IDisposable
     /// <summary>From here on nobody reads the state, which is going to be another one.</summary>
     public Task CloseFeedsAsync() => _feeds.CloseAsync();
 
+    /// <summary>The state stays after all: joiners may copy it again.</summary>
+    public void ReopenFeeds() => _feeds.Reopen();
+
     /// <inheritdoc/>
     public void Dispose()
     {

@@ -228,7 +228,9 @@ internal sealed partial class WorkerLoop(
             Numbers = [.. membership.Members.Select(m => m.Number)],
         };
         services.Groups.Set(peers);
-        services.States.Set(run, state.Executor!.FeedAsync);
+        // A worker that was to copy a state may be a member with its own again, where the source was lost before the copy began.
+        state.Executor!.ReopenFeeds();
+        services.States.Set(run, state.Executor.FeedAsync);
         state.IsMember = true;
         _generation = new GenerationRun(session, state, peers, session.Timeouts.Link, ReportAsync, time);
         _ = ReportBreakAsync(_generation);

@@ -108,6 +108,9 @@ public sealed class StateFeedTests : IAsyncDisposable
         var over = await Assert.ThrowsAsync<InvalidOperationException>(() => sending);
         Assert.Equal("the source does not go on with its state", over.Message);
         await Assert.ThrowsAsync<InvalidOperationException>(_executor.FeedAsync);
+        _executor.ReopenFeeds();
+        using var again = await _executor.FeedAsync();
+        Assert.False(again.IsOver);
     }
 
     private Task StepAsync() => _executor.ExecuteAsync(

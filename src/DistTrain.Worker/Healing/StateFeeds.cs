@@ -72,11 +72,19 @@ internal sealed class StateFeeds(Replica replica) : IDisposable
     public void Add(ulong operation, bool isStep, double learningRate, NodeHeader header, ReducedVector reduced) =>
         _feeds.RemoveAll(feed => !feed.Add(operation, isStep, learningRate, header, reduced));
 
-    /// <summary>Ends all feeds, and lets no other begin: from here on nobody reads the state.</summary>
+    /// <summary>Ends all feeds, and lets no other begin until told otherwise: from here on nobody reads the state.</summary>
     public async Task CloseAsync()
     {
         await _changing.WaitAsync();
         CloseAll();
+        _changing.Release();
+    }
+
+    /// <summary>The state is one to go on from after all: it may be fed from again.</summary>
+    public void Reopen()
+    {
+        _changing.Wait();
+        _isClosed = false;
         _changing.Release();
     }
 
