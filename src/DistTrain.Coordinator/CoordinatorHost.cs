@@ -90,7 +90,7 @@ public static class CoordinatorHost
                 try
                 {
                     var outcome = await loop.RunAsync(cancellation);
-                    await loop.DrainAsync();
+                    await loop.Workers.DrainAsync(loop.Timeouts.LastWords, time);
                     return outcome;
                 }
                 finally

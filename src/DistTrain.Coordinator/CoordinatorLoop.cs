@@ -19,9 +19,6 @@ namespace DistTrain.Coordinator;
 /// </summary>
 internal sealed partial class CoordinatorLoop
 {
-    /// <summary>So that people can tell the workers of one term from those of the next.</summary>
-    private const int WorkersPerTerm = 1000;
-
     private readonly RunOptions _options;
     private readonly RunMachine _machine;
     private readonly RunFolder _folder;
@@ -32,7 +29,6 @@ internal sealed partial class CoordinatorLoop
     private readonly ILogger _logger;
     private readonly long _started;
     private readonly Channel<RunEvent> _events = Channel.CreateUnbounded<RunEvent>(new UnboundedChannelOptions { SingleReader = true });
-    private readonly Dictionary<int, WorkerConnection> _connections = [];
 
     /// <summary>The plan by which an operation was last handed out; of one that is not recorded, it is replaced when it is handed out again.</summary>
     private readonly Dictionary<ulong, ulong> _plans = [];
@@ -40,7 +36,6 @@ internal sealed partial class CoordinatorLoop
     private readonly string _fingerprint;
     private IReadOnlyList<int> _members = [];
     private RunOutcome? _outcome;
-    private int _lastWorker;
     private bool _hasStarted;
     private string? _journalProblem;
 
@@ -55,10 +50,10 @@ internal sealed partial class CoordinatorLoop
         _fingerprint = ProgramIdentity.Fingerprint(options);
         _machine = new RunMachine(options, ProgramIdentity.Version, _fingerprint, run.Memory);
         _ledger = new RunLedger(time);
-        _lines = new StepLines(run.Folder, _ledger, run.Lines, run.Memory?.Checkpoint ?? 0, TellWritten);
-        _lastWorker = (int)(((run.Term - 1) * WorkersPerTerm) % int.MaxValue) - 1;
+        _lines = new StepLines(run.Folder, _ledger, run.Lines, run.Memory?.Checkpoint ?? 0, Beat);
         Run = run.Id;
         Term = run.Term;
+        Workers = new WorkerConnections(run.Id, run.Term);
         Checkpoints = run.Checkpoints;
         Due = new DueCheckpoints(options);
         Timeouts = new Timeouts(options.FailureDetection);
@@ -70,6 +65,9 @@ internal sealed partial class CoordinatorLoop
 
     /// <summary>Raised at every start of the coordinator.</summary>
     public ulong Term { get; }
+
+    /// <summary>The ways to the workers.</summary>
+    public WorkerConnections Workers { get; }
 
     /// <summary>Where states are kept.</summary>
     public CheckpointStore Checkpoints { get; }
@@ -91,49 +89,6 @@ internal sealed partial class CoordinatorLoop
 
     /// <summary>Hands in an event.</summary>
     public void Post(RunEvent happened) => _events.Writer.TryWrite(happened);
-
-    /// <summary>A new worker's way out; its id is never used twice.</summary>
-    public WorkerConnection Connect()
-    {
-        lock (_connections)
-        {
-            var connection = new WorkerConnection(++_lastWorker);
-            _connections.Add(connection.Worker, connection);
-            return connection;
-        }
-    }
-
-    /// <summary>Forgets a worker's way out.</summary>
-    public void Disconnect(WorkerConnection connection)
-    {
-        lock (_connections)
-        {
-            _connections.Remove(connection.Worker);
-        }
-
-        connection.End();
-    }
-
-    /// <summary>Waits until every worker has ended its call, as it does when it was dismissed; for one that does not, a bounded time.</summary>
-    public async Task DrainAsync()
-    {
-        Task[] calls;
-        lock (_connections)
-        {
-            calls = [.. _connections.Values.Select(c => c.Ended)];
-        }
-
-        await Task.WhenAny(Task.WhenAll(calls), Task.Delay(Timeouts.LastWords, _time));
-    }
-
-    /// <summary>Whether a worker may move states: it was let in and is still here.</summary>
-    public bool IsAdmitted(int worker)
-    {
-        lock (_connections)
-        {
-            return _connections.TryGetValue(worker, out var connection) && connection.IsAdmitted;
-        }
-    }
 
     /// <summary>Whether a state that a worker has kept is one of this run, computed by the same configuration.</summary>
     public bool IsOfThisRun(Offer? offer) => offer is not null && offer.Run == Run && offer.ConfigurationFingerprint == _fingerprint;
@@ -181,13 +136,13 @@ internal sealed partial class CoordinatorLoop
                 Welcome(e.Worker);
                 break;
             case RunEffect.Refuse e:
-                Find(e.Worker)?.Close(Tag(new CoordinatorMessage { Refusal = Wire.ToWire(e.Reason, e.Sentence) }));
+                Workers.Close(e.Worker, new CoordinatorMessage { Refusal = Wire.ToWire(e.Reason, e.Sentence) });
                 break;
             case RunEffect.Prepare e:
-                Send(e.Worker, new CoordinatorMessage { Prepare = new Prepare { Build = e.Build, Checkpoint = e.Checkpoint, Applied = e.Applied } });
+                Workers.Send(e.Worker, new CoordinatorMessage { Prepare = new Prepare { Build = e.Build, Checkpoint = e.Checkpoint, Applied = e.Applied } });
                 break;
             case RunEffect.Keep e:
-                Send(e.Worker, new CoordinatorMessage { Keep = new Keep() });
+                Workers.Send(e.Worker, new CoordinatorMessage { Keep = new Keep() });
                 break;
             case RunEffect.Write e:
                 Write(e.Entry);
@@ -196,29 +151,29 @@ internal sealed partial class CoordinatorLoop
                 Checkpoints.Discard(e.Step);
                 break;
             case RunEffect.Learn e:
-                Send(e.Worker, new CoordinatorMessage { Learn = new Learn { Source = e.Source, Address = Find(e.Source)?.Address ?? "" } });
+                Workers.Send(e.Worker, new CoordinatorMessage { Learn = new Learn { Source = e.Source, Address = Workers.Find(e.Source)?.Address ?? "" } });
                 break;
             case RunEffect.Save e:
                 Due.Await(e.Step, _machine.Checkpoint, Length);
-                Send(e.Worker, new CoordinatorMessage { Save = new Save { Step = e.Step } });
+                Workers.Send(e.Worker, new CoordinatorMessage { Save = new Save { Step = e.Step } });
                 break;
             case RunEffect.Dismiss e:
-                Find(e.Worker)?.Close(Tag(new CoordinatorMessage
+                Workers.Close(e.Worker, new CoordinatorMessage
                 {
                     Dismissal = new Dismissal { Success = e.Success, Sentence = e.Sentence, MayReturn = e.MayReturn },
-                }));
+                });
                 break;
             case RunEffect.FormGeneration e:
-                if (e.Generation > 1 && LossOf(cause) is { } kind)
+                if (e.Generation > 1)
                 {
-                    _ledger.NoteLoss(kind);
+                    _ledger.NoteLoss(cause);
                 }
 
                 FormGeneration(e);
                 break;
             case RunEffect.SendPlan e:
                 _folder.Append(e, _machine.Generation);
-                SendAll(new CoordinatorMessage { Plan = Wire.ToWire(e.Plan) });
+                Workers.Send(_members, new CoordinatorMessage { Plan = Wire.ToWire(e.Plan) });
                 break;
             case RunEffect.Issue e:
                 Issue(e);
@@ -242,7 +197,7 @@ internal sealed partial class CoordinatorLoop
     {
         if (_machine.Checkpoint > Checkpoints.Counted)
         {
-            TellWritten(_lines.Flush());
+            Beat(_lines.Flush());
             Checkpoints.Counted = _machine.Checkpoint;
         }
     }
@@ -264,16 +219,6 @@ internal sealed partial class CoordinatorLoop
         Watchers.Publish(new Protocol.V1.RunEvent { Happening = new Happening { Name = name, Sentence = sentence } });
     }
 
-    /// <summary>How the loss was noticed that begins a generation; null where none does.</summary>
-    private static string? LossOf(RunEvent cause) => cause switch
-    {
-        RunEvent.Gone => "connection",
-        RunEvent.TimePassed => "silence",
-        RunEvent.Faulted => "fault",
-        RunEvent.LinkBroke => "link",
-        _ => null,
-    };
-
     private void Welcome(int worker)
     {
         var welcome = new Welcome
@@ -285,20 +230,20 @@ internal sealed partial class CoordinatorLoop
             SilenceMilliseconds = (long)Timeouts.Silence.TotalMilliseconds,
         };
         welcome.Configuration.Add(OptionsReader.Write(_options));
-        if (Find(worker) is { } connection)
+        if (Workers.Find(worker) is { } connection)
         {
             connection.IsAdmitted = true;
         }
 
-        Send(worker, new CoordinatorMessage { Welcome = welcome });
+        Workers.Send(worker, new CoordinatorMessage { Welcome = welcome });
     }
 
     private void FormGeneration(RunEffect.FormGeneration e)
     {
         _members = e.Members;
         var membership = new Protocol.V1.Membership { Generation = e.Generation };
-        membership.Members.AddRange(e.Members.Select(id => new Member { Worker = id, Address = Find(id)?.Address ?? "", Number = Find(id)?.Number ?? -1 }));
-        SendAll(new CoordinatorMessage { Membership = membership });
+        membership.Members.AddRange(e.Members.Select(id => new Member { Worker = id, Address = Workers.Find(id)?.Address ?? "", Number = Workers.Find(id)?.Number ?? -1 }));
+        Workers.Send(_members, new CoordinatorMessage { Membership = membership });
         _ledger.NoteWorkers(e.Members.Count);
         if (_hasStarted)
         {
@@ -306,22 +251,7 @@ internal sealed partial class CoordinatorLoop
         }
 
         _hasStarted = true;
-        var course = _machine.Course!;
-        Watchers.Publish(new Protocol.V1.RunEvent
-        {
-            Started = new RunStarted
-            {
-                Name = _options.Name,
-                Folder = _folder.Path,
-                TrainingSamples = course.TrainingSamples,
-                TotalSteps = course.TotalSteps,
-                TotalSamples = course.TotalSamples,
-                GlobalBatch = _options.Batch.Global,
-                MicroBatch = _options.Batch.Micro,
-                WorldSize = e.Members.Count,
-                Parameters = Checkpoints.Newest?.Parameters ?? 0,
-            },
-        });
+        Watchers.Publish(Views.Begun(_options, _machine.Course!, _folder.Path, e.Members.Count, Checkpoints.Newest?.Parameters ?? 0));
     }
 
     private void Issue(RunEffect.Issue e)
@@ -338,7 +268,7 @@ internal sealed partial class CoordinatorLoop
             _folder.Append(e.Operation, e.Plan, _machine.Generation, e.Shares);
         }
 
-        SendAll(new CoordinatorMessage { Operation = Wire.ToWire(e.Operation, e.Plan, e.CheckpointWriter, e.Shares) });
+        Workers.Send(_members, new CoordinatorMessage { Operation = Wire.ToWire(e.Operation, e.Plan, e.CheckpointWriter, e.Shares) });
     }
 
     private RunLength Length => new(_machine.Course!.TrainingSamples, _options.Batch.Global);
@@ -358,7 +288,7 @@ internal sealed partial class CoordinatorLoop
 
         if (memory.Generation > 0)
         {
-            _ledger.NoteLoss("coordinator");
+            _ledger.NoteRestart();
         }
     }
 
@@ -414,32 +344,15 @@ internal sealed partial class CoordinatorLoop
         Watchers.Publish(Views.Of(step));
     }
 
-    /// <summary>Tells the workers what they need not tell again.</summary>
-    private void TellWritten(ulong operation)
-    {
-        lock (_connections)
-        {
-            foreach (var connection in _connections.Values.Where(c => c.IsAdmitted))
-            {
-                connection.Send(Tag(new CoordinatorMessage { Heartbeat = new Heartbeat { Written = operation } }));
-            }
-        }
-    }
+    /// <summary>Tells the workers that the coordinator lives, and what they need not tell again.</summary>
+    private void Beat(ulong written) => Workers.SendToAdmitted(new CoordinatorMessage { Heartbeat = new Heartbeat { Written = written } });
 
     /// <summary>Dismisses everyone, then writes down how the run ended. A run that leaves no summary has failed, whatever its weights.</summary>
     private async Task<RunOutcome> FinishAsync(RunOutcome outcome)
     {
         Log.Finished(_logger, outcome.Success, outcome.Sentence);
         _lines.Flush();
-        var dismissal = new CoordinatorMessage { Dismissal = new Dismissal { Success = outcome.Success, Sentence = outcome.Sentence } };
-        lock (_connections)
-        {
-            foreach (var connection in _connections.Values)
-            {
-                connection.Close(Tag(dismissal.Clone()));
-            }
-        }
-
+        Workers.CloseAll(new CoordinatorMessage { Dismissal = new Dismissal { Success = outcome.Success, Sentence = outcome.Sentence } });
         var (summary, problem) = await _folder.EndAsync(
             lost =>
             {
@@ -460,30 +373,6 @@ internal sealed partial class CoordinatorLoop
         return outcome;
     }
 
-    private void SendAll(CoordinatorMessage message)
-    {
-        foreach (var member in _members)
-        {
-            Send(member, message.Clone());
-        }
-    }
-
-    private void Send(int worker, CoordinatorMessage message) => Find(worker)?.Send(Tag(message));
-
-    private CoordinatorMessage Tag(CoordinatorMessage message)
-    {
-        (message.Run, message.Term) = (Run, Term);
-        return message;
-    }
-
-    private WorkerConnection? Find(int worker)
-    {
-        lock (_connections)
-        {
-            return _connections.GetValueOrDefault(worker);
-        }
-    }
-
     private async Task BeatAsync(CancellationToken cancellation)
     {
         using var timer = new PeriodicTimer(Timeouts.Heartbeat, _time);
@@ -492,7 +381,8 @@ internal sealed partial class CoordinatorLoop
             while (await timer.WaitForNextTickAsync(cancellation))
             {
                 Post(new RunEvent.TimePassed());
-                TellWritten(_lines.Flush());
+                Beat(_lines.Durable);
+                _lines.BeginFlush();
             }
         }
         catch (OperationCanceledException)

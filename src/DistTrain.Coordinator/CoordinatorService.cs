@@ -28,7 +28,7 @@ internal sealed class CoordinatorService(Task<CoordinatorLoop> ready) : Protocol
         }
 
         var loop = await ready;
-        var connection = loop.Connect();
+        var connection = loop.Workers.Connect();
         (connection.Address, connection.Number) = (hello.Address, hello.Number);
         loop.Post(new RunEvent.Arrived(connection.Worker, Wire.FromWire(hello) with { Offer = loop.IsOfThisRun(hello.Offer) ? hello.Offer.Applied : null }));
         var receiving = ReceiveAsync(loop, connection.Worker, requests, context.CancellationToken);
@@ -52,7 +52,7 @@ internal sealed class CoordinatorService(Task<CoordinatorLoop> ready) : Protocol
         }
         finally
         {
-            loop.Disconnect(connection);
+            loop.Workers.Disconnect(connection);
         }
     }
 
@@ -109,7 +109,7 @@ internal sealed class CoordinatorService(Task<CoordinatorLoop> ready) : Protocol
                 StatusCode.FailedPrecondition, $"This is run {loop.Run:x16}, term {loop.Term}, not run {run:x16}, term {term}."));
         }
 
-        if (!loop.IsAdmitted(worker))
+        if (!loop.Workers.IsAdmitted(worker))
         {
             throw new RpcException(new Status(StatusCode.FailedPrecondition, $"Worker {worker} has not joined this run."));
         }

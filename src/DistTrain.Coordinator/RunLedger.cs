@@ -31,9 +31,28 @@ internal sealed class RunLedger(TimeProvider time)
     /// <summary>Notes a worker's host.</summary>
     public void NoteHost(string host) => _hosts.Add(host);
 
-    /// <summary>Notes that a generation begins because of a loss.</summary>
-    /// <param name="kind">How it was noticed: by a broken <c>connection</c>, by <c>silence</c>, by the worker's own word of a <c>fault</c>, by a broken <c>link</c>, or because the <c>coordinator</c> was lost.</param>
-    public void NoteLoss(string kind) => _loss ??= (time.GetTimestamp(), kind);
+    /// <summary>Notes that this coordinator took over from another: the <c>coordinator</c> was lost.</summary>
+    public void NoteRestart() => _loss ??= (time.GetTimestamp(), "coordinator");
+
+    /// <summary>
+    /// Notes what began a generation, where that is a loss: a broken <c>connection</c>, <c>silence</c>, the worker's own word of a <c>fault</c>, or a broken
+    /// <c>link</c>.
+    /// </summary>
+    public void NoteLoss(RunEvent cause)
+    {
+        var kind = cause switch
+        {
+            RunEvent.Gone => "connection",
+            RunEvent.TimePassed => "silence",
+            RunEvent.Faulted => "fault",
+            RunEvent.LinkBroke => "link",
+            _ => null,
+        };
+        if (kind is not null)
+        {
+            _loss ??= (time.GetTimestamp(), kind);
+        }
+    }
 
     /// <summary>The recovery that a completed operation ends; null where there is none.</summary>
     public RunSummary.Recovery? Recovered(RunEffect.Record record)

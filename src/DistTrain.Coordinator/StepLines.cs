@@ -62,6 +62,22 @@ internal sealed class StepLines
         Note(operation);
     }
 
+    /// <summary>The last operation whose line is durable.</summary>
+    public ulong Durable => Volatile.Read(ref _durable);
+
+    /// <summary>Makes lines durable beside everything else: a slow disk must not look like a coordinator that is gone.</summary>
+    public void BeginFlush()
+    {
+        if (Volatile.Read(ref _appended) != Durable && Interlocked.Exchange(ref _isFlushing, 1) == 0)
+        {
+            _ = Task.Run(() =>
+            {
+                _written(Flush());
+                Volatile.Write(ref _isFlushing, 0);
+            });
+        }
+    }
+
     /// <summary>Makes every line so far durable, where the disk lets it.</summary>
     /// <returns>The last operation whose line is.</returns>
     public ulong Flush()
@@ -89,13 +105,9 @@ internal sealed class StepLines
     private void Note(ulong operation)
     {
         Volatile.Write(ref _appended, operation);
-        if (operation - Volatile.Read(ref _durable) is > MostWaiting and < long.MaxValue && Interlocked.Exchange(ref _isFlushing, 1) == 0)
+        if (operation - Durable is > MostWaiting and < long.MaxValue)
         {
-            _ = Task.Run(() =>
-            {
-                _written(Flush());
-                Volatile.Write(ref _isFlushing, 0);
-            });
+            BeginFlush();
         }
     }
 

@@ -1,3 +1,5 @@
+using DistTrain.Core.Options;
+using DistTrain.Core.Runs;
 using DistTrain.Protocol.V1;
 
 namespace DistTrain.Coordinator;
@@ -5,6 +7,23 @@ namespace DistTrain.Coordinator;
 /// <summary>Lines of the run's folder as those who watch see them.</summary>
 internal static class Views
 {
+    /// <summary>A run whose first generation has begun, at least for this coordinator.</summary>
+    public static RunEvent Begun(RunOptions options, RunCourse course, string folder, int members, long parameters) => new()
+    {
+        Started = new RunStarted
+        {
+            Name = options.Name,
+            Folder = folder,
+            TrainingSamples = course.TrainingSamples,
+            TotalSteps = course.TotalSteps,
+            TotalSamples = course.TotalSamples,
+            GlobalBatch = options.Batch.Global,
+            MicroBatch = options.Batch.Micro,
+            WorldSize = members,
+            Parameters = parameters,
+        },
+    };
+
     /// <summary>A completed step.</summary>
     public static RunEvent Of(StepRecord step) => new()
     {
