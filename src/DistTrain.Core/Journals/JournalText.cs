@@ -28,7 +28,7 @@ public static class JournalText
     {
         var json = JsonSerializer.Serialize(entry, Options);
         check = Check(check, json);
-        return string.Create(CultureInfo.InvariantCulture, $"{check:x16} {json}\n");
+        return $"{Digits(check)} {json}\n";
     }
 
     /// <summary>Reads a journal.</summary>
@@ -58,19 +58,23 @@ public static class JournalText
         return new JournalContent(entries, whole, check, torn, null);
     }
 
+    private static string Digits(ulong check) => check.ToString("x16", CultureInfo.InvariantCulture);
+
     private static (JournalEntry Entry, ulong Check)? Parse(ReadOnlySpan<byte> line, ulong before)
     {
         try
         {
             var text = Encoding.UTF8.GetString(line);
-            if (text.Length <= CheckDigits || text[CheckDigits] != ' '
-                || !ulong.TryParse(text.AsSpan(0, CheckDigits), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out var check))
+            if (text.Length <= CheckDigits)
             {
                 return null;
             }
 
             var json = text[(CheckDigits + 1)..];
-            return check == Check(before, json) && JsonSerializer.Deserialize<JournalEntry>(json, Options) is { } entry ? (entry, check) : null;
+            var check = Check(before, json);
+            return text.AsSpan(0, CheckDigits + 1).SequenceEqual(Digits(check) + " ") && JsonSerializer.Deserialize<JournalEntry>(json, Options) is { } entry
+                ? (entry, check)
+                : null;
         }
         catch (Exception e) when (e is JsonException or NotSupportedException)
         {
