@@ -160,7 +160,7 @@ internal sealed partial class CoordinatorLoop
             case RunEffect.Dismiss e:
                 Workers.Close(e.Worker, new CoordinatorMessage
                 {
-                    Dismissal = new Dismissal { Success = e.Success, Sentence = e.Sentence, MayReturn = e.MayReturn },
+                    Dismissal = new Dismissal { Success = e.Success, Sentence = e.Sentence, MayReturn = e.MayReturn, DropState = e.DropsState },
                 });
                 break;
             case RunEffect.FormGeneration e:

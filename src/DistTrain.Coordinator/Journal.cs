@@ -44,9 +44,9 @@ internal sealed class Journal : IDisposable
 
             return false;
         }
-        catch (IOException)
+        catch (IOException e)
         {
-            return true;
+            return IsHeld(e);
         }
     }
 
@@ -136,9 +136,14 @@ internal sealed class Journal : IDisposable
         {
             return new FileStream(LockOf(run), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
         }
-        catch (IOException e)
+        catch (IOException e) when (IsHeld(e))
         {
             throw new JournalException($"Another coordinator owns the run in {run}: end it first, or give this one another folder. ({e.Message})", e);
         }
     }
+
+    /// <summary>
+    /// Whether a file is somebody's, and not on a disk that may not be written: the runtime passes on the system's EWOULDBLOCK of Linux or macOS, or Windows' sharing violation.
+    /// </summary>
+    private static bool IsHeld(IOException refused) => refused.HResult is 11 or 35 or unchecked((int)0x80070020);
 }

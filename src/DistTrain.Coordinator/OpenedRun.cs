@@ -6,6 +6,7 @@ using DistTrain.Core;
 using DistTrain.Core.Journals;
 using DistTrain.Core.Membership;
 using DistTrain.Core.Options;
+using DistTrain.Core.Runs;
 using DistTrain.Protocol;
 
 namespace DistTrain.Coordinator;
@@ -98,6 +99,11 @@ internal sealed class OpenedRun : IDisposable
     {
         if (journal.Entries.Count == 0)
         {
+            if (new FileInfo(Path.Combine(settings.Folder, "metrics.jsonl")) is { Exists: true, Length: > 0 })
+            {
+                throw new ResumeException($"The journal {Journal.PathIn(settings.Folder)} is empty, and {settings.Folder} holds steps of a run: restore the journal, or name another folder.");
+            }
+
             var id = BinaryPrimitives.ReadUInt64LittleEndian(RandomNumberGenerator.GetBytes(sizeof(ulong)));
             Write(journal, new JournalEntry.Run(id.ToString("x16", CultureInfo.InvariantCulture), ProgramIdentity.Version));
             return (id, 1);
@@ -125,6 +131,12 @@ internal sealed class OpenedRun : IDisposable
         var memory = RunMemory.Of(entries);
         var steps = lines.Steps.ToList();
         var recorded = steps.Count == 0 ? 0 : steps[^1].Step;
+        if (memory.Reference is { } proof
+            && new RunCourse(settings.Options, proof.TrainingSamples, proof.ValidationSamples).TotalSteps is var total && total < recorded)
+        {
+            throw new ResumeException($"The run in {settings.Folder} has done {recorded} steps, and would be over after {total} by its stop.*: give it more, or leave it as it is.");
+        }
+
         return memory with
         {
             RecordedStep = recorded,
@@ -148,10 +160,18 @@ internal sealed class OpenedRun : IDisposable
         }
 
         var newest = good.Count == 0 ? -1 : good.Max();
-        var isRefused = scan.RefusedSteps.Any(s => s <= recorded && s > newest);
-        return isRefused || (newest < 0 && hasTrained)
-            ? throw new ResumeException($"{string.Join(" ", scan.Refused)} {(good.Count == 0 ? "No other is left: begin a new run." : $"To go on from an older one: {Offer(good)}.")}".TrimStart())
-            : newest;
+        if (scan.RefusedSteps.Any(s => s <= recorded && s > newest) && newest >= 0)
+        {
+            throw new ResumeException($"{string.Join(" ", scan.Refused)} To go on from an older one: {Offer(good)}.");
+        }
+
+        if (newest < 0 && hasTrained)
+        {
+            var later = scan.Good.Count == 0 ? "" : $" Those of later steps do not count: metrics.jsonl tells of steps up to {recorded} only.";
+            throw new ResumeException($"{string.Join(" ", scan.Refused)} {settings.Folder} holds no checkpoint to go on from.{later} Restore what is missing, or begin a new run.".TrimStart());
+        }
+
+        return newest;
     }
 
     private static string Offer(List<long> good) =>

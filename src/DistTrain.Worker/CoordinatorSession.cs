@@ -172,9 +172,9 @@ internal sealed class CoordinatorSession : IAsyncDisposable
         _tasks.AddRange([SendAsync(), ReceiveAsync(), BeatAsync()]);
     }
 
-    private void End(RunOutcome outcome, MayReturn mayReturn)
+    private void End(RunOutcome outcome, MayReturn mayReturn, bool wasDismissed = false)
     {
-        if (_outcome.TrySetResult(new SessionEnd(outcome, mayReturn)))
+        if (_outcome.TrySetResult(new SessionEnd(outcome, mayReturn, wasDismissed)))
         {
             _inbox.Writer.TryComplete();
             _ended.Cancel();
@@ -212,7 +212,8 @@ internal sealed class CoordinatorSession : IAsyncDisposable
                 }
                 else if (message.BodyCase == CoordinatorMessage.BodyOneofCase.Dismissal)
                 {
-                    End(new RunOutcome(message.Dismissal.Success, message.Dismissal.Sentence), message.Dismissal.MayReturn ? MayReturn.Anew : MayReturn.No);
+                    var after = !message.Dismissal.MayReturn ? MayReturn.No : message.Dismissal.DropState ? MayReturn.Anew : MayReturn.WithState;
+                    End(new RunOutcome(message.Dismissal.Success, message.Dismissal.Sentence), after, wasDismissed: true);
                 }
                 else if (message.BodyCase == CoordinatorMessage.BodyOneofCase.Refusal)
                 {

@@ -5,7 +5,8 @@ namespace DistTrain.Worker;
 /// <summary>Why a worker's session with its coordinator is over.</summary>
 /// <param name="Outcome">Whether the worker did what it was there for, and a sentence.</param>
 /// <param name="MayReturn">Whether the run may go on, so that it makes sense to join anew.</param>
-internal sealed record SessionEnd(RunOutcome Outcome, MayReturn MayReturn);
+/// <param name="WasDismissed">Whether the coordinator said so: a worker that is sent away again and again comes back ever more slowly.</param>
+internal sealed record SessionEnd(RunOutcome Outcome, MayReturn MayReturn, bool WasDismissed = false);
 
 /// <summary>Whether a worker whose session is over joins anew.</summary>
 internal enum MayReturn
@@ -13,9 +14,9 @@ internal enum MayReturn
     /// <summary>It does not.</summary>
     No,
 
-    /// <summary>It counts as lost: it does, and gets the state again.</summary>
+    /// <summary>It does, and gets the state again: its own is wrong.</summary>
     Anew,
 
-    /// <summary>It lost the coordinator, not the run: it does, with the state it has.</summary>
+    /// <summary>It does, and brings its state along: nobody may have a newer one.</summary>
     WithState,
 }

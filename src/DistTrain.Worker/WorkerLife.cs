@@ -38,7 +38,7 @@ internal sealed partial class WorkerLife(
 
             // A worker that is cut off again and again must not stop the others as often.
             Log.Returning(logger, end.Outcome.Sentence);
-            var isCalm = pause == TimeSpan.Zero || end.MayReturn == MayReturn.WithState || time.GetElapsedTime(began) > _timeouts.SettledSession;
+            var isCalm = pause == TimeSpan.Zero || !end.WasDismissed || time.GetElapsedTime(began) > _timeouts.SettledSession;
             pause = isCalm ? _timeouts.FirstPause : TimeSpan.FromTicks(Math.Min(2 * pause.Ticks, _timeouts.LongestPause.Ticks));
             await Task.Delay(pause, time, cancellation);
         }

@@ -91,6 +91,24 @@ public sealed class ElasticTests : IDisposable
     }
 
     [Fact]
+    public async Task The_only_worker_that_falls_silent_comes_back_with_its_state()
+    {
+        await using var coordinator = await LocalCoordinator.StartAsync(
+            _folder.At("run"), LocalCluster.Options([.. Run, "workers=1", "failureDetection=2s", "checkpoint.everySteps=0", Slow]));
+        await using var relay = new Relay(coordinator.Address);
+        var worker = coordinator.StartWorker(coordinator.Worker(0) with { Coordinator = relay.Address });
+        await coordinator.StepAsync(5);
+        relay.Silence(Side.Dialer);
+        await coordinator.HappenedAsync("waiting", "");
+        relay.Silence(Side.Neither);
+        var run = await coordinator.EndAsync([worker]).WaitAsync(Soon, TestContext.Current.CancellationToken);
+
+        await SameAsUndisturbedAsync(run);
+        Assert.Contains(run.Lines("events.jsonl"), e => e.GetProperty("event").GetString() == "resumed");
+        Assert.DoesNotContain(run.Lines("events.jsonl"), e => e.GetProperty("event").GetString() == "rollback");
+    }
+
+    [Fact]
     public async Task Workers_join_a_run_that_trains()
     {
         await using var coordinator = await LocalCoordinator.StartAsync(_folder.At("run"), LocalCluster.Options([.. Run, "workers=1", Slow]));
@@ -157,7 +175,7 @@ public sealed class ElasticTests : IDisposable
 
         await SameAsUndisturbedAsync(run);
         Assert.Equal(60, run.Metrics.Count);
-        Assert.Contains(run.Lines("events.jsonl"), e => e.GetProperty("sentence").GetString()!.EndsWith(", 0 steps back.", StringComparison.Ordinal));
+        Assert.Contains(run.Lines("events.jsonl"), e => e.GetProperty("sentence").GetString()!.StartsWith("The run goes on from checkpoint ", StringComparison.Ordinal));
     }
 
     [Fact]

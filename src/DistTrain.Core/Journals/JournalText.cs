@@ -44,9 +44,9 @@ public static class JournalText
             var end = rest.IndexOf((byte)'\n');
             if (end < 0 || Parse(rest[..end], check) is not var (entry, next))
             {
-                // Only the last write can be torn. Something whole behind it means that the file was damaged later.
+                // Only the last write can be torn, and then lacks its end or has a hole. Anything else means that the file was damaged later.
                 torn = true;
-                var isDamaged = end >= 0 && end + 1 < rest.Length;
+                var isDamaged = end >= 0 && (end + 1 < rest.Length || !rest[..end].Contains((byte)0));
                 return new JournalContent(entries, whole, check, torn, isDamaged ? entries.Count + 1 : null);
             }
 

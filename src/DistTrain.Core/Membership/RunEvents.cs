@@ -139,7 +139,8 @@ public abstract record RunEffect
     /// <param name="Success">Whether it left as it asked.</param>
     /// <param name="MayReturn">Whether it may join anew.</param>
     /// <param name="Sentence">Why.</param>
-    public sealed record Dismiss(int Worker, bool Success, bool MayReturn, string Sentence) : RunEffect;
+    /// <param name="DropsState">Whether its state is wrong, so that it must not bring it along.</param>
+    public sealed record Dismiss(int Worker, bool Success, bool MayReturn, string Sentence, bool DropsState = false) : RunEffect;
 
     /// <summary>Dismiss everyone and end.</summary>
     public sealed record Finish(RunOutcome Outcome) : RunEffect;

@@ -28,7 +28,7 @@ public sealed partial class RunMachine
             Record(operation, [.. reports.Where(r => r.WeightsHash == right)]);
             _hashes[operation.Number] = right;
             _ranks = [.. _ranks.Except(wrong.Select(m => m.Id))];
-            wrong.ForEach(m => Evict(m, $"its weights after step {operation.Step} are not those of the majority", mayReturn: true));
+            wrong.ForEach(m => Evict(m, $"its weights after step {operation.Step} are not those of the majority", mayReturn: true, dropsState: true));
             Form([.. _ranks]);
         }
         else if (_ties++ < MaxTies)

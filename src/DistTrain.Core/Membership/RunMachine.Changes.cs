@@ -27,10 +27,10 @@ public sealed partial class RunMachine
         }
     }
 
-    private void Evict(Member member, string reason, bool mayReturn)
+    private void Evict(Member member, string reason, bool mayReturn, bool dropsState = false)
     {
         Remove(member);
-        _effects.Add(new RunEffect.Dismiss(member.Id, false, mayReturn, $"It counts as lost: {reason}."));
+        _effects.Add(new RunEffect.Dismiss(member.Id, false, mayReturn, $"It counts as lost: {reason}.", dropsState));
         _effects.Add(new RunEffect.Announce("lost", $"{member.Name} on {member.Hello.Host} (process {member.Hello.Process}) was lost: {reason}."));
     }
 
@@ -129,7 +129,9 @@ public sealed partial class RunMachine
         {
             var behind = Math.Max(0, _recordedStep - _publishedStep);
             _effects.Add(new RunEffect.Write(new JournalEntry.Rollback(_publishedStep)));
-            _effects.Add(new RunEffect.Announce("rollback", $"Nobody holds a newer state. The run goes on from checkpoint {_publishedStep}, {behind} steps back."));
+            _effects.Add(new RunEffect.Announce("rollback", behind == 0
+                ? $"The run goes on from checkpoint {_publishedStep}."
+                : $"Nobody holds a newer state. The run goes on from checkpoint {_publishedStep}, {behind} step{(behind == 1 ? "" : "s")} back."));
         }
     }
 

@@ -181,7 +181,8 @@ internal sealed class PeerGroup : IPeerLinks, IAsyncDisposable
 
     private void Break(int rank, string reason) => _broken.TrySetResult(new BrokenLink(rank, $"the link to {Addresses[rank]} broke: {reason}"));
 
-    private static string Sentence(Exception e) => e is RpcException rpc ? rpc.Status.Detail : e.Message;
+    private static string Sentence(Exception e) =>
+        e is not RpcException rpc ? e.Message : rpc.Status.Detail.Length > 0 ? rpc.Status.Detail : $"{rpc.StatusCode}";
 
     private async Task SendShardsAsync(int peer, IServerStreamWriter<ChunkFrame<ShardChunk>> responses, CancellationToken cancellation)
     {

@@ -55,7 +55,7 @@ internal sealed class LocalRun
                 await Task.WhenAny(_coordinator.Current.Exit, Task.Delay(_settings.Timeouts.LastWords, _time, stop));
                 return _coordinator.Current.Exit is { IsCompletedSuccessfully: true, Result: 0 }
                     ? await SummedUpAsync(stop)
-                    : new LocalRunResult(false, problem!, null);
+                    : new LocalRunResult(false, problem!, null) { HasBegun = false };
             }
 
             // 2. The workers, numbered from 0.

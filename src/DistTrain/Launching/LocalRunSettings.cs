@@ -59,4 +59,8 @@ internal sealed record LocalRunSettings
 /// <param name="Success">Whether it was completed.</param>
 /// <param name="Sentence">Why it ended, for the user.</param>
 /// <param name="SummaryJson">The text of its summary, where it got that far.</param>
-internal sealed record LocalRunResult(bool Success, string Sentence, string? SummaryJson);
+internal sealed record LocalRunResult(bool Success, string Sentence, string? SummaryJson)
+{
+    /// <summary>Whether a coordinator took the run on.</summary>
+    public bool HasBegun { get; init; } = true;
+}

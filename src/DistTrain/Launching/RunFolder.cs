@@ -4,6 +4,7 @@ namespace DistTrain.Launching;
 internal static class RunFolder
 {
     private const int MostRuns = 10_000;
+    private static int _attempts;
 
     /// <summary>Takes a folder by putting the run's configuration into it.</summary>
     /// <param name="explicitFolder">The folder a user asked for; null for <c>runs/NAME</c>, or the next free <c>runs/NAME-2</c>, ...</param>
@@ -69,6 +70,24 @@ internal static class RunFolder
         return newest;
     }
 
+    /// <summary>
+    /// Takes a folder in which a run was to begin and did not get that far: it holds nothing but a configuration and logs.
+    /// </summary>
+    /// <returns>Whether it is such a folder.</returns>
+    /// <exception cref="IOException">The folder cannot be written.</exception>
+    public static bool TryTakeOver(string folder, string configuration)
+    {
+        if (!Directory.Exists(folder) || !Directory.EnumerateFileSystemEntries(folder).Any()
+            || Directory.EnumerateFileSystemEntries(folder).Select(Path.GetFileName).Any(
+                name => name is not ("logs" or "journal") && name?.StartsWith("config.yaml", StringComparison.Ordinal) != true))
+        {
+            return false;
+        }
+
+        Rewrite(folder, configuration);
+        return true;
+    }
+
     /// <summary>Puts another configuration in the place of a run's own, whole.</summary>
     /// <exception cref="IOException">The folder cannot be written.</exception>
     public static void Rewrite(string folder, string configuration)
@@ -96,17 +115,18 @@ internal static class RunFolder
             return false;
         }
 
-        // Of two launches at one moment only one can make this file, and only then does anything else appear in the folder.
+        // Of two launches at one moment only one can put this file there, whole, and only then does anything else appear in the folder.
         Directory.CreateDirectory(folder);
+        var temporary = $"{ConfigurationIn(folder)}.{Environment.ProcessId}-{Interlocked.Increment(ref _attempts)}.tmp";
+        File.WriteAllText(temporary, configuration);
         try
         {
-            using var file = new FileStream(ConfigurationIn(folder), FileMode.CreateNew, FileAccess.Write);
-            using var writer = new StreamWriter(file);
-            writer.Write(configuration);
+            File.Move(temporary, ConfigurationIn(folder), overwrite: false);
             return true;
         }
         catch (IOException) when (File.Exists(ConfigurationIn(folder)))
         {
+            File.Delete(temporary);
             return false;
         }
     }

@@ -47,8 +47,8 @@ internal static class CommandTree
                 surroundings.Fail(error.Message);
             }
 
-            var verb = parsed.CommandResult.Command == root ? "" : $" {parsed.CommandResult.Command.Name}";
-            surroundings.Error.WriteLine($"See '{RootCommand.ExecutableName}{verb} --help'.");
+            var path = string.Concat(Path(parsed.CommandResult.Command).Reverse().Skip(1).Select(name => $" {name}"));
+            surroundings.Error.WriteLine($"See '{RootCommand.ExecutableName}{path} --help'.");
             return ExitCode.Usage;
         }
 
@@ -76,4 +76,8 @@ internal static class CommandTree
 
         return ExitCode.Failure;
     }
+
+    /// <summary>A verb's name and those of the verbs it is under, itself first, the root last.</summary>
+    private static IEnumerable<string> Path(Command command) =>
+        [command.Name, .. command.Parents.OfType<Command>().Take(1).SelectMany(Path)];
 }

@@ -72,6 +72,11 @@ internal static class CoordinatorVerb
             },
         };
         var code = await Common.EndAsync(() => CoordinatorHost.RunAsync(settings, surroundings.Time, supervision.Stop), surroundings, supervision.Stop);
+        if (!listened && !surroundings.IsSupervised)
+        {
+            taken.GiveBack();
+        }
+
         if (!listened && !surroundings.IsSupervised && !taken.Resume)
         {
             RunFolder.Abandon(folder);

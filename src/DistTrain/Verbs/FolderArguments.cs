@@ -11,7 +11,18 @@ namespace DistTrain.Verbs;
 /// <param name="Path">The folder, taken, with its <c>config.yaml</c>.</param>
 /// <param name="Resume">Whether it holds a run to go on with.</param>
 /// <param name="Checkpoint">The step of the checkpoint to go back to; null for the newest.</param>
-internal sealed record TakenFolder(RunOptions Options, string Path, bool Resume, long? Checkpoint);
+/// <param name="Before">The configuration that the run had before; null for a new run.</param>
+internal sealed record TakenFolder(RunOptions Options, string Path, bool Resume, long? Checkpoint, string? Before = null)
+{
+    /// <summary>The run did not go on: it keeps the configuration it had.</summary>
+    public void GiveBack()
+    {
+        if (Before is not null)
+        {
+            RunFolder.Rewrite(Path, Before);
+        }
+    }
+}
 
 /// <summary>The arguments by which a verb is given a run's folder: <c>--out</c>, and where a run is to go on, <c>--resume</c> and <c>--checkpoint</c>.</summary>
 internal sealed class FolderArguments
@@ -99,6 +110,17 @@ internal sealed class FolderArguments
             return null;
         }
 
+        if (resume && folder is not null && File.Exists(Path.Combine(folder, "metrics.jsonl")))
+        {
+            app.Surroundings.Fail($"{folder} holds the steps of a run and no journal/journal.jsonl: what its coordinator decided is lost with it. Restore the file, or begin a new run.");
+            return null;
+        }
+
+        if (resume && folder is not null && RunFolder.TryTakeOver(folder, RunConfiguration.Write(options)))
+        {
+            return new TakenFolder(options, folder, Resume: false, Checkpoint: null);
+        }
+
         (folder, var problem) = RunFolder.Claim(folder, options.Name, RunConfiguration.Write(options));
         if (folder is null)
         {
@@ -111,6 +133,12 @@ internal sealed class FolderArguments
 
     private static TakenFolder? GoOn(RunOptions options, string folder, long? checkpoint, Application app)
     {
+        if (Own(folder) is null)
+        {
+            app.Surroundings.Fail($"The run in {folder} has lost its config.yaml: restore it (a checkpoint's manifest.json holds every key), or begin a new run.");
+            return null;
+        }
+
         var began = RunConfiguration.Read(new ConfigurationRequest { Source = RunFolder.ConfigurationIn(folder) }, app.Recipes, app.Tasks);
         string[] problems =
         [
@@ -129,8 +157,9 @@ internal sealed class FolderArguments
 
         try
         {
+            var before = File.ReadAllText(RunFolder.ConfigurationIn(folder));
             RunFolder.Rewrite(folder, RunConfiguration.Write(options));
-            return new TakenFolder(options, folder, Resume: true, checkpoint);
+            return new TakenFolder(options, folder, Resume: true, checkpoint, before);
         }
         catch (Exception refused) when (refused is IOException or UnauthorizedAccessException)
         {

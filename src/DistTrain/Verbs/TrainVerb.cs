@@ -67,7 +67,7 @@ internal static class TrainVerb
                 Program = app.Surroundings.Program,
                 Environment = app.Surroundings.Environment,
             };
-            return await RunAsync(settings, parsed.GetValue(json), app.Surroundings, cancellation);
+            return await RunAsync(folder, settings, parsed.GetValue(json), app.Surroundings, cancellation);
         });
         return command;
     }
@@ -87,7 +87,7 @@ internal static class TrainVerb
         return plan is not null;
     }
 
-    private static async Task<int> RunAsync(LocalRunSettings settings, bool json, Surroundings surroundings, CancellationToken cancellation)
+    private static async Task<int> RunAsync(TakenFolder folder, LocalRunSettings settings, bool json, Surroundings surroundings, CancellationToken cancellation)
     {
         if (settings.Faults is { } plan)
         {
@@ -99,6 +99,11 @@ internal static class TrainVerb
         await using (var viewer = RunViewers.For(surroundings, json))
         {
             result = await new LocalRun(settings, viewer, surroundings.Time).RunAsync(supervision.Stop);
+        }
+
+        if (!result.HasBegun)
+        {
+            folder.GiveBack();
         }
 
         RunSummary.Write(surroundings.Out, result, settings.Folder, json);

@@ -55,7 +55,8 @@ public sealed class JournalTextTests
             var content = JournalText.Read(bytes);
             Assert.Equal(line, content.Entries.Count);
             Assert.True(content.IsTorn);
-            Assert.True(line == Entries.Length - 1 || content.DamagedLine == line + 1);
+            var isTorn = at == bytes.Length - 1 || (bytes[at] == 0 && line == Entries.Length - 1);
+            Assert.Equal(isTorn ? null : line + 1, content.DamagedLine);
         });
 
     [Fact]

@@ -19,7 +19,7 @@ public sealed class RunMachineAgreementTests
                 "After step 1 the members hold different weights (Worker 0 on host0, Worker 2 on host2: 1; Worker 1 on host1: wrong): "
                 + "a processor or memory on one of the hosts computes wrongly."),
             run.Effects);
-        Assert.Equal([1], run.Effects.OfType<RunEffect.Dismiss>().Where(d => d.MayReturn).Select(d => d.Worker));
+        Assert.Equal([1], run.Effects.OfType<RunEffect.Dismiss>().Where(d => d.MayReturn && d.DropsState).Select(d => d.Worker));
         Assert.Equal(["1", "1"], run.Effects.OfType<RunEffect.Record>().Single().Reports.Select(r => r.WeightsHash));
         Assert.Equal([0, 2], run.Effects.OfType<RunEffect.FormGeneration>().Single().Members);
         run.Handle(new RunEvent.Linked(0, 2, 1, []));

@@ -136,7 +136,7 @@ public sealed class RunMachineReturnTests
         run.Handle(new RunEvent.Prepared(0, MachineRun.Proof));
         run.Pass(TimeSpan.FromSeconds(1));
         Assert.Contains(new RunEffect.Write(new JournalEntry.Rollback(0)), run.Effects);
-        Assert.Contains(new RunEffect.Announce("rollback", "Nobody holds a newer state. The run goes on from checkpoint 0, 1 steps back."), run.Effects);
+        Assert.Contains(new RunEffect.Announce("rollback", "Nobody holds a newer state. The run goes on from checkpoint 0, 1 step back."), run.Effects);
         run.Handle(new RunEvent.Linked(0, 8, 0, []));
         Assert.Equal([1UL, 2UL], run.Effects.OfType<RunEffect.Issue>().Select(e => e.Operation.Number));
     }

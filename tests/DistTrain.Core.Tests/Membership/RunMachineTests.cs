@@ -215,7 +215,7 @@ public class RunMachineTests
         run.Handle(new RunEvent.Prepared(5, Proof));
         Assert.Empty(run.Effects);
         run.Pass(TimeSpan.FromSeconds(1));
-        Assert.Contains(new RunEffect.Announce("rollback", "Nobody holds a newer state. The run goes on from checkpoint 0, 1 steps back."), run.Effects);
+        Assert.Contains(new RunEffect.Announce("rollback", "Nobody holds a newer state. The run goes on from checkpoint 0, 1 step back."), run.Effects);
         run.Handle(new RunEvent.Linked(5, 2, 0, []));
         Assert.Equal([1UL, 2UL], run.Effects.OfType<RunEffect.Issue>().Select(e => e.Operation.Number));
     }
