@@ -4,7 +4,6 @@ namespace DistTrain.Launching;
 internal static class RunFolder
 {
     private const int MostRuns = 10_000;
-    private static int _attempts;
 
     /// <summary>Takes a folder by putting the run's configuration into it.</summary>
     /// <param name="explicitFolder">The folder a user asked for; null for <c>runs/NAME</c>, or the next free <c>runs/NAME-2</c>, ...</param>
@@ -115,20 +114,26 @@ internal static class RunFolder
             return false;
         }
 
-        // Of two launches at one moment only one can put this file there, whole, and only then does anything else appear in the folder.
+        // Of two launches at one moment only one can make the claim, and only then does anything else appear in the folder. The configuration is there whole, or not.
         Directory.CreateDirectory(folder);
-        var temporary = $"{ConfigurationIn(folder)}.{Environment.ProcessId}-{Interlocked.Increment(ref _attempts)}.tmp";
-        File.WriteAllText(temporary, configuration);
+        var claim = ConfigurationIn(folder) + ".claim";
         try
         {
-            File.Move(temporary, ConfigurationIn(folder), overwrite: false);
-            return true;
+            new FileStream(claim, FileMode.CreateNew, FileAccess.Write).Dispose();
         }
-        catch (IOException) when (File.Exists(ConfigurationIn(folder)))
+        catch (IOException) when (File.Exists(claim) || File.Exists(ConfigurationIn(folder)))
         {
-            File.Delete(temporary);
             return false;
         }
+
+        var isFree = !File.Exists(ConfigurationIn(folder));
+        if (isFree)
+        {
+            Rewrite(folder, configuration);
+        }
+
+        File.Delete(claim);
+        return isFree;
     }
 
     private static string FolderOf(string name, string parent, int number) => Path.Combine(parent, number == 1 ? name : $"{name}-{number}");
