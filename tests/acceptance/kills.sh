@@ -15,9 +15,12 @@ cd "$work"
 exec 2> >(tee jobs.log >&2)
 
 RANDOM=${SEED:-1}
-times=50 epochs=300
+times=50 epochs=200
 if $short; then times=8 epochs=40; fi
 run=(digits --set stop.epochs=$epochs --set checkpoint.everySteps=2 --set checkpoint.keep=2 --set evaluate.everyEpochs=5)
+
+# Slow on purpose, so that no machine is done before everything was killed so often.
+slow=(--set debug.delayPerMicroBatch.0=10ms --set debug.delayPerMicroBatch.1=10ms --set debug.delayPerMicroBatch.2=10ms)
 
 check "an undisturbed run of one worker" train one "${run[@]}" --workers 1
 
@@ -26,7 +29,7 @@ whole() { [ ! -d many/checkpoints/step-00000000 ] || "$disttrain" audit many; }
 
 killed=0 refused=0 bad=0
 for ((i = 0; i < times; i++)); do
-  "$disttrain" train "${run[@]}" --workers $((RANDOM % 3 + 1)) --out many --resume </dev/null >>many.out 2>>many.err &
+  "$disttrain" train "${run[@]}" "${slow[@]}" --workers $((RANDOM % 3 + 1)) --out many --resume </dev/null >>many.out 2>>many.err &
   launcher=$!
   for ((wait = RANDOM % 60 + 1; wait > 0; wait--)); do
     kill -0 $launcher 2>/dev/null || break

@@ -15,12 +15,12 @@ public static class ResumeRules
     public static IEnumerable<OptionProblem> Check(IReadOnlyDictionary<string, string> began, RunOptions now)
     {
         var keys = OptionsReader.Keys(now).ToList();
-        var free = keys.Where(k => k.HostOnly).SelectMany(k => k.Entries).Select(e => e.Key).ToHashSet(StringComparer.Ordinal);
+        var free = keys.Where(k => k.HostOnly).Select(k => k.Key).ToList();
         var table = keys.SelectMany(k => k.Entries).ToDictionary(e => e.Key, e => e.Value);
         foreach (var key in table.Keys.Union(began.Keys).Order(StringComparer.Ordinal))
         {
             var (before, after) = (began.GetValueOrDefault(key), table.GetValueOrDefault(key));
-            if (before == after || free.Contains(key) || IsUnder(key, "evaluate") || key == "data.path")
+            if (before == after || free.Any(f => key == f || IsUnder(key, f)) || IsUnder(key, "evaluate") || key == "data.path")
             {
                 continue;
             }
