@@ -45,12 +45,6 @@ internal sealed class OpenOperations
         return (operation, [.. members.Select(m => reports[m])]);
     }
 
-    /// <summary>The step an open operation computes, or after which it evaluates.</summary>
-    public long StepOf(ulong operation) => _open.Single(o => o.Operation.Number == operation).Operation.Step;
-
-    /// <summary>Whether an operation is open and nobody has completed it.</summary>
-    public bool IsAhead(ulong operation) => _open.Any(o => o.Operation.Number == operation && o.Reports.Count == 0);
-
     /// <summary>Takes out everything.</summary>
     /// <returns>Operations in order with what reports there are.</returns>
     public IReadOnlyList<(Operation Operation, IReadOnlyList<OperationReport> Reports)> TakeAll()

@@ -293,7 +293,7 @@ public sealed partial class RunMachine
         _effects.Add(new RunEffect.Announce("resumed", $"The run goes on after step {_position.Steps}, whose state {Count(members.Count)} still held."));
 
         // Some may hold nodes of the operation after that: it is handed out around them.
-        _allIssued = _course.Next(_position) is null;
+        _allIssued = true;
         if (_course.Next(_position) is var (begun, then))
         {
             Open(begun, then);
