@@ -59,7 +59,7 @@ coordinator=$!
 # comes PATTERN: within a minute, on the coordinator's output
 comes() {
   local deadline=$((SECONDS + 60))
-  until grep -q -- "$1" coordinator.out; do
+  until grep -qs -- "$1" coordinator.out; do
     [ "$SECONDS" -lt "$deadline" ] && kill -0 "$coordinator" 2>/dev/null || { tail -n 5 coordinator.out coordinator.err; return 1; }
     read -r -t 0.1 <> <(:) || true
   done
@@ -87,6 +87,9 @@ check "nothing is left" nothing_left
 # 3. No room for the summary: the run has failed, in a sentence.
 tiny() {
   local code=0
+
+  # The other coordinator's address must not pass for this one's: bash does not wait until the new file is begun.
+  rm coordinator.out coordinator.err
   "$disttrain" coordinator digits --set stop.epochs=0 --set stop.steps=400 --set debug.delayPerMicroBatch.0=1ms --set failureDetection=2s --set evaluate.everySteps=1000 \
     --set checkpoint.everySteps=1 --workers 1 --listen 127.0.0.1:0 --out tiny --json </dev/null > >(cat >coordinator.out) 2> >(cat >coordinator.err) &
   coordinator=$!
