@@ -3,12 +3,13 @@ using System.Text.Json;
 namespace DistTrain.Coordinator;
 
 /// <summary>
-/// What the folder of a run tells of its steps and evaluations: the last line of each counts. Steps are known up to the first that has no line.
+/// What the folder of a run tells of its steps, evaluations and events: the last line of each step counts. Steps are known up to the first that has no line.
 /// </summary>
 internal sealed class RecordedLines
 {
     private readonly SortedDictionary<long, StepRecord> _steps = [];
     private readonly SortedDictionary<long, EvaluationRecord> _evaluations = [];
+    private readonly List<EventRecord> _events = [];
 
     private RecordedLines()
     {
@@ -19,6 +20,9 @@ internal sealed class RecordedLines
 
     /// <summary>The evaluations, by step.</summary>
     public IEnumerable<EvaluationRecord> Evaluations => _evaluations.Values;
+
+    /// <summary>What happened, in order.</summary>
+    public IReadOnlyList<EventRecord> Events => _events;
 
     /// <summary>Reads a run's folder. Torn lines are passed over.</summary>
     public static RecordedLines Read(string folder)
@@ -34,6 +38,7 @@ internal sealed class RecordedLines
             lines._evaluations[evaluation.Step] = evaluation;
         }
 
+        lines._events.AddRange(Lines<EventRecord>(Path.Combine(folder, "events.jsonl")));
         return lines;
     }
 

@@ -69,20 +69,7 @@ internal sealed class RunLedger(TimeProvider time)
     }
 
     /// <summary>Notes what went wrong, where an event tells of something that did. A run that fails without end keeps its first and last failures.</summary>
-    public void NoteFailure(string what, string sentence)
-    {
-        if (!FailureEvents.Contains(what))
-        {
-            return;
-        }
-
-        if (_failures.Count == MostFailures)
-        {
-            _failures.RemoveAt(MostFailures / 2);
-        }
-
-        _failures.Add(new RunSummary.Failure(time.GetUtcNow(), what, sentence));
-    }
+    public void NoteFailure(string what, string sentence) => NoteFailure(new RunSummary.Failure(time.GetUtcNow(), what, sentence));
 
     /// <summary>Notes the size of a generation.</summary>
     public void NoteWorkers(int count) => _workers = (_workers.Max == 0 ? count : Math.Min(_workers.Min, count), Math.Max(_workers.Max, count), count);
@@ -97,6 +84,14 @@ internal sealed class RunLedger(TimeProvider time)
         }
 
         _lastEvaluation = lines.Evaluations.LastOrDefault();
+        foreach (var happened in lines.Events)
+        {
+            NoteFailure(new RunSummary.Failure(happened.Time, happened.Event, happened.Sentence));
+            if (happened.Event == "recovered")
+            {
+                _recoveries.Add(new RunSummary.Recovery(happened.Generation, happened.Step, happened.Milliseconds, happened.Kind));
+            }
+        }
     }
 
     /// <summary>Adds a step.</summary>
@@ -171,6 +166,21 @@ internal sealed class RunLedger(TimeProvider time)
             PromisesSameBits = machine.PromisesSameBits,
             Version = ProgramIdentity.Version,
         };
+    }
+
+    private void NoteFailure(RunSummary.Failure failure)
+    {
+        if (!FailureEvents.Contains(failure.What))
+        {
+            return;
+        }
+
+        if (_failures.Count == MostFailures)
+        {
+            _failures.RemoveAt(MostFailures / 2);
+        }
+
+        _failures.Add(failure);
     }
 
     private static double? PerWeight(double sum, long weight) => JsonLines.Finite(sum / weight);

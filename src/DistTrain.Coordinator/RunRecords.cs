@@ -29,6 +29,17 @@ internal sealed record StepRecord(
 internal sealed record EvaluationRecord(
     long Step, long Epoch, long Samples, double? Loss, IReadOnlyDictionary<string, double?> Metrics, string WeightsHash);
 
+/// <summary>A line of <c>events.jsonl</c>, as far as a coordinator that goes on with the run reads it.</summary>
+/// <param name="Time">When.</param>
+/// <param name="Event">What.</param>
+/// <param name="Generation">In which generation.</param>
+/// <param name="Sentence">The same for people.</param>
+/// <param name="Step">Of a recovery: the first step it completed.</param>
+/// <param name="Milliseconds">Of a recovery: from when the loss was noticed.</param>
+/// <param name="Kind">Of a recovery: how the loss was noticed.</param>
+internal sealed record EventRecord(
+    DateTimeOffset Time, string Event, ulong Generation, string Sentence, long Step = 0, double Milliseconds = 0, string Kind = "");
+
 /// <summary><c>summary.json</c>.</summary>
 internal sealed record RunSummary
 {

@@ -26,25 +26,31 @@ public sealed class RestartTests : IDisposable
     public async Task Workers_go_on_from_what_they_hold_when_the_coordinator_starts_again()
     {
         await using var relay = new Relay(Nowhere);
-        List<Task<RunOutcome>> workers;
-        await using (var first = await StartAsync(workers: 3))
+        List<Task<RunOutcome>> workers = [];
+        foreach (var step in (int[])[13, 33])
         {
-            relay.Turn(first.Address);
-            workers = [.. Enumerable.Range(0, 3).Select(n => StartWorker(first, n, relay))];
-            await first.StepAsync(13);
+            await using var coordinator = await StartAsync(workers: 3);
+            relay.Turn(coordinator.Address);
+            if (workers.Count == 0)
+            {
+                workers = [.. Enumerable.Range(0, 3).Select(n => StartWorker(coordinator, n, relay))];
+            }
+
+            await coordinator.StepAsync(step);
             relay.Turn(Nowhere);
-            first.Stop();
-            await first.Outcome.WaitAsync(Soon, TestContext.Current.CancellationToken);
+            coordinator.Stop();
+            await coordinator.Outcome.WaitAsync(Soon, TestContext.Current.CancellationToken);
         }
 
-        await using var second = await StartAsync(workers: 3);
-        relay.Turn(second.Address);
-        var run = await second.EndAsync(workers).WaitAsync(Soon, TestContext.Current.CancellationToken);
+        await using var last = await StartAsync(workers: 3);
+        relay.Turn(last.Address);
+        var run = await last.EndAsync(workers).WaitAsync(Soon, TestContext.Current.CancellationToken);
 
         await SameAsUndisturbedAsync(run);
         Assert.All(run.Workers, w => Assert.True(w.Success, w.Sentence));
-        Assert.Equal(["restarted", "resumed"], Events(run).Where(e => e is "restarted" or "resumed" or "rollback"));
+        Assert.Equal(["restarted", "resumed", "restarted", "resumed"], Events(run).Where(e => e is "restarted" or "resumed" or "rollback"));
         Assert.Equal((3, 3), (Final(run), run.Metrics[^1].GetProperty("worldSize").GetInt32()));
+        Assert.Equal(["coordinator", "coordinator"], run.Summary.GetProperty("recoveries").EnumerateArray().Select(r => r.GetProperty("kind").GetString()!));
     }
 
     [Fact]
