@@ -59,6 +59,9 @@ internal sealed class FolderArguments
         command.Add(_checkpoint);
     }
 
+    /// <summary>The folder of a run that may be there to go on with; null where none is named.</summary>
+    public string? Resumed(ParseResult parsed) => parsed.GetValue(_resume) ? parsed.GetValue(_out) : null;
+
     /// <summary>Reads the configuration and takes the folder; on any mistake all of them are printed and nothing is changed.</summary>
     /// <param name="parsed">The command line.</param>
     /// <param name="configuration">The verb's other arguments.</param>

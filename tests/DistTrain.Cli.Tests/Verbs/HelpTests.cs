@@ -8,8 +8,8 @@ public sealed class HelpTests
     public static TheoryData<string, string> Options() => new()
     {
         { "train", "--set --workers --allow-mixed-hosts --out --resume --checkpoint --port --max-restarts --faults --json" },
-        { "coordinator", "--set --workers --allow-mixed-hosts --out --resume --checkpoint --listen --json" },
-        { "worker", "--set --coordinator --listen --advertise --number --wait --data --device" },
+        { "coordinator", "--set --workers --allow-mixed-hosts --out --resume --checkpoint --listen --health --scale-down --json" },
+        { "worker", "--set --coordinator --listen --advertise --number --wait --data --device --stay --health --scale-down --job" },
         { "plan", "--set --workers --verbose --json" },
         { "verify", "--json" },
         { "audit", "--json" },
@@ -58,6 +58,11 @@ public sealed class HelpTests
     [InlineData("worker --coordinator http://x:1 --set seed=1", "--set needs a RECIPE or FILE")]
     [InlineData("coordinator --listen host:99999", "--listen is 'host:99999': must be ADDRESS:PORT, such as 127.0.0.1:5400; port 0 lets the system choose.")]
     [InlineData("coordinator --listen somehost:5400", "--listen is 'somehost:5400': must be ADDRESS:PORT, such as 127.0.0.1:5400; port 0 lets the system choose.")]
+    [InlineData("worker --coordinator http://x:1 --job j", "--job and --scale-down need each other")]
+    [InlineData("worker --coordinator http://x:1 --scale-down d", "--job and --scale-down need each other")]
+    [InlineData("worker --coordinator http://x:1 --stay --wait 5s", "--wait has no place beside --stay, which waits without a limit.")]
+    [InlineData("worker --coordinator http://x:1 --health 8080", "--health is '8080': must be ADDRESS:PORT, such as 127.0.0.1:8080.")]
+    [InlineData("coordinator --scale-down Workers/all", "--scale-down is 'Workers/all': must be an object's name in the cluster, of lower-case letters, digits, '-' and '.'.")]
     [InlineData("train --max-restarts many", "--max-restarts is 'many': must be a whole number between 0 and 1000.")]
     [InlineData("bench", "Required command was not provided.")]
     [InlineData("bench recover --kills 0", "--kills is '0': must be a whole number between 1 and 1000.")]
