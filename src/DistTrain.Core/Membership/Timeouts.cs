@@ -87,8 +87,8 @@ public sealed record Timeouts(TimeSpan FailureDetection)
     [Description("how long a run that has ended tries to write its last lines and its summary to a disk that takes nothing: less than the launcher waits for its word")]
     public TimeSpan Summary => 3 * FailureDetection;
 
-    [Description("longest pause of a worker that waits without a state of its own, once it has waited as long as a first answer may take: nobody waits for it")]
-    public TimeSpan PatientRedial => 2.5 * FailureDetection;
+    [Description("longest pause of a worker that waits without a state of its own, once it has waited as long as a first answer may take: at most five seconds, as nobody waits for it")]
+    public TimeSpan PatientRedial => Shortest(TimeSpan.FromSeconds(5), 2.5 * FailureDetection);
 
     [Description("how long a worker may be at one block or update, unless fifteen times its longest is longer, or a coordinator's loop may stand still, before it calls itself stuck")]
     public TimeSpan Stuck => Longest(TimeSpan.FromMinutes(1), 30 * FailureDetection);
