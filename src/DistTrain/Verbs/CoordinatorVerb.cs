@@ -58,7 +58,7 @@ internal static class CoordinatorVerb
             // A launcher has taken the folder already, and files this process's own words there.
             var (code, outcome) = folders.Take(parsed, configuration, app, surroundings.IsSupervised) is { } folder
                 ? await RunAsync(folder, parsed.GetValue(listen)!, parsed.GetValue(json), vitals, surroundings, supervision.Stop)
-                : (ExitCode.Usage, null);
+                : (pod is not null && folders.IsDiskAtFault ? ExitCode.Failure : ExitCode.Usage, null);
             return pod is null ? code : await pod.EndAsync(code, outcome, supervision.Stop.IsCancellationRequested);
         });
         return command;

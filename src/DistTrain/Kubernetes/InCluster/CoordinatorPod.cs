@@ -50,7 +50,7 @@ internal sealed class CoordinatorPod(string deployment, CoordinatorVitals vitals
         }
         else if (ending.Code != ExitCode.Success)
         {
-            surroundings.Error.WriteLine($"The run is not over: the Job's next coordinator goes on with it, and the workers wait for that one.");
+            surroundings.Error.WriteLine("The run is not over: the workers wait for the Job's next coordinator, which goes on with it.");
         }
 
         return ending.Code;
