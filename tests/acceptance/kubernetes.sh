@@ -14,19 +14,19 @@ for overlay in "$root"/k8s/overlays/*/; do
   sets+=("overlays/$(basename "$overlay")")
 done
 
-# VERSION PATH of every kubectl, oldest first, one of each version.
+# VERSION PROGRAM of every kubectl from 1.25 on, oldest first, one of each minor version.
 find_kubectls() {
   local program version
   for program in ${DISTTRAIN_KUBECTL:-$(compgen -c kubectl | grep -E '^kubectl(\.[0-9.]+)?$' || true) /usr/lib/google-cloud-sdk/bin/kubectl.[0-9]*}; do
     # Once as JSON, as the text of this command changed: the server is not asked.
     version=$("$program" version --client -o json 2>/dev/null | sed -n 's/^ *"gitVersion": "v\([^"]*\)".*/\1/p') || continue
     [ -z "$version" ] || echo "$version $program"
-  done | sort -V | awk '{ split($1, part, "."); minor = part[1] "." part[2] } !seen[minor]++'
+  done | sort -V | awk '{ split($1, part, "."); minor = part[1] "." part[2] } (part[1] > 1 || part[2] >= 25) && !seen[minor]++'
 }
 
 mapfile -t kubectls < <(find_kubectls)
 if [ ${#kubectls[@]} -eq 0 ]; then
-  echo "$(basename "$0") needs kubectl 1.25 or newer: install the distribution's package (Debian 13, Ubuntu: kubernetes-client or kubectl), or https://kubernetes.io/docs/tasks/tools/" >&2
+  echo "$(basename "$0") needs kubectl 1.25 or newer, which this machine lacks: apt-get install kubernetes-client (from Debian 13 on), or see https://kubernetes.io/docs/tasks/tools/" >&2
   exit 1
 fi
 if $short && [ ${#kubectls[@]} -gt 2 ]; then
