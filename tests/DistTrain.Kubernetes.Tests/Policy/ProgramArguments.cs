@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
 using DistTrain.Configuration;
 using DistTrain.Launching;
 using DistTrain.Training.Tasks;
@@ -29,6 +30,12 @@ internal static class ProgramArguments
         }
 
         var words = arguments.Skip(1).Select(word => word.Replace("$(POD_IP)", "10.0.0.1", StringComparison.Ordinal));
-        return verb.Parse([.. words]).Errors is [var first, ..] ? first.Message : null;
+        var parsed = verb.Parse([.. words]);
+
+        // What no option is called may still stand where a configuration may be named.
+        return parsed.Errors is [var first, ..] ? first.Message
+            : parsed.CommandResult.Children.OfType<ArgumentResult>().SelectMany(argument => argument.Tokens)
+                .FirstOrDefault(token => token.Value.StartsWith('-')) is { } unknown ? $"'{unknown.Value}' is no option of {name}"
+            : null;
     }
 }
