@@ -52,6 +52,62 @@ as_committed() {
   return 1
 }
 
+# commands PATTERN: the block of k8s/README.md that has a line with it
+commands() {
+  awk -v pattern="$1" '/^ *```sh$/ { block = ""; inside = 1; next }
+    /^ *```$/ && inside { if (found) { printf "%s", block; exit } inside = 0; next }
+    inside { if (index($0, pattern)) found = 1; sub(/^  /, "", $0); block = block $0 "\n" }' "$root/k8s/README.md"
+}
+
+# What the README's commands give to `kubectl apply`, in a folder that sees k8s, with the programs in place of what they are called.
+by_readme() {
+  local program=$1 pattern=$2 folder=$work/readme-$RANDOM
+  mkdir "$folder"
+  ln -s "$root/k8s" "$folder/k8s"
+  (
+    cd "$folder"
+    kubectl() { if [ "$1" = apply ]; then case $2 in -k) "$program" kustomize "$3" ;; *) cat ;; esac; else "$program" "$@"; fi; }
+    disttrain() { sed -n '/^name:/,$p' "$root/src/DistTrain.Cli/Recipes/$2.yaml"; }
+    eval "$(commands "$pattern")"
+  )
+}
+
+own_run() {
+  by_readme "$1" "mkdir my-run" >"$work/own.yaml" 2>"$work/warnings" || { cat "$work/warnings"; return 1; }
+  [ ! -s "$work/warnings" ] || { cat "$work/warnings"; return 1; }
+  grep -q 'image: registry.example/team/disttrain:0.1.0-cuda$' "$work/own.yaml" && grep -q 'replicas: 4' "$work/own.yaml" && grep -q 'name: fashion-mnist-cnn' "$work/own.yaml"
+}
+
+second_run() {
+  by_readme "$1" "second-" >"$work/second.yaml" 2>"$work/warnings" || { cat "$work/warnings"; return 1; }
+  [ ! -s "$work/warnings" ] || { cat "$work/warnings"; return 1; }
+  ! grep -E 'disttrain-|instance: disttrain' "$work/second.yaml" && [ "$(grep -c '^---$' "$work/second.yaml")" -eq "$(grep -c '^---$' "$rendered/base.yaml")" ]
+}
+
+# All components in one kustomization, those that change pods before those that move or queue them.
+all_together() {
+  local folder=$work/all-$RANDOM
+  mkdir "$folder"
+  ln -s "$root/k8s" "$folder/k8s"
+  printf '%s\n' 'apiVersion: kustomize.config.k8s.io/v1beta1' 'kind: Kustomization' 'resources: [k8s/base]' \
+    'components: [k8s/components/local, k8s/components/gpu, k8s/components/spot, k8s/components/jobset, k8s/components/kueue, k8s/components/monitoring]' >"$folder/kustomization.yaml"
+  "$1" kustomize "$folder" >"$work/all.yaml" 2>"$work/warnings" || { cat "$work/warnings"; return 1; }
+  [ ! -s "$work/warnings" ] || { cat "$work/warnings"; return 1; }
+  grep -q 'kueue.x-k8s.io/queue-name: disttrain' "$work/all.yaml" && [ "$(grep -c 'imagePullPolicy: Never' "$work/all.yaml")" -eq 2 ] && grep -q 'nvidia.com/gpu: "1"' "$work/all.yaml"
+}
+
+# as_launched NAME: the manifests that the program prints are those that kustomize makes of the base, for one namespace, image, number of workers and name.
+as_launched() {
+  local folder=$work/launched-$1
+  mkdir "$folder"
+  ln -s "$root/k8s" "$folder/k8s"
+  printf '%s\n' 'apiVersion: kustomize.config.k8s.io/v1beta1' 'kind: Kustomization' 'namespace: team' 'resources: [k8s/base]' \
+    'images: [{ name: disttrain, newName: registry.example/team/disttrain, newTag: "7" }]' 'replicas: [{ name: disttrain-worker, count: 4 }]' >"$folder/kustomization.yaml"
+  "${kubectls[-1]#* }" kustomize "$folder" | sed "s/disttrain-\\(coordinator\\|worker\\|run\\|configuration\\)/$1-\\1/g; s/instance: disttrain\$/instance: $1/" >"$folder/kustomized.yaml"
+  "$disttrain" launch kubernetes "$root/k8s/base/run.yaml" --dry-run --name "$1" --namespace team --image registry.example/team/disttrain:7 --workers 4 >"$folder/launched.yaml" || return 1
+  same_objects "$folder/kustomized.yaml" "$folder/launched.yaml"
+}
+
 if [ -n "${DISTTRAIN_WRITE_RENDERED:-}" ]; then
   mkdir -p "$rendered"
   rm -f "$rendered"/*.yaml
@@ -64,6 +120,9 @@ for kubectl in "${kubectls[@]}"; do
   for set in "${sets[@]}"; do
     check "kubectl ${kubectl%% *}: $set" as_committed "${kubectl#* }" "$set"
   done
+  check "kubectl ${kubectl%% *}: all components together" all_together "${kubectl#* }"
+  check "kubectl ${kubectl%% *}: a run of one's own, by the commands of k8s/README.md" own_run "${kubectl#* }"
+  check "kubectl ${kubectl%% *}: a second run, by the commands of k8s/README.md" second_run "${kubectl#* }"
 done
 check "there is no file for a set that is gone" test "$(find "$rendered" -name '*.yaml' | wc -l)" -eq ${#sets[@]}
 
