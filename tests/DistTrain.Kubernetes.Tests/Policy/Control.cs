@@ -97,6 +97,7 @@ internal sealed record Control(Rule Rule, Action<ManifestSet> Break, string Find
         // Beginning and end.
         new(Lifecycle.CoordinatorsAreReplaced, set => Job(set).PodFailurePolicy.Rules.RemoveAt(0), "goes on after exit code 2"),
         new(Lifecycle.CoordinatorsAreReplaced, set => Job(set).PodFailurePolicy.Rules.RemoveAt(1), "counts evictions"),
+        new(Lifecycle.CoordinatorsAreReplaced, set => Job(set).PodFailurePolicy.Rules.RemoveAt(2), "that it was asked to end"),
         new(Lifecycle.CoordinatorsAreReplaced, set => Job(set).Template.Spec.RestartPolicy = "OnFailure", "restarts in its pod"),
         new(Lifecycle.CoordinatorsAreReplaced, set => Job(set).TtlSecondsAfterFinished = 60, "by a clock"),
         new(Lifecycle.WorkersNeedNoSpare, set => Deployment(set).Spec.Strategy.RollingUpdate.MaxSurge = 1, "before old ones go"),

@@ -17,6 +17,7 @@ internal static class Lifecycle
             : job.Spec.ActiveDeadlineSeconds is not null || job.Spec.TtlSecondsAfterFinished is not null ? "is ended or deleted by a clock"
             : !rules.Any(r => r is { Action: "FailJob", OnExitCodes: { ContainerName: "coordinator", OperatorProperty: "In", Values: [2] } }) ? "goes on after exit code 2"
             : !rules.Any(r => r is { Action: "Ignore", OnPodConditions: [{ Type: "DisruptionTarget", Status: "True" }] }) ? "counts evictions as failures"
+            : !rules.Any(r => r is { Action: "Ignore", OnExitCodes: { ContainerName: "coordinator", OperatorProperty: "In", Values: [143] } }) ? "counts it as a failure that it was asked to end"
             : null
         where wrong is not null
         select $"{job.Owner}: {wrong}");
