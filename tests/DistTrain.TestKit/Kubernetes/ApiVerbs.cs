@@ -100,7 +100,7 @@ internal sealed class ApiVerbs(FakeCluster cluster)
 
     private (int Code, JsonObject? Body, StatusReply? Refusal) Delete(ClusterRequest request)
     {
-        if (cluster.Find(request.Path) is null)
+        if (cluster.Find(request.Path) is not { } json)
         {
             return (0, null, StatusReply.NotFound(request.Path));
         }
@@ -112,7 +112,10 @@ internal sealed class ApiVerbs(FakeCluster cluster)
             cluster.Delete(request.Path, propagation == "Orphan", (long?)request.Body?["gracePeriodSeconds"]);
         }
 
-        return (200, new JsonObject { ["kind"] = "Status", ["apiVersion"] = "v1", ["metadata"] = new JsonObject(), ["status"] = "Success" }, null);
+        // Of some resources the server returns the object, as the models expect it.
+        return request.Path.Plural is "pods" or "services" or "serviceaccounts" or "persistentvolumeclaims"
+            ? (200, json, null)
+            : (200, new JsonObject { ["kind"] = "Status", ["apiVersion"] = "v1", ["metadata"] = new JsonObject(), ["status"] = "Success" }, null);
     }
 
     private (int Code, JsonObject? Body, StatusReply? Refusal) Scale(ClusterRequest request)

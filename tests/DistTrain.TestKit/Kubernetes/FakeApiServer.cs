@@ -178,7 +178,6 @@ public sealed class FakeApiServer : IAsyncDisposable
         var isWatch = request.Query["watch"] == "true" || request.Query["watch"] == "1";
         var verb = request.Method switch
         {
-            "GET" when path.Subresource == "portforward" => "create",
             "GET" when isWatch => "watch",
             "GET" => path.Name.Length == 0 ? "list" : "get",
             "POST" => "create",

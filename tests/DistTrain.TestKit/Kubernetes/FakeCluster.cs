@@ -105,6 +105,7 @@ public sealed class FakeCluster(TimeProvider time)
             }
 
             metadata["resourceVersion"] = (++_version).ToString(CultureInfo.InvariantCulture);
+            kept = Copy(kept);
             _objects[Key(path)] = (path with { Subresource = "" }, kept);
             Tell(before is null ? "ADDED" : "MODIFIED", path, kept);
             return Copy(kept);
@@ -212,7 +213,8 @@ public sealed class FakeCluster(TimeProvider time)
         return metadata;
     }
 
-    private static JsonObject Copy(JsonObject json) => json.DeepClone().AsObject();
+    /// <summary>Read anew, so that a number has no type yet, as in what comes over the wire.</summary>
+    private static JsonObject Copy(JsonObject json) => JsonNode.Parse(json.ToJsonString())!.AsObject();
 
     private static string Key(ResourcePath path) => $"{path.Qualified}/{path.Namespace}/{path.Name}";
 
