@@ -96,16 +96,39 @@ all_together() {
   grep -q 'kueue.x-k8s.io/queue-name: disttrain' "$work/all.yaml" && [ "$(grep -c 'imagePullPolicy: Never' "$work/all.yaml")" -eq 2 ] && grep -q 'nvidia.com/gpu: "1"' "$work/all.yaml"
 }
 
-# as_launched NAME: the manifests that the program prints are those that kustomize makes of the base, for one namespace, image, number of workers and name.
-as_launched() {
-  local folder=$work/launched-$1
+# What launch is compared with: the base for one namespace, image and number of workers.
+launched=$root/tests/DistTrain.Cli.Tests/Kubernetes/Rendered/launch.yaml
+
+# kustomized PROGRAM FILE
+kustomized() {
+  local folder=$work/kustomized-$RANDOM
   mkdir "$folder"
   ln -s "$root/k8s" "$folder/k8s"
   printf '%s\n' 'apiVersion: kustomize.config.k8s.io/v1beta1' 'kind: Kustomization' 'namespace: team' 'resources: [k8s/base]' \
-    'images: [{ name: disttrain, newName: registry.example/team/disttrain, newTag: "7" }]' 'replicas: [{ name: disttrain-worker, count: 4 }]' >"$folder/kustomization.yaml"
-  "${kubectls[-1]#* }" kustomize "$folder" | sed "s/disttrain-\\(coordinator\\|worker\\|run\\|configuration\\)/$1-\\1/g; s/instance: disttrain\$/instance: $1/" >"$folder/kustomized.yaml"
-  "$disttrain" launch kubernetes "$root/k8s/base/run.yaml" --dry-run --name "$1" --namespace team --image registry.example/team/disttrain:7 --workers 4 >"$folder/launched.yaml" || return 1
-  same_objects "$folder/kustomized.yaml" "$folder/launched.yaml"
+    'images: [{ name: disttrain, newName: registry.example/team/disttrain, newTag: "2" }]' 'replicas: [{ name: disttrain-worker, count: 7 }]' >"$folder/kustomization.yaml"
+  "$1" kustomize "$folder" >"$2"
+}
+
+kustomized_as_committed() {
+  kustomized "$1" "$work/kustomized.yaml" && diff "$launched" "$work/kustomized.yaml" && return 0
+  echo "Where the change is meant: DISTTRAIN_WRITE_RENDERED=1 tests/acceptance/kubernetes.sh"
+  return 1
+}
+
+# as_launched NAME: the manifests that the program prints under a name are those of kustomize, with that name in place of the base's.
+as_launched() {
+  sed "s/disttrain-\\(coordinator\\|worker\\|run\\|configuration\\)/$1-\\1/g; s/instance: disttrain\$/instance: $1/" "$launched" >"$work/$1-kustomized.yaml"
+  "$disttrain" launch kubernetes "$root/k8s/base/run.yaml" --dry-run --name "$1" --namespace team --image registry.example/team/disttrain:2 --workers 7 >"$work/$1-launched.yaml" || return 1
+  same_objects "$work/$1-kustomized.yaml" "$work/$1-launched.yaml"
+}
+
+# What is printed may be given to kubectl: it reads every object of it, here as the resources of a kustomization.
+read_by_kubectl() {
+  local folder=$work/read-$RANDOM
+  mkdir "$folder"
+  cp "$work/disttrain-launched.yaml" "$folder/launched.yaml"
+  printf '%s\n' 'apiVersion: kustomize.config.k8s.io/v1beta1' 'kind: Kustomization' 'resources: [launched.yaml]' >"$folder/kustomization.yaml"
+  "$1" kustomize "$folder" >"$work/read.yaml" && diff "$launched" "$work/read.yaml"
 }
 
 if [ -n "${DISTTRAIN_WRITE_RENDERED:-}" ]; then
@@ -116,7 +139,18 @@ if [ -n "${DISTTRAIN_WRITE_RENDERED:-}" ]; then
   done
 fi
 
+if [ -n "${DISTTRAIN_WRITE_RENDERED:-}" ]; then
+  check "written: launch" kustomized "${kubectls[-1]#* }" "$launched"
+fi
+
+build
+dotnet build -c Release "$root/tests/DistTrain.Kubernetes.Tests" >"$work/build.log" 2>&1 </dev/null || { cat "$work/build.log"; exit 1; }
+check "launch --dry-run prints what kustomize makes of the base" as_launched disttrain
+check "launch --dry-run --name digits-2 prints the same under that name" as_launched digits-2
+
 for kubectl in "${kubectls[@]}"; do
+  check "kubectl ${kubectl%% *}: the base as launch is compared with it" kustomized_as_committed "${kubectl#* }"
+  check "kubectl ${kubectl%% *}: what launch --dry-run prints" read_by_kubectl "${kubectl#* }"
   for set in "${sets[@]}"; do
     check "kubectl ${kubectl%% *}: $set" as_committed "${kubectl#* }" "$set"
   done
