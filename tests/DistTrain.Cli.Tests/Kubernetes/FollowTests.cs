@@ -38,6 +38,27 @@ public sealed class FollowTests
     }
 
     [Fact]
+    public async Task For_programs_every_line_is_an_object_and_the_last_the_summary()
+    {
+        await using var cluster = await ClusterFixture.StartAsync();
+        await using var told = await ToldRun.StartAsync();
+        var launched = cluster.RunAsync(Launch + " --json");
+        await cluster.AppearsAsync("jobs.batch", "digits-coordinator");
+        told.Tell(Events.Started(steps: 4, samples: 40), Events.Step(4, 40), Events.Finished(true, ""));
+        told.BreakOff();
+        cluster.PutPod("digits-coordinator-a", told: told);
+        await UntilAsync(() => cluster.Server.Requests.Any(r => r.Path.Subresource == "portforward"));
+        cluster.EndPod("digits-coordinator-a");
+        cluster.EndJob();
+
+        var (code, text, error) = await launched;
+        Assert.Equal((0, ""), (code, error));
+        var lines = text.Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(l => System.Text.Json.Nodes.JsonNode.Parse(l)!).ToList();
+        Assert.Equal(["launched", "started", "step", "summary"], lines.Select(l => (string?)l["event"]));
+        Assert.Equal(("finished", 4), ((string?)lines[^1]["status"], (int)lines[^1]["steps"]!));
+    }
+
+    [Fact]
     public async Task Where_ports_may_not_be_forwarded_the_log_is_followed()
     {
         await using var cluster = await ClusterFixture.StartAsync();

@@ -156,16 +156,34 @@ public sealed class ManageTests
     }
 
     [Fact]
-    public async Task Logs_are_followed_until_the_container_ends()
+    public async Task Logs_are_followed_line_by_line_until_the_container_ends()
     {
         await using var cluster = await ClusterFixture.StartAsync();
         cluster.PutRun();
         var log = cluster.PutPod("digits-coordinator-a");
+        using var lines = new LineChannel();
+        var followed = Cli.AppOf(Scenario.Good, lines, TextWriter.Null, ["logs", "digits", "--follow"], cluster.Environment).RunAsync(TestContext.Current.CancellationToken);
         log.Write("one");
-        var followed = cluster.RunAsync("logs digits --follow");
+        Assert.Equal("one", await lines.NextAsync());
         log.Write("two");
+        Assert.Equal("two", await lines.NextAsync());
+        Assert.False(followed.IsCompleted);
         log.Close();
-        Assert.Equal((0, "one\ntwo\n", ""), await followed);
+        Assert.Equal(0, await followed);
+    }
+
+    [Fact]
+    public async Task Who_stops_reading_a_log_has_not_failed()
+    {
+        await using var cluster = await ClusterFixture.StartAsync();
+        cluster.PutRun();
+        cluster.PutPod("digits-coordinator-a").Write("one");
+        using var lines = new LineChannel();
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(TestContext.Current.CancellationToken);
+        var followed = Cli.AppOf(Scenario.Good, lines, TextWriter.Null, ["logs", "digits", "-f"], cluster.Environment).RunAsync(stop.Token);
+        Assert.Equal("one", await lines.NextAsync());
+        await stop.CancelAsync();
+        Assert.Equal(0, await followed.WaitAsync(TimeSpan.FromSeconds(30), TestContext.Current.CancellationToken));
     }
 
     [Fact]
