@@ -14,11 +14,13 @@ for overlay in "$root"/k8s/overlays/*/; do
   sets+=("overlays/$(basename "$overlay")")
 done
 
-# VERSION PROGRAM of every kubectl from 1.25 on, oldest first, one of each minor version.
+# VERSION PATH of every kubectl from 1.25 on, oldest first, one of each minor version.
 find_kubectls() {
   local program version
   for program in ${DISTTRAIN_KUBECTL:-$(compgen -c kubectl | grep -E '^kubectl(\.[0-9.]+)?$' || true) /usr/lib/google-cloud-sdk/bin/kubectl.[0-9]*}; do
-    # Once as JSON, as the text of this command changed: the server is not asked.
+    program=$(type -P "$program") || continue
+
+    # As JSON, because the text of this command has changed; the server is not asked.
     version=$("$program" version --client -o json 2>/dev/null | sed -n 's/^ *"gitVersion": "v\([^"]*\)".*/\1/p') || continue
     [ -z "$version" ] || echo "$version $program"
   done | sort -V | awk '{ split($1, part, "."); minor = part[1] "." part[2] } (part[1] > 1 || part[2] >= 25) && !seen[minor]++'
