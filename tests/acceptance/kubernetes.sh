@@ -140,9 +140,6 @@ if [ -n "${DISTTRAIN_WRITE_RENDERED:-}" ]; then
   for set in "${sets[@]}"; do
     check "written: $set" render "${kubectls[-1]#* }" "$set" "$rendered/$(basename "$set").yaml"
   done
-fi
-
-if [ -n "${DISTTRAIN_WRITE_RENDERED:-}" ]; then
   check "written: launch" kustomized "${kubectls[-1]#* }" "$launched"
 fi
 
