@@ -1,6 +1,8 @@
 using System.Net;
 using DistTrain.Coordinator.Checkpoints;
+using DistTrain.Coordinator.Health;
 using DistTrain.Core;
+using DistTrain.Core.Journals;
 using DistTrain.Core.Options;
 using DistTrain.Protocol.Faults;
 using DistTrain.Protocol.Hosting;
@@ -41,6 +43,9 @@ public sealed record CoordinatorSettings
     /// <summary>Where the log goes; null for the console.</summary>
     public ILoggerProvider? Log { get; init; }
 
+    /// <summary>Where it notes how it is, and how the run stands; null for nowhere that anybody looks.</summary>
+    public CoordinatorVitals? Vitals { get; init; }
+
     /// <summary>Where the run's files are written.</summary>
     internal IDisk Disk { get; init; } = Coordinator.Disk.Instance;
 }
@@ -80,7 +85,9 @@ public static class CoordinatorHost
                 }
 
                 var logger = server.Services.GetRequiredService<ILogger<CoordinatorLoop>>();
-                var loop = new CoordinatorLoop(settings.Options, run, time, logger)
+                var vitals = settings.Vitals ?? new CoordinatorVitals(time);
+                var before = run.Lines.Steps.LastOrDefault()?.Step ?? 0;
+                var loop = new CoordinatorLoop(settings.Options, run, vitals, time, logger)
                 {
                     Faults = settings.Faults is { } faults ? new CoordinatorFaults(faults) : null,
                 };
@@ -91,7 +98,7 @@ public static class CoordinatorHost
                 {
                     var outcome = await loop.RunAsync(cancellation);
                     await loop.Workers.DrainAsync(loop.Timeouts.LastWords, time);
-                    return outcome;
+                    return outcome with { IsFinal = RepeatedFailure.IsOne(run.Journal.Entries, outcome, hasAdvanced: vitals.Totals.Step?.Step > before) };
                 }
                 finally
                 {
@@ -103,7 +110,7 @@ public static class CoordinatorHost
         }
         catch (Exception e) when (e is AddressException or JournalException or ResumeException)
         {
-            return new RunOutcome(false, e.Message);
+            return new RunOutcome(false, e.Message) { IsFinal = e is ResumeException or JournalException { IsDamage: true } };
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {

@@ -1,6 +1,8 @@
 using System.Threading.Channels;
 using DistTrain.Coordinator.Checkpoints;
+using DistTrain.Coordinator.Health;
 using DistTrain.Core;
+using DistTrain.Core.Health;
 using DistTrain.Core.Journals;
 using DistTrain.Core.Membership;
 using DistTrain.Core.Options;
@@ -25,6 +27,7 @@ internal sealed partial class CoordinatorLoop
     private readonly RunLedger _ledger;
     private readonly Journal _journal;
     private readonly StepLines _lines;
+    private readonly CoordinatorVitals _vitals;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
     private readonly long _started;
@@ -35,12 +38,13 @@ internal sealed partial class CoordinatorLoop
 
     private readonly string _fingerprint;
     private IReadOnlyList<int> _members = [];
-    private RunOutcome? _outcome;
+    private volatile RunOutcome? _outcome;
     private bool _hasStarted;
     private string? _journalProblem;
 
-    public CoordinatorLoop(RunOptions options, OpenedRun run, TimeProvider time, ILogger<CoordinatorLoop> logger)
+    public CoordinatorLoop(RunOptions options, OpenedRun run, CoordinatorVitals vitals, TimeProvider time, ILogger<CoordinatorLoop> logger)
     {
+        _vitals = vitals;
         _options = options;
         _folder = run.Folder;
         _journal = run.Journal;
@@ -57,6 +61,7 @@ internal sealed partial class CoordinatorLoop
         Checkpoints = run.Checkpoints;
         Due = new DueCheckpoints(options);
         Timeouts = new Timeouts(options.FailureDetection);
+        _vitals.Totals.Checkpoint = _machine.Checkpoint;
         Begin(run);
     }
 
@@ -81,6 +86,9 @@ internal sealed partial class CoordinatorLoop
     /// <summary>What is done to this process on purpose; mostly nothing.</summary>
     public CoordinatorFaults? Faults { get; init; }
 
+    /// <summary>Whether the run has ended: nobody is let in any more.</summary>
+    public bool HasEnded => _outcome is not null;
+
     /// <summary>How long everything may take.</summary>
     public Timeouts Timeouts { get; }
 
@@ -99,10 +107,12 @@ internal sealed partial class CoordinatorLoop
         using var asked = cancellation.Register(() => Post(new RunEvent.Stopped("The coordinator was asked to end.")));
         using var beats = new CancellationTokenSource();
         var beating = BeatAsync(beats.Token);
+        _vitals.Run(Timeouts);
         try
         {
             await foreach (var happened in _events.Reader.ReadAllAsync(CancellationToken.None))
             {
+                _vitals.Turn();
                 Faults?.Happened(happened, _members.Count);
                 foreach (var effect in _machine.Handle(happened, _time.GetElapsedTime(_started)))
                 {
@@ -118,6 +128,7 @@ internal sealed partial class CoordinatorLoop
                 }
             }
 
+            _vitals.Begin(CoordinatorPhase.Ending, $"{_outcome!.Sentence} It writes its last lines.");
             return await FinishAsync(_outcome!);
         }
         finally
@@ -198,7 +209,7 @@ internal sealed partial class CoordinatorLoop
         if (_machine.Checkpoint > Checkpoints.Counted)
         {
             Beat(_lines.Flush());
-            Checkpoints.Counted = _machine.Checkpoint;
+            Checkpoints.Counted = _vitals.Totals.Checkpoint = _machine.Checkpoint;
         }
     }
 
@@ -215,6 +226,7 @@ internal sealed partial class CoordinatorLoop
     {
         Log.Happened(_logger, name, sentence);
         _ledger.NoteFailure(name, sentence);
+        _vitals.Totals.Note(name);
         _folder.Append(name, sentence, _machine.Generation);
         Watchers.Publish(new Protocol.V1.RunEvent { Happening = new Happening { Name = name, Sentence = sentence } });
     }
@@ -245,6 +257,8 @@ internal sealed partial class CoordinatorLoop
         membership.Members.AddRange(e.Members.Select(id => new Member { Worker = id, Address = Workers.Find(id)?.Address ?? "", Number = Workers.Find(id)?.Number ?? -1 }));
         Workers.Send(_members, new CoordinatorMessage { Membership = membership });
         _ledger.NoteWorkers(e.Members.Count);
+        _vitals.Totals.Form(e.Generation, e.Members.Count);
+        _vitals.Totals.Steps = _machine.Course!.TotalSteps;
         if (_hasStarted)
         {
             return;
@@ -286,6 +300,7 @@ internal sealed partial class CoordinatorLoop
             Announce("warning", remark);
         }
 
+        _vitals.Totals.Restore(run.Lines.Steps.LastOrDefault(), _machine.Course?.TotalSteps ?? 0);
         if (memory.Generation > 0)
         {
             _ledger.NoteRestart();
@@ -320,6 +335,7 @@ internal sealed partial class CoordinatorLoop
         _folder.Append(e.Operation, e.Reports, _plans.Remove(e.Operation.Number, out var plan) ? plan : null);
         if (_ledger.Recovered(e) is { } recovery)
         {
+            _vitals.Totals.NoteRecovery();
             _folder.Append(
                 "recovered", $"Step {recovery.Step} was completed {recovery.Milliseconds:0} ms after the loss was noticed.", e.Generation,
                 ("step", recovery.Step), ("milliseconds", recovery.Milliseconds), ("kind", recovery.Kind));
@@ -336,6 +352,7 @@ internal sealed partial class CoordinatorLoop
         }
 
         var step = RunLedger.LineOf(e, Length.SamplesOf(e.Operation.Step));
+        _vitals.Totals.Step = step;
         if (_lines.Add(e.Operation.Number, step) is { } before)
         {
             Announce("recomputed-differs", $"Step {step.Step} had weights {before} when it was computed before, now {step.WeightsHash}: the hosts do not compute the same bits.");

@@ -27,7 +27,12 @@ internal sealed class CoordinatorService(Task<CoordinatorLoop> ready) : Protocol
                 StatusCode.InvalidArgument, $"'{hello.Address}' is no address at which peers reach a worker: it is http://host:port."));
         }
 
-        var loop = await ready;
+        var loop = await ready.WaitAsync(context.CancellationToken);
+        if (loop.HasEnded)
+        {
+            throw new RpcException(new Status(StatusCode.Unavailable, "The run has ended."));
+        }
+
         var connection = loop.Workers.Connect();
         (connection.Address, connection.Number) = (hello.Address, hello.Number);
         loop.Post(new RunEvent.Arrived(connection.Worker, Wire.FromWire(hello) with { Offer = loop.IsOfThisRun(hello.Offer) ? hello.Offer.Applied : null }));

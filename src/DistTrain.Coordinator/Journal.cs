@@ -5,7 +5,11 @@ using DistTrain.Protocol;
 namespace DistTrain.Coordinator;
 
 /// <summary>A journal that cannot be used, with the reason and the remedy.</summary>
-internal sealed class JournalException(string sentence, Exception? cause = null) : Exception(sentence, cause);
+internal sealed class JournalException(string sentence, Exception? cause = null) : Exception(sentence, cause)
+{
+    /// <summary>Whether the journal itself is at fault, and not who has it.</summary>
+    public bool IsDamage => InnerException is null;
+}
 
 /// <summary>
 /// What one coordinator at a time writes its decisions to, in <c>journal/journal.jsonl</c>: a line is on disk when <see cref="TryAppend"/> returns. The system

@@ -7,6 +7,12 @@ public sealed record RunOutcome(bool Success, string Sentence)
 {
     /// <summary>How a run ended; of a run that did not fail, whether there is more to do.</summary>
     public RunStatus Status { get; init; } = Success ? RunStatus.Completed : RunStatus.Failed;
+
+    /// <summary>Of a failure, whether another start would end the same way.</summary>
+    public bool IsFinal { get; init; }
+
+    /// <summary>Of a worker, whether the coordinator refused it.</summary>
+    public bool IsRefusal { get; init; }
 }
 
 /// <summary>How a run ended.</summary>

@@ -61,10 +61,15 @@ internal sealed class CheckpointTransfer(CoordinatorSession session, int worker)
     }
 
     /// <summary>Receives a published state into vectors.</summary>
+    /// <param name="step">The step after which it was taken.</param>
+    /// <param name="layout">The vectors' layout.</param>
+    /// <param name="state">The vectors.</param>
+    /// <param name="advanced">Called for every chunk that has come.</param>
+    /// <param name="cancellation">Ends the attempt.</param>
     /// <returns>The optimizer's numbers.</returns>
     /// <exception cref="WorkerException">What came is not the announced state.</exception>
     public async Task<IReadOnlyDictionary<string, double>> GetAsync(
-        long step, ParameterLayout layout, IReadOnlyList<(string Name, NativeVector Vector)> state, CancellationToken cancellation)
+        long step, ParameterLayout layout, IReadOnlyList<(string Name, NativeVector Vector)> state, Action advanced, CancellationToken cancellation)
     {
         var (run, term) = session.Tag;
         var request = new GetCheckpointRequest { Run = run, Term = term, Worker = worker, Step = step };
@@ -75,6 +80,7 @@ internal sealed class CheckpointTransfer(CoordinatorSession session, int worker)
         var scalars = new Dictionary<string, double>();
         await foreach (var chunk in call.ResponseStream.ReadAllAsync(cancellation))
         {
+            advanced();
             if (targets is null)
             {
                 targets = Targets(chunk.Header, layout, state);

@@ -17,6 +17,7 @@ internal sealed class CoordinatorSession : IAsyncDisposable
 {
     private readonly Uri _address;
     private readonly TimeProvider _time;
+    private readonly GrpcChannel _channel;
     private readonly AsyncDuplexStreamingCall<WorkerMessage, CoordinatorMessage> _call;
     private readonly Channel<CoordinatorMessage> _inbox = Channel.CreateUnbounded<CoordinatorMessage>();
     private readonly Channel<WorkerMessage> _outbox = Channel.CreateUnbounded<WorkerMessage>();
@@ -34,6 +35,7 @@ internal sealed class CoordinatorSession : IAsyncDisposable
         _address = address;
         _time = time;
         _call = call;
+        _channel = channel;
         Client = new Protocol.V1.Coordinator.CoordinatorClient(channel);
     }
 
@@ -64,83 +66,31 @@ internal sealed class CoordinatorSession : IAsyncDisposable
     /// <summary>Told of the last operation that the coordinator has written down for good.</summary>
     public Action<ulong> Written { get; set; } = _ => { };
 
-    /// <summary>Says hello until the coordinator answers.</summary>
+    /// <summary>Begins a session.</summary>
     /// <param name="address">The coordinator.</param>
-    /// <param name="channel">A channel to it; the caller's.</param>
-    /// <param name="hello">What the worker says of itself.</param>
-    /// <param name="known">The run and the highest term it has heard of; a coordinator of that run and a lower term has been replaced, and is not listened to.</param>
-    /// <param name="patience">How long the coordinator may be out of reach.</param>
-    /// <param name="timeouts">The run's, or at the start the default's: how often it is tried.</param>
+    /// <param name="channel">A channel to it; the session's from here on.</param>
+    /// <param name="call">The call in which it has answered.</param>
+    /// <param name="welcome">The answer.</param>
     /// <param name="time">The clock.</param>
-    /// <param name="waiting">Told once, in a sentence, that the coordinator does not answer yet.</param>
-    /// <param name="cancellation">Ends the attempt.</param>
-    /// <exception cref="WorkerException">The coordinator is out of reach, or refuses this worker.</exception>
-    public static async Task<CoordinatorSession> JoinAsync(
-        Uri address, GrpcChannel channel, Hello hello, (ulong Run, ulong Term) known, TimeSpan patience, Timeouts timeouts, TimeProvider time, Action<string> waiting,
-        CancellationToken cancellation)
+    public static CoordinatorSession Begin(
+        Uri address, GrpcChannel channel, AsyncDuplexStreamingCall<WorkerMessage, CoordinatorMessage> call, CoordinatorMessage welcome, TimeProvider time)
     {
-        var reason = "no answer";
-        using var deadline = new CancellationTokenSource(patience, time);
-        using var both = CancellationTokenSource.CreateLinkedTokenSource(cancellation, deadline.Token);
-        for (var pause = timeouts.FirstRedial; ; pause = TimeSpan.FromTicks(Math.Min(2 * pause.Ticks, timeouts.LongestRedial.Ticks)))
-        {
-            var call = new Protocol.V1.Coordinator.CoordinatorClient(channel).Attend(cancellationToken: CancellationToken.None);
-            try
-            {
-                await call.RequestStream.WriteAsync(new WorkerMessage { Hello = hello }, both.Token);
-                if (!await call.ResponseStream.MoveNext(both.Token))
-                {
-                    throw new WorkerException($"The coordinator at {address} ended the call without an answer.");
-                }
-
-                var answer = call.ResponseStream.Current;
-                switch (answer.BodyCase)
-                {
-                    case CoordinatorMessage.BodyOneofCase.Welcome when answer.Run == known.Run && answer.Term < known.Term:
-                        throw new RpcException(new Status(StatusCode.Unavailable, $"it is of term {answer.Term}, the run's is {known.Term}"));
-                    case CoordinatorMessage.BodyOneofCase.Welcome:
-                        var session = new CoordinatorSession(address, channel, call, time) { Welcome = answer.Welcome };
-                        session.Start(answer);
-                        return session;
-                    case CoordinatorMessage.BodyOneofCase.Refusal:
-                        throw new WorkerException($"The coordinator at {address} refused this worker. {answer.Refusal.Sentence}");
-                    case CoordinatorMessage.BodyOneofCase.Dismissal:
-                        throw new WorkerException($"The coordinator at {address} sent this worker away: {answer.Dismissal.Sentence}");
-                    default:
-                        throw new WorkerException($"The coordinator at {address} answered with {answer.BodyCase}: install the same version on both.");
-                }
-            }
-            catch (Exception e) when (IsOutOfReach(e) && !both.IsCancellationRequested)
-            {
-                call.Dispose();
-                if (reason != (reason = Reason(e)))
-                {
-                    waiting($"The coordinator at {address} does not answer yet ({reason}); trying for {Duration.Format(patience)}.");
-                }
-
-                await Task.Delay(pause, time, both.Token).ContinueWith(_ => { }, CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
-            }
-            catch (Exception e) when (deadline.IsCancellationRequested && !cancellation.IsCancellationRequested)
-            {
-                call.Dispose();
-                throw new WorkerException(
-                    $"The coordinator at {address} was not reached within {Duration.Format(patience)} ({reason}): see that it runs and that the address is right.", e);
-            }
-            catch (RpcException e) when (!cancellation.IsCancellationRequested)
-            {
-                call.Dispose();
-                throw new WorkerException($"{address} does not answer as a coordinator does: see that the address is right. ({e.Status.Detail})", e);
-            }
-        }
+        var session = new CoordinatorSession(address, channel, call, time) { Welcome = welcome.Welcome };
+        session.Start(welcome);
+        return session;
     }
 
     /// <summary>How often this worker was told to prepare, to keep or to learn, and has ended what it did before.</summary>
     public uint Told { get; set; }
 
+    /// <summary>Whether this worker has said that it cannot go on.</summary>
+    public bool HasFailed { get; private set; }
+
     /// <summary>Sends a message; it is on its way when this returns, or the session is over.</summary>
     public void Send(WorkerMessage message)
     {
         (message.Run, message.Term, message.Told) = (_run, _term, Told);
+        HasFailed |= message.BodyCase == WorkerMessage.BodyOneofCase.Fault;
         _outbox.Writer.TryWrite(message);
     }
 
@@ -155,15 +105,9 @@ internal sealed class CoordinatorSession : IAsyncDisposable
         End(new RunOutcome(false, "The worker ended."), MayReturn.No);
         await Task.WhenAll(_tasks);
         _call.Dispose();
+        _channel.Dispose();
         _ended.Dispose();
     }
-
-    private static bool IsOutOfReach(Exception e) =>
-        e is RpcException { StatusCode: StatusCode.Unavailable or StatusCode.Internal or StatusCode.Cancelled } or IOException or InvalidOperationException;
-
-    /// <summary>The system's word for what went wrong, without the layers around it.</summary>
-    private static string Reason(Exception e) =>
-        e is RpcException { Status.DebugException: { } inner } ? inner.GetBaseException().Message : e.GetBaseException().Message;
 
     private void Start(CoordinatorMessage welcome)
     {
@@ -217,7 +161,7 @@ internal sealed class CoordinatorSession : IAsyncDisposable
                 }
                 else if (message.BodyCase == CoordinatorMessage.BodyOneofCase.Refusal)
                 {
-                    End(new RunOutcome(false, $"The coordinator refused this worker. {message.Refusal.Sentence}"), MayReturn.No);
+                    End(new RunOutcome(false, $"The coordinator refused this worker. {message.Refusal.Sentence}") { IsRefusal = true }, MayReturn.No);
                 }
                 else if (message.BodyCase == CoordinatorMessage.BodyOneofCase.Heartbeat)
                 {

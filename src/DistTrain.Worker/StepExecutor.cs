@@ -1,5 +1,6 @@
 using System.Globalization;
 using DistTrain.Core.Faults;
+using DistTrain.Core.Health;
 using DistTrain.Core.Layouts;
 using DistTrain.Core.Membership;
 using DistTrain.Core.Planning;
@@ -10,6 +11,7 @@ using DistTrain.Training.Native;
 using DistTrain.Training.Replicas;
 using DistTrain.Worker.Exchange;
 using DistTrain.Worker.Healing;
+using DistTrain.Worker.Health;
 
 namespace DistTrain.Worker;
 
@@ -25,6 +27,7 @@ internal sealed class StepExecutor : IDisposable
     private readonly Action _afterMicroBatch;
     private readonly bool _foldPerWorker;
     private readonly FaultInjector? _faults;
+    private readonly WorkerVitals _vitals;
     private readonly NodePool _gradients;
     private readonly NodePool _headers = new HostNodePool(layout: null);
     private readonly StateFeeds _feeds;
@@ -45,8 +48,10 @@ internal sealed class StepExecutor : IDisposable
     /// <param name="afterMicroBatch">Called on the compute thread after every micro-batch.</param>
     /// <param name="time">The clock.</param>
     /// <param name="faults">What is done to this process on purpose; mostly nothing.</param>
+    /// <param name="vitals">Told of what it is at; null where nobody asks.</param>
     public StepExecutor(
-        Replica replica, ulong applied, ComputeThread compute, bool foldPerWorker, Action afterMicroBatch, TimeProvider time, FaultInjector? faults = null)
+        Replica replica, ulong applied, ComputeThread compute, bool foldPerWorker, Action afterMicroBatch, TimeProvider time, FaultInjector? faults = null,
+        WorkerVitals? vitals = null)
     {
         _replica = replica;
         Applied = applied;
@@ -55,6 +60,7 @@ internal sealed class StepExecutor : IDisposable
         _afterMicroBatch = afterMicroBatch;
         _time = time;
         _faults = faults;
+        _vitals = vitals ?? new WorkerVitals(time);
         _gradients = replica.CreateNodes();
         _reduced = new ReducedVectors(replica.Layout);
         _feeds = new StateFeeds(replica);
@@ -122,14 +128,18 @@ internal sealed class StepExecutor : IDisposable
             }
         });
         var computed = _time.GetTimestamp();
+        _vitals.Begin(WorkerActivity.Exchanging);
         var header = await allReduce.Whole.WaitAsync(cancellation);
         if (isApplied)
         {
+            _vitals.Begin(WorkerActivity.Awaiting);
             return null;
         }
 
         var exchanged = _time.GetTimestamp();
+        _vitals.Begin(WorkerActivity.Updating);
         var applied = await _compute.RunAsync(() => _feeds.Change(() => Apply(operation, reduced, header)));
+        _vitals.Begin(WorkerActivity.Awaiting);
         _isExecuting = false;
         return new OperationReport
         {
@@ -204,6 +214,7 @@ internal sealed class StepExecutor : IDisposable
         Operation operation, WorkShare own, BlockFold fold, AllReduce allReduce, PeerGroup peers, CancellationToken cancellation)
     {
         var blocks = own.Compute.Sum(range => range.Count);
+        _vitals.Begin(WorkerActivity.Computing);
         Reach(operation, blocks, peers);
         foreach (var (node, buffer) in fold.Kept)
         {
@@ -220,6 +231,7 @@ internal sealed class StepExecutor : IDisposable
                 _replica.Accumulate(operation, block, node, _afterMicroBatch);
                 Offer(allReduce, fold.Add(block, node));
                 BlocksDone++;
+                _vitals.Advance();
                 Reach(operation, blocks, peers);
             }
         }

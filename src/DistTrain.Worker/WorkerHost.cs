@@ -10,8 +10,8 @@ using DistTrain.Training.Devices;
 using DistTrain.Training.Tasks;
 using DistTrain.Worker.Exchange;
 using DistTrain.Worker.Healing;
+using DistTrain.Worker.Health;
 using Grpc.Core;
-using Grpc.Net.Client;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
@@ -53,6 +53,14 @@ public sealed record WorkerSettings
     /// <summary>How long the coordinator may be out of reach at the start.</summary>
     internal TimeSpan FirstPatience => Patience ?? Timeouts.Default.FirstAnswer;
 
+    /// <summary>
+    /// Whether the worker outlives runs: it waits for a coordinator without a limit, and for the next one when a run has ended, until it is cancelled.
+    /// </summary>
+    public bool Stay { get; init; }
+
+    /// <summary>Where it notes what it is at; null for nowhere that anybody looks.</summary>
+    public WorkerVitals? Vitals { get; init; }
+
     /// <summary>The tasks this program knows.</summary>
     public required TaskCatalog Tasks { get; init; }
 
@@ -71,18 +79,23 @@ public static class WorkerHost
     {
         try
         {
-            var services = new WorkerServices(new PeerGroupDirectory(time, settings.FirstPatience), new StateSource());
+            var services = new WorkerServices(new PeerGroupDirectory(time, settings.FirstPatience), new StateSource(), settings.Vitals ?? new WorkerVitals(time));
             await using var server = GrpcListener.Create(
                 settings.Listen, all => all.AddSingleton(new PeerService(services.Groups, services.States)), log: settings.Log);
             server.MapGrpcService<PeerService>();
             var bound = await GrpcListener.StartAsync(server, settings.Listen, cancellation);
-            using var channel = GrpcDialer.Open(settings.Coordinator, settings.FirstPatience);
-            var hello = new WorkerHello(
-                RunMachine.Protocol, ProgramIdentity.Version, settings.Number, Dns.GetHostName(), Environment.ProcessId,
-                Advertised(settings, bound), Arithmetic.Describe(), settings.Options is null ? "" : ProgramIdentity.Fingerprint(settings.Options));
+            var (own, arithmetic) = (GivenAddress(settings, bound), Arithmetic.Describe());
             var logger = server.Services.GetRequiredService<ILogger<WorkerLoop>>();
-            await using var life = new WorkerLife(channel, hello, settings, services, time, logger);
+            await using var life = new WorkerLife(Hello, settings, services, time, logger);
             return await life.RunAsync(cancellation);
+
+            WorkerHello Hello() => new(
+                RunMachine.Protocol, ProgramIdentity.Version, settings.Number, Dns.GetHostName(), Environment.ProcessId,
+                own ?? AddressOf(RouteTo(settings), bound.Port), arithmetic, settings.Options is null ? "" : ProgramIdentity.Fingerprint(settings.Options));
+        }
+        catch (RefusedException e)
+        {
+            return new RunOutcome(false, e.Message) { IsRefusal = true };
         }
         catch (Exception e) when (e is WorkerException or AddressException or DataException or PlatformNotSupportedException)
         {
@@ -94,7 +107,8 @@ public static class WorkerHost
         }
     }
 
-    private static string Advertised(WorkerSettings settings, IPEndPoint bound)
+    /// <summary>Where peers reach this worker as far as it was told; null where that follows from the route to the coordinator.</summary>
+    private static string? GivenAddress(WorkerSettings settings, IPEndPoint bound)
     {
         if (settings.Advertise is { } given)
         {
@@ -107,15 +121,18 @@ public static class WorkerHost
             return new UriBuilder(uri) { Port = given.Contains($":{uri.Port}", StringComparison.Ordinal) ? uri.Port : bound.Port }.Uri.ToString();
         }
 
-        var address = bound.Address.Equals(IPAddress.Any) || bound.Address.Equals(IPAddress.IPv6Any)
-            ? RouteTo(settings.Coordinator)
-            : bound.Address;
-        return new UriBuilder(Uri.UriSchemeHttp, address.ToString(), bound.Port).Uri.ToString();
+        return bound.Address.Equals(IPAddress.Any) || bound.Address.Equals(IPAddress.IPv6Any) ? null : AddressOf(bound.Address, bound.Port);
     }
 
-    /// <summary>The own address on the route to a host. Connecting a datagram socket asks the routing table and sends nothing.</summary>
-    private static IPAddress RouteTo(Uri host)
+    private static string AddressOf(IPAddress address, int port) => new UriBuilder(Uri.UriSchemeHttp, address.ToString(), port).Uri.ToString();
+
+    /// <summary>
+    /// The own address on the route to the coordinator. Connecting a datagram socket asks the routing table and sends nothing. A name that is not known may be known later, to
+    /// a worker that waits.
+    /// </summary>
+    private static IPAddress RouteTo(WorkerSettings settings)
     {
+        var host = settings.Coordinator;
         try
         {
             using var socket = new Socket(SocketType.Dgram, ProtocolType.Udp);
@@ -123,7 +140,7 @@ public static class WorkerHost
             var local = ((IPEndPoint)socket.LocalEndPoint!).Address;
             return local.IsIPv4MappedToIPv6 ? local.MapToIPv4() : local;
         }
-        catch (SocketException e)
+        catch (SocketException e) when (!settings.Stay)
         {
             throw new WorkerException($"There is no route to {host.Host}: see that the coordinator's address is right. ({e.Message})", e);
         }

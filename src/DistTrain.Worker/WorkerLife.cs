@@ -1,19 +1,19 @@
 using DistTrain.Core;
+using DistTrain.Core.Health;
 using DistTrain.Core.Membership;
 using DistTrain.Core.Options;
 using DistTrain.Protocol;
 using DistTrain.Training.Tasks;
-using Grpc.Net.Client;
 using Microsoft.Extensions.Logging;
 
 namespace DistTrain.Worker;
 
 /// <summary>
 /// A worker from its first hello to its end: one session after the other. One that was lost to the others gets the state anew in the next; one that lost the coordinator
-/// brings along what it has.
+/// brings along what it has. One that stays takes part in whatever run comes next.
 /// </summary>
 internal sealed partial class WorkerLife(
-    GrpcChannel channel, WorkerHello hello, WorkerSettings settings, WorkerServices services, TimeProvider time, ILogger logger) : IAsyncDisposable
+    Func<WorkerHello> hello, WorkerSettings settings, WorkerServices services, TimeProvider time, ILogger logger) : IAsyncDisposable
 {
     /// <summary>How often a worker that was cut off joins anew.</summary>
     private const int MaxReturns = 1000;
@@ -22,6 +22,7 @@ internal sealed partial class WorkerLife(
     private (ulong Run, ulong Term) _known;
     private TimeSpan _patience = settings.FirstPatience;
     private Timeouts _timeouts = Timeouts.Default;
+    private bool _isStaying;
 
     /// <summary>Takes part until the run does not want this worker any more.</summary>
     public async Task<RunOutcome> RunAsync(CancellationToken cancellation)
@@ -30,10 +31,25 @@ internal sealed partial class WorkerLife(
         for (var returns = 0; ; returns++)
         {
             var began = time.GetTimestamp();
-            var (end, timeouts) = await AttendAsync(cancellation);
-            if (end.MayReturn == MayReturn.No || returns == MaxReturns || cancellation.IsCancellationRequested)
+            var end = await AttendAsync(cancellation);
+            if (settings.Stay && cancellation.IsCancellationRequested && !end.WasDismissed)
+            {
+                return new RunOutcome(true, $"The worker ended as it was asked to. {end.Outcome.Sentence}");
+            }
+
+            if (cancellation.IsCancellationRequested || (settings.Stay ? end.MayReturn == MayReturn.No && !end.MayStay : end.MayReturn == MayReturn.No || returns == MaxReturns))
             {
                 return end.Outcome;
+            }
+
+            if (end.MayReturn == MayReturn.No)
+            {
+                await ForgetAsync();
+                Log.Staying(logger, end.Outcome.Sentence);
+                services.Vitals.Begin(WorkerActivity.Staying, end.Outcome.Sentence);
+                _isStaying = true;
+                await Task.Delay(_timeouts.PatientRedial, time, cancellation);
+                continue;
             }
 
             // A worker that is cut off again and again must not stop the others as often.
@@ -45,24 +61,28 @@ internal sealed partial class WorkerLife(
     }
 
     /// <inheritdoc/>
-    public async ValueTask DisposeAsync()
+    public async ValueTask DisposeAsync() => await ForgetAsync();
+
+    private async Task ForgetAsync()
     {
         if (_state is not null)
         {
             await _state.DisposeAsync();
+            _state = null;
         }
     }
 
     /// <summary>One session, from hello to its end.</summary>
-    private async Task<(SessionEnd End, Timeouts Timeouts)> AttendAsync(CancellationToken cancellation)
+    private async Task<SessionEnd> AttendAsync(CancellationToken cancellation)
     {
-        var words = Wire.ToWire(hello);
-        words.Offer = _state?.Offer;
-        await using var session = await CoordinatorSession.JoinAsync(
-            settings.Coordinator, channel, words, _known, _patience, _timeouts, time, sentence => Log.Waiting(logger, sentence), cancellation);
+        var door = new CoordinatorDoor(settings.Coordinator, Greet, settings.Stay, time, Wait);
+        Wait(null);
+        await using var session = await door.JoinAsync(_known, _patience, _timeouts, _state?.Offer is not null, cancellation);
         _known = session.Tag;
+        _isStaying = false;
         _timeouts = session.Timeouts;
         _patience = settings.Patience ?? _timeouts.CoordinatorPatience;
+        services.Vitals.Attend(_timeouts);
 
         // A peer's call may come before this worker learns of the generation; the peer waits no longer for its links.
         services.Groups.Patience = _timeouts.Link;
@@ -71,15 +91,34 @@ internal sealed partial class WorkerLife(
             Leave = new Protocol.V1.Leave { Sentence = "it was asked to end" },
         }));
 
-        // A peer's call may come before this worker learns of the generation; the peer waits no longer for its links.
-        services.Groups.Patience = session.Timeouts.Link;
         var end = await TakePartAsync(session);
         if (end.MayReturn != MayReturn.WithState && _state is not null)
         {
             _state.IsMember = false;
         }
 
-        return (end, session.Timeouts);
+        services.Vitals.Part();
+        return end with { HasFailed = session.HasFailed };
+    }
+
+    private Protocol.V1.Hello Greet()
+    {
+        var words = Wire.ToWire(hello());
+        words.Offer = _state?.Offer;
+        return words;
+    }
+
+    private void Wait(string? sentence)
+    {
+        if (sentence is not null)
+        {
+            Log.Waiting(logger, sentence);
+        }
+
+        if (!_isStaying)
+        {
+            services.Vitals.Begin(WorkerActivity.Dialing, sentence ?? "");
+        }
     }
 
     private async Task<SessionEnd> TakePartAsync(CoordinatorSession session)
@@ -88,11 +127,16 @@ internal sealed partial class WorkerLife(
         {
             if (_state is not null && !_state.BelongsTo(session))
             {
-                await _state.DisposeAsync();
-                _state = null;
+                await ForgetAsync();
             }
 
-            _state ??= Create(session);
+            if (_state is null)
+            {
+                services.Vitals.Begin(WorkerActivity.Loading);
+                _state = Create(session);
+                services.Vitals.Begin(WorkerActivity.Attending);
+            }
+
             await using var loop = new WorkerLoop(session, _state, settings, services, time, logger);
             return await loop.RunAsync();
         }
@@ -143,6 +187,9 @@ internal sealed partial class WorkerLife(
     {
         [LoggerMessage(5, LogLevel.Information, "{Sentence}", EventName = "waiting")]
         public static partial void Waiting(ILogger logger, string sentence);
+
+        [LoggerMessage(8, LogLevel.Information, "{Sentence} Staying for the next run.", EventName = "staying")]
+        public static partial void Staying(ILogger logger, string sentence);
 
         [LoggerMessage(7, LogLevel.Warning, "{Sentence} Joining anew.", EventName = "returning")]
         public static partial void Returning(ILogger logger, string sentence);

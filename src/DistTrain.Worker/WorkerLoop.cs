@@ -1,4 +1,5 @@
 using DistTrain.Core;
+using DistTrain.Core.Health;
 using DistTrain.Core.Membership;
 using DistTrain.Protocol;
 using DistTrain.Protocol.V1;
@@ -43,6 +44,7 @@ internal sealed partial class WorkerLoop(
                     case CoordinatorMessage.BodyOneofCase.Keep:
                         await StopAsync();
                         session.Told++;
+                        services.Vitals.Leave();
                         Keep();
                         break;
                     case CoordinatorMessage.BodyOneofCase.Learn:
@@ -111,17 +113,20 @@ internal sealed partial class WorkerLoop(
         await StopAsync();
         session.Told++;
         state.IsMember = false;
+        services.Vitals.Leave();
         await StopFeedingAsync();
         var replica = await BuildAsync();
         if (prepare.Build)
         {
+            services.Vitals.Begin(WorkerActivity.Sending);
             await _checkpoints.PutAsync(0, replica.Layout, replica.WeightsHash, replica.State, replica.Scalars, session.Ended);
         }
         else
         {
+            services.Vitals.Begin(WorkerActivity.Copying);
             try
             {
-                replica.Scalars = await _checkpoints.GetAsync(prepare.Checkpoint, replica.Layout, replica.State, session.Ended);
+                replica.Scalars = await _checkpoints.GetAsync(prepare.Checkpoint, replica.Layout, replica.State, services.Vitals.Advance, session.Ended);
             }
             catch (RpcException e) when (e.StatusCode == StatusCode.NotFound)
             {
@@ -134,6 +139,7 @@ internal sealed partial class WorkerLoop(
         }
 
         await BeginAsync(prepare.Applied);
+        services.Vitals.Begin(WorkerActivity.Attending);
         Prove(applied: 0);
     }
 
@@ -142,11 +148,13 @@ internal sealed partial class WorkerLoop(
     {
         try
         {
+            services.Vitals.Leave();
             await StopFeedingAsync();
             var replica = await BuildAsync();
+            services.Vitals.Begin(WorkerActivity.Copying);
             var (run, term) = session.Tag;
             var request = new HealRequest { Run = run, Term = term, Worker = session.Welcome.Worker };
-            using var copy = new StateCopy(source, request, replica, state.Compute, session.Timeouts.Link, _learning.Token);
+            using var copy = new StateCopy(source, request, replica, state.Compute, services.Vitals, session.Timeouts.Link, _learning.Token);
             var applied = await copy.ReceiveAsync(() => state.IsMember = false, _learning.Token);
             await BeginAsync(applied);
             Prove(applied);
@@ -164,6 +172,7 @@ internal sealed partial class WorkerLoop(
         catch (Exception e) when (e is RpcException or WorkerException or IOException)
         {
             var reason = e is RpcException rpc ? rpc.Status.Detail : e.Message;
+            services.Vitals.Begin(WorkerActivity.Attending);
             session.Send(new WorkerMessage { LearningFailed = new LearningFailed { Reason = reason } });
         }
         catch (Exception e)
@@ -182,15 +191,18 @@ internal sealed partial class WorkerLoop(
         }
     }
 
-    private Task<Replica> BuildAsync() =>
-        state.BuildAsync(() => new Replica(state.Task, state.Options, settings.OpenDevice(state.Options.Device, settings.Number)));
+    private Task<Replica> BuildAsync()
+    {
+        services.Vitals.Begin(WorkerActivity.Building);
+        return state.BuildAsync(() => new Replica(state.Task, state.Options, settings.OpenDevice(state.Options.Device, settings.Number)));
+    }
 
     /// <summary>Makes ready to train from the state as it is now.</summary>
     private Task BeginAsync(ulong applied)
     {
         var delay = state.Options.Debug.DelayPerMicroBatch.GetValueOrDefault($"{settings.Number}");
         return state.BeginAsync(() => new StepExecutor(
-            state.Replica!, applied, state.Compute, state.Options.Debug.FoldPerWorker, () => state.Pause(delay), time, settings.Faults));
+            state.Replica!, applied, state.Compute, state.Options.Debug.FoldPerWorker, () => state.Pause(delay), time, settings.Faults, services.Vitals));
     }
 
     private void Prove(ulong applied) => session.Send(new WorkerMessage { Prepared = Preparation(applied) });
@@ -232,12 +244,15 @@ internal sealed partial class WorkerLoop(
         state.Executor!.ReopenFeeds();
         services.States.Set(run, state.Executor.FeedAsync);
         state.IsMember = true;
+        services.Vitals.Enter(membership.Generation, rank, peers.WorldSize);
         _generation = new GenerationRun(session, state, peers, session.Timeouts.Link, ReportAsync, time);
         _ = ReportBreakAsync(_generation);
         Log.Member(logger, membership.Generation, rank, peers.WorldSize);
-        if (await _generation.RunAsync() is { } sentence)
+        var problem = await _generation.RunAsync();
+        services.Vitals.Begin(WorkerActivity.Attending);
+        if (problem is not null)
         {
-            Fail(sentence, null);
+            Fail(problem, null);
         }
     }
 
@@ -249,6 +264,7 @@ internal sealed partial class WorkerLoop(
         }
 
         report = report with { WaitSeconds = waited.TotalSeconds, ResidentBytes = ResidentMemory.PeakBytes() };
+        services.Vitals.Totals.Add(report);
         state.Reports.Add(report);
         session.Send(new WorkerMessage { Report = Wire.ToWire(report) });
     }

@@ -1,9 +1,11 @@
 using DistTrain.Worker.Exchange;
 using DistTrain.Worker.Healing;
+using DistTrain.Worker.Health;
 
 namespace DistTrain.Worker;
 
-/// <summary>Where calls of other workers find what they are for.</summary>
+/// <summary>What a worker shows to others: where their calls find what they are for, and how it is.</summary>
 /// <param name="Groups">The current generation, for its members.</param>
 /// <param name="States">The state, for joiners.</param>
-internal sealed record WorkerServices(PeerGroupDirectory Groups, StateSource States);
+/// <param name="Vitals">What it is at, and what it has done.</param>
+internal sealed record WorkerServices(PeerGroupDirectory Groups, StateSource States, WorkerVitals Vitals);

@@ -7,6 +7,7 @@ using DistTrain.Training.Native;
 using DistTrain.Worker;
 using DistTrain.Worker.Exchange;
 using DistTrain.Worker.Healing;
+using DistTrain.Worker.Health;
 using Grpc.Core;
 using Grpc.Net.Client;
 using Microsoft.AspNetCore.Builder;
@@ -115,7 +116,7 @@ internal static class Healing
     private static async Task HealAsync(Uri source, LargeState joiner)
     {
         using var ended = new CancellationTokenSource();
-        using var copy = new StateCopy(source, new HealRequest { Run = Run }, joiner.Replica, joiner.Compute, Patience, ended.Token);
+        using var copy = new StateCopy(source, new HealRequest { Run = Run }, joiner.Replica, joiner.Compute, new WorkerVitals(TimeProvider.System), Patience, ended.Token);
         await copy.ReceiveAsync(() => { }, ended.Token);
         await ended.CancelAsync();
     }

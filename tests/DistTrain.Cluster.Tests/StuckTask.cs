@@ -31,13 +31,23 @@ internal sealed class StuckTask(PatternTask inner, StuckTask.Gate gate) : ITrain
     internal sealed class Gate(int at, TimeSpan deadline) : IDisposable
     {
         private readonly ManualResetEventSlim _released = new();
+        private readonly TaskCompletionSource _reached = new(TaskCreationOptions.RunContinuationsAsynchronously);
         private int _loads;
+
+        /// <summary>The worker is held up.</summary>
+        public Task Reached => _reached.Task;
 
         public void Release() => _released.Set();
 
         public void Pass()
         {
-            if (Interlocked.Increment(ref _loads) == at && !_released.Wait(deadline))
+            if (Interlocked.Increment(ref _loads) != at)
+            {
+                return;
+            }
+
+            _reached.SetResult();
+            if (!_released.Wait(deadline))
             {
                 throw new TimeoutException($"Micro-batch {at} was not released within {deadline}.");
             }

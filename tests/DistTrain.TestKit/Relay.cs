@@ -46,9 +46,12 @@ public sealed class Relay : IAsyncDisposable
     /// <summary>Resets every connection; those that come now go to another program.</summary>
     public void Turn(Uri target)
     {
-        _target = new IPEndPoint(IPAddress.Loopback, target.Port);
+        Lead(target);
         Reset();
     }
+
+    /// <summary>Connections that come now go to another program; those there are stay as they are.</summary>
+    public void Lead(Uri target) => _target = new IPEndPoint(IPAddress.Loopback, target.Port);
 
     /// <summary>Resets every connection and lets none in any more.</summary>
     public void Cut()

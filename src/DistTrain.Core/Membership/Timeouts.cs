@@ -87,6 +87,24 @@ public sealed record Timeouts(TimeSpan FailureDetection)
     [Description("how long a run that has ended tries to write its last lines and its summary to a disk that takes nothing: less than the launcher waits for its word")]
     public TimeSpan Summary => 3 * FailureDetection;
 
+    [Description("longest pause of a worker that waits without a state of its own, once it has waited as long as a first answer may take: at most five seconds, as nobody waits for it")]
+    public TimeSpan PatientRedial => Shortest(TimeSpan.FromSeconds(5), 2.5 * FailureDetection);
+
+    [Description("how long a worker may be at one block or update, unless fifteen times its longest is longer, or a coordinator's loop may stand still, before it calls itself stuck")]
+    public TimeSpan Stuck => Longest(TimeSpan.FromMinutes(1), 30 * FailureDetection);
+
+    [Description("the same for what nobody has measured: a first block, building the model, a copy whose source does something else, the end of a run")]
+    public TimeSpan StuckAtFirst => 10 * Stuck;
+
+    [Description("how long a coordinator in a cluster waits for another that still owns the run's folder: its process's end, and a network file system's lease")]
+    public TimeSpan Ownership => ProcessEnd + TimeSpan.FromMinutes(2);
+
+    [Description("how long one call of a cluster's API may take: at least ten seconds")]
+    public TimeSpan ClusterCall => Longest(TimeSpan.FromSeconds(10), 5 * FailureDetection);
+
+    [Description("how long a worker in a cluster is without a coordinator before it asks what became of its job, and how often it asks then: at most 20 seconds")]
+    public TimeSpan ClusterQuestion => Shortest(TimeSpan.FromSeconds(20), 10 * FailureDetection);
+
     /// <summary>Every limit by its name, in the order in which it is stated here.</summary>
     public IReadOnlyList<TimeLimit> All =>
     [

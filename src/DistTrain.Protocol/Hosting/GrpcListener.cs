@@ -65,9 +65,13 @@ public static class GrpcListener
     }
 
     /// <summary>Starts a server.</summary>
+    /// <param name="server">The server.</param>
+    /// <param name="listen">The address it was created for.</param>
+    /// <param name="cancellation">Ends the attempt.</param>
+    /// <param name="option">The option that another address would be given to.</param>
     /// <returns>The address it listens on, with the port the system chose where none was given.</returns>
     /// <exception cref="AddressException">The address is in use or is not this machine's.</exception>
-    public static async Task<IPEndPoint> StartAsync(WebApplication server, string listen, CancellationToken cancellation)
+    public static async Task<IPEndPoint> StartAsync(WebApplication server, string listen, CancellationToken cancellation, string option = "--listen")
     {
         try
         {
@@ -78,8 +82,8 @@ public static class GrpcListener
             var socket = e as SocketException ?? e.InnerException as SocketException ?? e.InnerException?.InnerException as SocketException;
             throw new AddressException(socket?.SocketErrorCode switch
             {
-                SocketError.AddressNotAvailable => $"{listen} is no address of this machine: give one of its own, or 0.0.0.0, to --listen.",
-                SocketError.AccessDenied => $"The system does not allow to listen on {listen}: choose a port above 1023 with --listen.",
+                SocketError.AddressNotAvailable => $"{listen} is no address of this machine: give one of its own, or 0.0.0.0, to {option}.",
+                SocketError.AccessDenied => $"The system does not allow to listen on {listen}: choose a port above 1023 with {option}.",
                 _ => $"{listen} is in use by another program: choose another port.",
             }, e);
         }

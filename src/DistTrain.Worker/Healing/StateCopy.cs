@@ -1,3 +1,4 @@
+using DistTrain.Core.Health;
 using DistTrain.Core.Numerics;
 using DistTrain.Protocol;
 using DistTrain.Protocol.Exchange;
@@ -5,6 +6,7 @@ using DistTrain.Protocol.Hosting;
 using DistTrain.Protocol.V1;
 using DistTrain.Training.Native;
 using DistTrain.Training.Replicas;
+using DistTrain.Worker.Health;
 using Grpc.Core;
 using Grpc.Net.Client;
 
@@ -15,6 +17,7 @@ internal sealed class StateCopy : IDisposable
 {
     private readonly Replica _replica;
     private readonly ComputeThread _compute;
+    private readonly WorkerVitals _vitals;
     private readonly GrpcChannel _channel;
     private readonly AsyncServerStreamingCall<ChunkFrame<StateChunk>> _call;
     private NativeVector? _reduced;
@@ -25,13 +28,15 @@ internal sealed class StateCopy : IDisposable
     /// <param name="request">For which run, and who asks.</param>
     /// <param name="replica">What is written to.</param>
     /// <param name="compute">The replica's thread.</param>
+    /// <param name="vitals">Told how the copy gets on.</param>
     /// <param name="connectTimeout">How long the connection may take.</param>
     /// <param name="cancellation">Ends the copy.</param>
     public StateCopy(
-        Uri source, HealRequest request, Replica replica, ComputeThread compute, TimeSpan connectTimeout, CancellationToken cancellation)
+        Uri source, HealRequest request, Replica replica, ComputeThread compute, WorkerVitals vitals, TimeSpan connectTimeout, CancellationToken cancellation)
     {
         _replica = replica;
         _compute = compute;
+        _vitals = vitals;
         _squares = new double[replica.Layout.Tiles.Count];
         _channel = GrpcDialer.Open(source, connectTimeout);
         _call = _channel.CreateCallInvoker().AsyncServerStreamingCall(PeerContract.Heal, null, new CallOptions(cancellationToken: cancellation), request);
@@ -68,11 +73,14 @@ internal sealed class StateCopy : IDisposable
     /// <returns>Its number.</returns>
     public async Task<ulong> FollowAsync(CancellationToken cancellation)
     {
+        _vitals.Begin(WorkerActivity.Following);
         var applied = (await NextAsync(cancellation)).Head.Applied ?? throw new WorkerException("An operation that was applied does not begin with its header.");
         if (applied.IsStep)
         {
             var reduced = _reduced ??= new NativeVector(_replica.Layout.Count);
+            _vitals.Begin(WorkerActivity.Copying);
             await FillAsync(reduced, 0, cancellation);
+            _vitals.Begin(WorkerActivity.Updating);
             await _compute.RunAsync(() =>
             {
                 var tiles = _replica.Layout.Tiles;
@@ -110,6 +118,7 @@ internal sealed class StateCopy : IDisposable
 
                 payload.Values.CopyTo(vector.Span(offset, payload.Count));
                 offset += payload.Count;
+                _vitals.Advance();
             }
         }
     }

@@ -24,6 +24,15 @@ internal sealed record ConfigurationRequest
 /// <param name="Problems">Every mistake of every layer, each a sentence with key, value, layer and remedy.</param>
 internal sealed record RunConfiguration(RunOptions Options, IReadOnlyList<string> Problems)
 {
+    /// <summary>What the layers say, as they say it: no defaults, and paths that mean another machine's files unchanged.</summary>
+    public IReadOnlyDictionary<string, string> Given { get; init; } = new Dictionary<string, string>();
+
+    /// <summary>The text of the file or recipe; null where none was read.</summary>
+    public string? Text { get; init; }
+
+    /// <summary>Whether environment or command line say anything beside the file.</summary>
+    public bool IsChanged { get; init; }
+
     /// <summary>What a variable that sets a key starts with: <c>DISTTRAIN__BATCH__GLOBAL</c> is <c>batch.global</c>.</summary>
     public const string Prefix = "DISTTRAIN__";
 
@@ -32,10 +41,11 @@ internal sealed record RunConfiguration(RunOptions Options, IReadOnlyList<string
     {
         var table = new LayeredTable();
         var problems = new List<string>();
-        var whole = PourFile(request.Source, recipes, table, problems);
+        var (whole, text) = PourFile(request.Source, recipes, table, problems);
         PourEnvironment(request.Environment, table, problems);
         PourCommandLine(request, table, problems);
         RefuseValuesForSections(table, problems);
+        var given = table.Values;
         ResolveDataPath(table);
 
         var (options, found) = OptionsReader.ReadRun(table.Values);
@@ -48,20 +58,27 @@ internal sealed record RunConfiguration(RunOptions Options, IReadOnlyList<string
             problems.Add(layer is null || problem.Value is null ? problem.ToString() : $"{problem.Key} is '{problem.Value}' ({layer}): {problem.Remedy}.");
         }
 
-        return new RunConfiguration(options, problems);
+        return new RunConfiguration(options, problems)
+        {
+            Given = given,
+            Text = text,
+            IsChanged = request.Sets.Count + request.Flags.Count > 0
+                || request.Environment.Keys.Any(name => name.StartsWith(Prefix, StringComparison.Ordinal)),
+        };
     }
 
     /// <summary>The text of <c>config.yaml</c>: every key as resolved.</summary>
     public static string Write(RunOptions options) =>
         YamlWriter.Write(OptionsReader.Write(options), "the configuration of this run, every key as resolved");
 
-    private static bool PourFile(string? source, RecipeShelf recipes, LayeredTable table, List<string> problems)
+    /// <returns>Whether it was read to its end, and its text.</returns>
+    private static (bool Whole, string? Text) PourFile(string? source, RecipeShelf recipes, LayeredTable table, List<string> problems)
     {
         source ??= recipes.Default;
         if (source is null)
         {
             problems.Add($"No recipe or file is named: give one ({recipes.List()}).");
-            return false;
+            return (false, null);
         }
 
         var text = recipes.Find(source);
@@ -72,7 +89,7 @@ internal sealed record RunConfiguration(RunOptions Options, IReadOnlyList<string
             {
                 var what = Directory.Exists(source) ? "is a folder: name the YAML file in it" : "is neither a recipe nor a file: give the path of a YAML file";
                 problems.Add($"'{source}' {what}, or a recipe ({recipes.List()}).");
-                return false;
+                return (false, null);
             }
 
             try
@@ -84,7 +101,7 @@ internal sealed record RunConfiguration(RunOptions Options, IReadOnlyList<string
             catch (Exception refused) when (refused is IOException or UnauthorizedAccessException)
             {
                 problems.Add($"{source} cannot be read: {refused.Message}");
-                return false;
+                return (false, null);
             }
         }
 
@@ -95,7 +112,7 @@ internal sealed record RunConfiguration(RunOptions Options, IReadOnlyList<string
         }
 
         problems.AddRange(yaml.Problems);
-        return yaml.Problems.Count == 0;
+        return (yaml.Problems.Count == 0, text);
     }
 
     private static void PourEnvironment(IReadOnlyDictionary<string, string> environment, LayeredTable table, List<string> problems)

@@ -9,6 +9,9 @@ internal static class ExitCodes
     /// <summary>That of a process which was killed and could say nothing.</summary>
     public const int Killed = Signalled + Protocol.Faults.ProcessSignal.Kill;
 
+    /// <summary>That of a process which was asked to end before it was done.</summary>
+    public const int Terminated = Signalled + Protocol.Faults.ProcessSignal.Terminate;
+
     /// <summary>Whether a signal ended the process.</summary>
     public static bool IsSignal(int code) => code > Signalled;
 

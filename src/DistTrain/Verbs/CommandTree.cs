@@ -27,6 +27,11 @@ internal static class CommandTree
             BenchVerb.Create(app),
             CoordinatorVerb.Create(app),
             WorkerVerb.Create(app),
+            LaunchVerb.Create(app),
+            StatusVerb.Create(app),
+            ScaleVerb.Create(app),
+            LogsVerb.Create(app),
+            DeleteVerb.Create(app),
         };
         var help = root.Options.OfType<HelpOption>().Single();
         help.Action = new TeachingHelp((HelpAction)help.Action!, app.Tasks);

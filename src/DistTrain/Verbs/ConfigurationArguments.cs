@@ -66,6 +66,18 @@ internal sealed class ConfigurationArguments
     /// <param name="standardWorkers">How many workers there are where the command line does not say; 0 to leave that to the other layers.</param>
     public RunOptions? Read(ParseResult parsed, Application app, string? otherwise = null, int standardWorkers = 0)
     {
+        var (options, problems) = ReadAll(parsed, app, otherwise, standardWorkers);
+        foreach (var problem in problems)
+        {
+            app.Surroundings.Fail(problem);
+        }
+
+        return problems.Count == 0 ? options : null;
+    }
+
+    /// <summary>Reads the configuration, with all its mistakes, and prints nothing.</summary>
+    public RunConfiguration ReadAll(ParseResult parsed, Application app, string? otherwise = null, int standardWorkers = 0)
+    {
         var workers = _workers is null ? null : parsed.GetValue(_workers) ?? (standardWorkers > 0 ? $"{standardWorkers}" : null);
         var request = new ConfigurationRequest
         {
@@ -78,12 +90,6 @@ internal sealed class ConfigurationArguments
                 .. _mixed is not null && parsed.GetValue(_mixed) ? new[] { ("--allow-mixed-hosts", "allowMixedHosts", "true") } : [],
             ],
         };
-        var (options, problems) = RunConfiguration.Read(request, app.Recipes, app.Tasks);
-        foreach (var problem in problems)
-        {
-            app.Surroundings.Fail(problem);
-        }
-
-        return problems.Count == 0 ? options : null;
+        return RunConfiguration.Read(request, app.Recipes, app.Tasks);
     }
 }

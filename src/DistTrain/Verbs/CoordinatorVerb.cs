@@ -1,8 +1,11 @@
 using System.CommandLine;
 using DistTrain.Configuration;
 using DistTrain.Coordinator;
+using DistTrain.Coordinator.Health;
+using DistTrain.Core;
 using DistTrain.Core.Membership;
 using DistTrain.Core.Options;
+using DistTrain.Kubernetes.InCluster;
 using DistTrain.Launching;
 using DistTrain.Protocol.Faults;
 using DistTrain.Views;
@@ -25,29 +28,48 @@ internal static class CoordinatorVerb
             + "  coordinator my-run.yaml --workers 3                        for workers on this machine\n"
             + "  coordinator my-run.yaml --listen 0.0.0.0:5400              for workers on other machines\n"
             + "  coordinator digits --listen 127.0.0.1:0 --json             for programs: the first line says where it listens\n"
-            + "  coordinator my-run.yaml --out runs/mine --resume           begin, or go on where another coordinator was stopped or killed");
+            + "  coordinator my-run.yaml --out runs/mine --resume           begin, or go on where another coordinator was stopped or killed\n"
+            + "  coordinator my-run.yaml --health 0.0.0.0:8080              answer probes, and show metrics\n\n"
+            + "With --scale-down exit codes are for a Job: 0 the run is complete; 2 no other start would mend it; 143 it was asked to end, and 1 it failed:\n"
+            + "the next pod goes on, with --resume.");
         var configuration = new ConfigurationArguments(command, "How many workers the run waits for before its first step.", admits: true);
         var listen = Common.Listen("127.0.0.1:5400", "Where workers reach it. Only this machine does, unless you say otherwise.");
         var folders = new FolderArguments(command);
         var json = Common.Json("One JSON object per line on standard output: where it listens, every event, the summary.");
+        var health = HealthEndpoint.Option();
+        var scaleDown = ClusterOptions.ScaleDown("In a cluster, the workers' Deployment: it is set to 0 when the run is over, and exit codes are for a Job.");
         command.Add(listen);
+        command.Add(health);
+        command.Add(scaleDown);
         command.Add(json);
         command.SetAction(async (parsed, cancellation) =>
         {
+            var surroundings = app.Surroundings;
+            using var supervision = new Supervision(surroundings.IsSupervised, cancellation);
+            var vitals = new CoordinatorVitals(surroundings.Time);
+            await using var endpoint = await HealthEndpoint.StartAsync(
+                parsed.GetValue(health), vitals, new CoordinatorMeter(vitals), CoordinatorMeter.Name, surroundings, supervision.Stop);
+            var pod = parsed.GetValue(scaleDown) is { } deployment ? new CoordinatorPod(deployment, vitals, surroundings) : null;
+            if (endpoint is null || (pod is not null && folders.Resumed(parsed) is { } there && !await pod.AwaitFolderAsync(there, supervision.Stop)))
+            {
+                return ExitCode.Failure;
+            }
+
             // A launcher has taken the folder already, and files this process's own words there.
-            return folders.Take(parsed, configuration, app, app.Surroundings.IsSupervised) is { } folder
-                ? await RunAsync(folder, parsed.GetValue(listen)!, parsed.GetValue(json), app.Surroundings, cancellation)
-                : ExitCode.Usage;
+            var (code, outcome) = folders.Take(parsed, configuration, app, surroundings.IsSupervised) is { } folder
+                ? await RunAsync(folder, parsed.GetValue(listen)!, parsed.GetValue(json), vitals, surroundings, supervision.Stop)
+                : (pod is not null && folders.IsDiskAtFault ? ExitCode.Failure : ExitCode.Usage, null);
+            return pod is null ? code : await pod.EndAsync(code, outcome, supervision.Stop.IsCancellationRequested);
         });
         return command;
     }
 
-    private static async Task<int> RunAsync(
-        TakenFolder taken, string listen, bool json, Surroundings surroundings, CancellationToken cancellation)
+    private static async Task<(int Code, RunOutcome? Outcome)> RunAsync(
+        TakenFolder taken, string listen, bool json, CoordinatorVitals vitals, Surroundings surroundings, CancellationToken stop)
     {
         var folder = taken.Path;
-        using var supervision = new Supervision(surroundings.IsSupervised, cancellation);
-        using var over = CancellationTokenSource.CreateLinkedTokenSource(supervision.Stop);
+        RunOutcome? outcome = null;
+        using var over = CancellationTokenSource.CreateLinkedTokenSource(stop);
         var following = Task.FromResult<V1.RunFinished?>(null);
         var listened = false;
         await using var viewer = surroundings.IsSupervised ? null : RunViewers.For(surroundings, json);
@@ -58,6 +80,7 @@ internal static class CoordinatorVerb
             Resume = taken.Resume,
             Checkpoint = taken.Checkpoint,
             Listen = listen,
+            Vitals = vitals,
             MinimumLog = surroundings.IsSupervised ? LogLevel.Information : LogLevel.Warning,
             Faults = FaultInjector.OfVariable(surroundings.Environment.GetValueOrDefault(FaultInjector.Variable), surroundings.Time),
             OnListening = address =>
@@ -71,7 +94,7 @@ internal static class CoordinatorVerb
                 }
             },
         };
-        var code = await Common.EndAsync(() => CoordinatorHost.RunAsync(settings, surroundings.Time, supervision.Stop), surroundings, supervision.Stop);
+        var code = await Common.EndAsync(async () => outcome = await CoordinatorHost.RunAsync(settings, surroundings.Time, stop), surroundings, stop);
         if (!listened && !surroundings.IsSupervised)
         {
             taken.GiveBack();
@@ -80,7 +103,7 @@ internal static class CoordinatorVerb
         if (!listened && !surroundings.IsSupervised && !taken.Resume)
         {
             RunFolder.Abandon(folder);
-            return code;
+            return (code, outcome);
         }
 
         await Task.WhenAny(following, Task.Delay(new Timeouts(taken.Options.FailureDetection).LastWords, surroundings.Time, CancellationToken.None));
@@ -94,7 +117,7 @@ internal static class CoordinatorVerb
             RunSummary.Write(surroundings.Out, new LocalRunResult(code == ExitCode.Success, finished?.Sentence ?? "", text), folder, json);
         }
 
-        return code;
+        return (code, outcome);
     }
 
     /// <summary>A coordinator shows its run as anybody else would: by watching it. That this fails is no reason to end the run.</summary>

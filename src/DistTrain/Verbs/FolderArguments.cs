@@ -59,6 +59,12 @@ internal sealed class FolderArguments
         command.Add(_checkpoint);
     }
 
+    /// <summary>Whether it was the disk, and nothing that was said, that kept a run from going on.</summary>
+    public bool IsDiskAtFault { get; private set; }
+
+    /// <summary>The folder of a run that may be there to go on with; null where none is named.</summary>
+    public string? Resumed(ParseResult parsed) => parsed.GetValue(_resume) ? parsed.GetValue(_out) : null;
+
     /// <summary>Reads the configuration and takes the folder; on any mistake all of them are printed and nothing is changed.</summary>
     /// <param name="parsed">The command line.</param>
     /// <param name="configuration">The verb's other arguments.</param>
@@ -131,7 +137,7 @@ internal sealed class FolderArguments
         return new TakenFolder(options, folder, Resume: false, Checkpoint: null);
     }
 
-    private static TakenFolder? GoOn(RunOptions options, string folder, long? checkpoint, Application app)
+    private TakenFolder? GoOn(RunOptions options, string folder, long? checkpoint, Application app)
     {
         if (Own(folder) is null)
         {
@@ -163,6 +169,7 @@ internal sealed class FolderArguments
         }
         catch (Exception refused) when (refused is IOException or UnauthorizedAccessException)
         {
+            IsDiskAtFault = true;
             app.Surroundings.Fail($"The run's folder {folder} cannot be written: {refused.Message}");
             return null;
         }

@@ -1,11 +1,14 @@
 using System.CommandLine;
 using DistTrain.Configuration;
+using DistTrain.Core;
 using DistTrain.Core.Membership;
 using DistTrain.Core.Options;
+using DistTrain.Kubernetes.InCluster;
 using DistTrain.Launching;
 using DistTrain.Protocol.Faults;
 using DistTrain.Training.Native;
 using DistTrain.Worker;
+using DistTrain.Worker.Health;
 
 namespace DistTrain.Verbs;
 
@@ -21,7 +24,8 @@ internal static class WorkerVerb
             "Examples:\n"
             + "  worker --coordinator http://127.0.0.1:5400\n"
             + "  worker --coordinator http://10.0.0.5:5400 --listen 0.0.0.0:0 --data /data/images\n"
-            + "  worker --coordinator http://10.0.0.5:5400 my-run.yaml      refuse to join any other run");
+            + "  worker --coordinator http://10.0.0.5:5400 my-run.yaml      refuse to join any other run\n"
+            + "  worker --coordinator http://10.0.0.5:5400 --stay           wait for it as long as it takes, and for the next run afterwards");
         var configuration = new ConfigurationArguments(command, workers: null, "the coordinator's configuration");
         var coordinator = new Option<string>("--coordinator", "-c") { Description = "The coordinator's address.", HelpName = "URL", Required = true };
         coordinator.Validators.Add(result =>
@@ -59,7 +63,30 @@ internal static class WorkerVerb
         command.Add(number);
         command.Add(wait);
         command.Add(data);
+        var stay = new Option<bool>("--stay")
+        {
+            Description = "Wait for a coordinator without a limit, and when a run has ended for the next one, until asked to end. A refusal still ends it.",
+        };
+        var health = HealthEndpoint.Option();
+        var scaleDown = ClusterOptions.ScaleDown("In a cluster, the workers' Deployment: it is set to 0 where --job is over and no coordinator is there to do it.");
+        var job = ClusterOptions.Job("In a cluster, the coordinator's Job, whose state is asked for while there is no coordinator.");
+        command.Validators.Add(result =>
+        {
+            if (result.GetResult(job) is null != result.GetResult(scaleDown) is null)
+            {
+                result.AddError("--job and --scale-down need each other: one says whether a coordinator may come, the other what becomes of the workers if none does.");
+            }
+
+            if (result.GetResult(wait) is not null && result.GetResult(stay) is { Implicit: false })
+            {
+                result.AddError("--wait has no place beside --stay, which waits without a limit.");
+            }
+        });
         command.Add(device);
+        command.Add(stay);
+        command.Add(health);
+        command.Add(scaleDown);
+        command.Add(job);
         command.SetAction(async (parsed, cancellation) =>
         {
             var surroundings = app.Surroundings;
@@ -82,6 +109,7 @@ internal static class WorkerVerb
                 surroundings.Error.WriteLine($"warning: {ignored} has no effect on a worker without RECIPE or FILE: it takes the coordinator's configuration.");
             }
 
+            var vitals = new WorkerVitals(surroundings.Time);
             TryAddress(parsed.GetValue(coordinator), out var address);
             var settings = new WorkerSettings
             {
@@ -93,6 +121,8 @@ internal static class WorkerVerb
                 Options = options,
                 DataPath = parsed.GetValue(data),
                 Device = parsed.GetValue(device),
+                Stay = parsed.GetValue(stay),
+                Vitals = vitals,
                 Tasks = app.Tasks,
                 Faults = FaultInjector.OfVariable(surroundings.Environment.GetValueOrDefault(FaultInjector.Variable), surroundings.Time),
             };
@@ -100,9 +130,30 @@ internal static class WorkerVerb
             // Torch reads these once, when it is loaded, which the worker does.
             CpuProfile.Apply(options?.Threads ?? 1);
             using var supervision = new Supervision(surroundings.IsSupervised, cancellation);
-            return await Common.EndAsync(() => WorkerHost.RunAsync(settings, surroundings.Time, supervision.Stop), surroundings, supervision.Stop);
+            await using var endpoint = await HealthEndpoint.StartAsync(
+                parsed.GetValue(health), vitals, new WorkerMeter(vitals), WorkerMeter.Name, surroundings, supervision.Stop);
+            return endpoint is null
+                ? ExitCode.Failure
+                : await RunAsync(settings, parsed.GetValue(job), parsed.GetValue(scaleDown), surroundings, supervision.Stop);
         });
         return command;
+    }
+
+    private static async Task<int> RunAsync(WorkerSettings settings, string? job, string? deployment, Surroundings surroundings, CancellationToken stop)
+    {
+        var pod = new WorkerPod(surroundings);
+        using var over = CancellationTokenSource.CreateLinkedTokenSource(stop);
+        var watching = pod.WatchAsync(job, deployment, () => settings.Vitals!.Absence, over.Token);
+        RunOutcome? outcome = null;
+        var code = await Common.EndAsync(async () => outcome = await WorkerHost.RunAsync(settings, surroundings.Time, stop), surroundings, stop);
+        await over.CancelAsync();
+        await watching;
+        if (outcome is { IsRefusal: true })
+        {
+            await pod.TellRefusalAsync(outcome.Sentence);
+        }
+
+        return code;
     }
 
     private static bool TryAddress(string? text, out Uri? address) =>

@@ -8,14 +8,23 @@ public sealed class HelpTests
     public static TheoryData<string, string> Options() => new()
     {
         { "train", "--set --workers --allow-mixed-hosts --out --resume --checkpoint --port --max-restarts --faults --json" },
-        { "coordinator", "--set --workers --allow-mixed-hosts --out --resume --checkpoint --listen --json" },
-        { "worker", "--set --coordinator --listen --advertise --number --wait --data --device" },
+        { "coordinator", "--set --workers --allow-mixed-hosts --out --resume --checkpoint --listen --health --scale-down --json" },
+        { "worker", "--set --coordinator --listen --advertise --number --wait --data --device --stay --health --scale-down --job" },
         { "plan", "--set --workers --verbose --json" },
         { "verify", "--json" },
         { "audit", "--json" },
         { "predict", "--prompt --length --temperature --seed --input --count --data --json" },
         { "recipes", "--json" },
         { "bench recover", "--set --workers --kills --restarts --out --json" },
+        { "launch", "" },
+        {
+            "launch kubernetes",
+            "--set --allow-mixed-hosts --workers --image --name --dry-run --detach --start-timeout --json --namespace --context --kubeconfig"
+        },
+        { "status", "--json --namespace --context --kubeconfig" },
+        { "scale", "--workers --json --namespace --context --kubeconfig" },
+        { "logs", "--worker --coordinator --follow --previous --tail --json --namespace --context --kubeconfig" },
+        { "delete", "--keep-data --delete-data --timeout --json --namespace --context --kubeconfig" },
     };
 
     [Theory]
@@ -24,12 +33,12 @@ public sealed class HelpTests
     {
         var (code, text, error) = await Cli.RunAsync([.. verb.Split(' '), "--help"]);
         Assert.Equal((0, ""), (code, error));
-        Assert.All(options.Split(' '), option => Assert.Contains($"{option} ", text.Replace('\n', ' '), StringComparison.Ordinal));
+        Assert.All(options.Split(' ', StringSplitOptions.RemoveEmptyEntries), option => Assert.Contains($"{option} ", text.Replace('\n', ' '), StringComparison.Ordinal));
         Assert.Contains("Examples:", text, StringComparison.Ordinal);
 
         // No option may appear that this list does not know: whoever adds one says what it is for here.
         var shown = text.Split('\n').Select(l => l.TrimStart()).Where(l => l.StartsWith('-')).SelectMany(l => l.Split(' ', ',')).Where(w => w.StartsWith("--", StringComparison.Ordinal));
-        Assert.Equal(options.Split(' ').Append("--help").Order(), shown.Distinct().Order());
+        Assert.Equal(options.Split(' ', StringSplitOptions.RemoveEmptyEntries).Append("--help").Order(), shown.Distinct().Order());
     }
 
     [Fact]
@@ -58,6 +67,11 @@ public sealed class HelpTests
     [InlineData("worker --coordinator http://x:1 --set seed=1", "--set needs a RECIPE or FILE")]
     [InlineData("coordinator --listen host:99999", "--listen is 'host:99999': must be ADDRESS:PORT, such as 127.0.0.1:5400; port 0 lets the system choose.")]
     [InlineData("coordinator --listen somehost:5400", "--listen is 'somehost:5400': must be ADDRESS:PORT, such as 127.0.0.1:5400; port 0 lets the system choose.")]
+    [InlineData("worker --coordinator http://x:1 --job j", "--job and --scale-down need each other")]
+    [InlineData("worker --coordinator http://x:1 --scale-down d", "--job and --scale-down need each other")]
+    [InlineData("worker --coordinator http://x:1 --stay --wait 5s", "--wait has no place beside --stay, which waits without a limit.")]
+    [InlineData("worker --coordinator http://x:1 --health 8080", "--health is '8080': must be ADDRESS:PORT, such as 127.0.0.1:8080.")]
+    [InlineData("coordinator --scale-down Workers/all", "--scale-down is 'Workers/all': must be an object's name in the cluster, of lower-case letters, digits, '-' and '.'.")]
     [InlineData("train --max-restarts many", "--max-restarts is 'many': must be a whole number between 0 and 1000.")]
     [InlineData("bench", "Required command was not provided.")]
     [InlineData("bench recover --kills 0", "--kills is '0': must be a whole number between 1 and 1000.")]
@@ -77,6 +91,18 @@ public sealed class HelpTests
     [InlineData("train tyo", "'tyo' is neither a recipe nor a file")]
     [InlineData("train --out /dev/null", "--out '/dev/null' is a file: name a new folder, or leave --out away for runs/toy.")]
     [InlineData("coordinator --workers none", "workers is 'none' (--workers): must be a whole number between 1 and 4096.")]
+    [InlineData("launch", "Required command was not provided.")]
+    [InlineData("launch kubernetes --workers 0", "--workers is '0': must be a whole number between 1 and 4096.")]
+    [InlineData("launch kubernetes --namespace Team", "--namespace is 'Team': must be at most 63 lower-case letters, digits and dashes, with no dash first or last.")]
+    [InlineData("launch kubernetes --start-timeout soon", "--start-timeout is 'soon': must be a duration up to 24h, such as 30s or 5m.")]
+    [InlineData("status A", "NAME is 'A': must be at most 40 lower-case letters, digits and dashes, with a letter first and no dash last, such as digits-2.")]
+    [InlineData("scale a", "'--workers' is required")]
+    [InlineData("scale a --workers -1", "--workers is '-1': must be a whole number between 0 and 4096.")]
+    [InlineData("logs", "'logs'")]
+    [InlineData("logs a --worker first", "--worker is 'first': must be a worker's number, 0 for the first.")]
+    [InlineData("logs a --worker 0 --coordinator", "--coordinator and --worker: name one of them.")]
+    [InlineData("delete a --keep-data --delete-data", "--keep-data and --delete-data: say one of them.")]
+    [InlineData("delete a --timeout 0s", "--timeout is '0s': must be a duration up to 24h, such as 30s or 5m.")]
     public async Task Bad_usage_is_a_sentence_and_exit_code_2(string line, string sentence)
     {
         var (code, text, error) = await Cli.RunAsync([.. line.Split(' ', StringSplitOptions.RemoveEmptyEntries).Select(a => a == "\"\"" ? "" : a)]);

@@ -98,6 +98,7 @@ public sealed class PlanTests
         [
             "heartbeat", "silence", "startUpSilence", "noProgress", "linkReport", "link", "gathering", "formerWorkers", "firstRedial", "longestRedial", "firstAnswer",
             "coordinatorPatience", "firstPause", "longestPause", "settledSession", "lastWords", "verdict", "processStart", "grace", "stop", "processEnd", "summary",
+            "patientRedial", "stuck", "stuckAtFirst", "ownership", "clusterCall", "clusterQuestion",
         ];
         var shown = text[text.IndexOf("Time limits", StringComparison.Ordinal)..].TrimEnd().Split('\n')[2..].Select(l => l.Trim().Split(' ')[0]);
         Assert.Equal(names, shown);

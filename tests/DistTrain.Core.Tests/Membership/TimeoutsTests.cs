@@ -11,7 +11,7 @@ public sealed class TimeoutsTests
         var timeouts = Timeouts.Default;
         Assert.Equal(TimeSpan.FromSeconds(2), timeouts.FailureDetection);
         Assert.Equal(
-            [0.4, 2, 20, 2, 2, 10, 2, 1, 0.1, 0.5, 30, 90, 0.2, 30, 60, 4, 10, 60, 10, 8, 15, 6],
+            [0.4, 2, 20, 2, 2, 10, 2, 1, 0.1, 0.5, 30, 90, 0.2, 30, 60, 4, 10, 60, 10, 8, 15, 6, 5, 60, 600, 135, 10, 20],
             timeouts.All.Select(l => l.Value.TotalSeconds));
     }
 
@@ -30,6 +30,9 @@ public sealed class TimeoutsTests
         Assert.True(timeouts.StartUpSilence < timeouts.CoordinatorPatience);
         Assert.True(timeouts.Stop < timeouts.Grace && timeouts.Grace < timeouts.ProcessEnd && timeouts.Verdict <= timeouts.Grace);
         Assert.True(timeouts.Summary < timeouts.Verdict);
+        Assert.True(timeouts.LongestRedial < timeouts.PatientRedial && timeouts.PatientRedial < timeouts.FirstAnswer);
+        Assert.True(ProgressWatch.Patience * timeouts.NoProgress < timeouts.Stuck && timeouts.StartUpSilence < timeouts.Stuck && timeouts.Stuck < timeouts.StuckAtFirst);
+        Assert.True(timeouts.ProcessEnd < timeouts.Ownership && timeouts.ClusterQuestion <= TimeSpan.FromSeconds(20));
         Assert.True(timeouts.ProcessStart >= TimeSpan.FromMinutes(1));
         Assert.All(timeouts.All, limit => Assert.True(limit.Value > TimeSpan.Zero && limit.Limits.Length > 0, limit.Name));
     }
