@@ -50,15 +50,20 @@ internal static class CoordinatorVerb
             await using var endpoint = await HealthEndpoint.StartAsync(
                 parsed.GetValue(health), vitals, new CoordinatorMeter(vitals), CoordinatorMeter.Name, surroundings, supervision.Stop);
             var pod = parsed.GetValue(scaleDown) is { } deployment ? new CoordinatorPod(deployment, vitals, surroundings) : null;
-            if (endpoint is null || (pod is not null && folders.Resumed(parsed) is { } there && !await pod.AwaitFolderAsync(there, supervision.Stop)))
+            if (endpoint is null)
             {
                 return ExitCode.Failure;
+            }
+
+            if (pod is not null && folders.Resumed(parsed) is { } there && !await pod.AwaitFolderAsync(there, supervision.Stop))
+            {
+                return await pod.EndAsync(ExitCode.Failure, outcome: null, supervision.Stop.IsCancellationRequested);
             }
 
             // A launcher has taken the folder already, and files this process's own words there.
             var (code, outcome) = folders.Take(parsed, configuration, app, surroundings.IsSupervised) is { } folder
                 ? await RunAsync(folder, parsed.GetValue(listen)!, parsed.GetValue(json), vitals, surroundings, supervision.Stop)
-                : (pod is not null && folders.IsDiskAtFault ? ExitCode.Failure : ExitCode.Usage, null);
+                : (pod is not null && folders.IsPassing ? ExitCode.Failure : ExitCode.Usage, null);
             return pod is null ? code : await pod.EndAsync(code, outcome, supervision.Stop.IsCancellationRequested);
         });
         return command;

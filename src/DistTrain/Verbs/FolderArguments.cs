@@ -59,8 +59,8 @@ internal sealed class FolderArguments
         command.Add(_checkpoint);
     }
 
-    /// <summary>Whether it was the disk, and nothing that was said, that kept a run from going on.</summary>
-    public bool IsDiskAtFault { get; private set; }
+    /// <summary>Whether what kept a run from going on may pass: another coordinator that owns it, or the disk, and nothing that was said.</summary>
+    public bool IsPassing { get; private set; }
 
     /// <summary>The folder of a run that may be there to go on with; null where none is named.</summary>
     public string? Resumed(ParseResult parsed) => parsed.GetValue(_resume) ? parsed.GetValue(_out) : null;
@@ -158,6 +158,7 @@ internal sealed class FolderArguments
 
         if (problems.Length > 0)
         {
+            IsPassing = problems.Length == 1 && CoordinatorHost.IsOwned(folder);
             return null;
         }
 
@@ -169,7 +170,7 @@ internal sealed class FolderArguments
         }
         catch (Exception refused) when (refused is IOException or UnauthorizedAccessException)
         {
-            IsDiskAtFault = true;
+            IsPassing = true;
             app.Surroundings.Fail($"The run's folder {folder} cannot be written: {refused.Message}");
             return null;
         }

@@ -18,13 +18,18 @@ internal sealed class CoordinatorPod(string deployment, CoordinatorVitals vitals
     /// Waits for a coordinator that still owns the run's folder: a Job starts the next pod while the last one still writes its state, and a file server takes back the lock of
     /// a node that is lost only when its lease is over.
     /// </summary>
-    /// <returns>Whether the folder is free now; else it has said why not.</returns>
+    /// <returns>Whether the folder is free now.</returns>
     public async Task<bool> AwaitFolderAsync(string folder, CancellationToken cancellation)
     {
         var (limits, began) = (Timeouts.Default, surroundings.Time.GetTimestamp());
         while (CoordinatorHost.IsOwned(folder))
         {
-            if (surroundings.Time.GetElapsedTime(began) > limits.Ownership || cancellation.IsCancellationRequested)
+            if (cancellation.IsCancellationRequested)
+            {
+                return false;
+            }
+
+            if (surroundings.Time.GetElapsedTime(began) > limits.Ownership)
             {
                 surroundings.Fail($"Another coordinator owns the run in {folder}, and has not let go of it in {Duration.Format(limits.Ownership)}: see that only one runs.");
                 return false;
