@@ -69,8 +69,11 @@ internal static class DeleteVerb
         Say(json
             ? new JsonObject
             {
-                ["name"] = names.Run, ["namespace"] = cluster.Namespace, ["deleted"] = new JsonArray([.. deleted.Select(d => JsonValue.Create(d))]),
-                ["left"] = new JsonArray([.. left.Select(l => JsonValue.Create(l))]), ["keptVolume"] = kept ? names.Volume : null,
+                ["name"] = names.Run,
+                ["namespace"] = cluster.Namespace,
+                ["deleted"] = new JsonArray([.. deleted.Select(d => JsonValue.Create(d))]),
+                ["left"] = new JsonArray([.. left.Select(l => JsonValue.Create(l))]),
+                ["keptVolume"] = kept ? names.Volume : null,
             }.ToJsonString()
             : kept ? $"The volume claim {names.Volume} is kept, with the run's folder and its checkpoints: launched again, the run goes on. "
                 + $"'delete {names.Run}{choice} --delete-data' deletes them for good."

@@ -124,7 +124,11 @@ public sealed class FakeApiServerTests
         using var client = server.Client();
         var told = new Corev1Event
         {
-            Metadata = new V1ObjectMeta { GenerateName = "worker." }, InvolvedObject = new V1ObjectReference { Kind = "Pod", Name = "worker" }, Reason = "Refused", Message = "why", Type = "Warning",
+            Metadata = new V1ObjectMeta { GenerateName = "worker." },
+            InvolvedObject = new V1ObjectReference { Kind = "Pod", Name = "worker" },
+            Reason = "Refused",
+            Message = "why",
+            Type = "Warning",
         };
         await client.CoreV1.CreateNamespacedEventAsync(told, "default", cancellationToken: Now);
         var list = await client.CoreV1.ListNamespacedEventAsync("default", fieldSelector: "involvedObject.name=worker", cancellationToken: Now);

@@ -68,7 +68,10 @@ public sealed class ManifestYamlTests
         const string configuration = "# mine\nname: x\n\nmodel: { name: \"cnn\" }   # spaces  \n\ttab\n";
         var map = new JsonObject
         {
-            ["apiVersion"] = "v1", ["kind"] = "ConfigMap", ["metadata"] = new JsonObject { ["name"] = "true" }, ["data"] = new JsonObject { ["run.yaml"] = configuration, ["no"] = "1" },
+            ["apiVersion"] = "v1",
+            ["kind"] = "ConfigMap",
+            ["metadata"] = new JsonObject { ["name"] = "true" },
+            ["data"] = new JsonObject { ["run.yaml"] = configuration, ["no"] = "1" },
         };
         var read = KubernetesYaml.Deserialize<V1ConfigMap>(ManifestYaml.Write([map]), strict: true);
         Assert.Equal(("true", configuration, "1"), (read.Metadata.Name, read.Data["run.yaml"], read.Data["no"]));

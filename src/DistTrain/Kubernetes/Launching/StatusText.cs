@@ -57,7 +57,11 @@ internal static class StatusText
         ["problems"] = new JsonArray([.. RunDiagnosis.Of(run).Select(p => new JsonObject { ["subject"] = p.Subject, ["sentence"] = p.Sentence, ["final"] = p.IsFinal })]),
         ["events"] = new JsonArray([.. run.Events.TakeLast(MostEvents).Select(e => new JsonObject
         {
-            ["time"] = RunSnapshot.TimeOf(e).ToString("O"), ["type"] = e.Type, ["reason"] = e.Reason, ["object"] = Subject(e), ["message"] = e.Message,
+            ["time"] = RunSnapshot.TimeOf(e).ToString("O"),
+            ["type"] = e.Type,
+            ["reason"] = e.Reason,
+            ["object"] = Subject(e),
+            ["message"] = e.Message,
         })]),
     };
 
