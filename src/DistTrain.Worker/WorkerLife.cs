@@ -2,7 +2,10 @@ using DistTrain.Core;
 using DistTrain.Core.Membership;
 using DistTrain.Core.Options;
 using DistTrain.Protocol;
+using DistTrain.Protocol.Hosting;
+using DistTrain.Training.Data;
 using DistTrain.Training.Tasks;
+using DistTrain.Worker.Data;
 using Grpc.Net.Client;
 using Microsoft.Extensions.Logging;
 
@@ -92,9 +95,14 @@ internal sealed partial class WorkerLife(
                 _state = null;
             }
 
-            _state ??= Create(session);
+            _state ??= await CreateAsync(session);
             await using var loop = new WorkerLoop(session, _state, settings, services, time, logger);
             return await loop.RunAsync();
+        }
+        catch (Exception) when (session.Ended.IsCancellationRequested)
+        {
+            // The outcome says why: getting the data broke off because of it.
+            return await session.Outcome;
         }
         catch (Exception e) when (e is WorkerException or DataException)
         {
@@ -103,11 +111,12 @@ internal sealed partial class WorkerLife(
         }
     }
 
-    private WorkerState Create(CoordinatorSession session)
+    private async Task<WorkerState> CreateAsync(CoordinatorSession session)
     {
         var values = new Dictionary<string, string>(session.Welcome.Configuration, StringComparer.OrdinalIgnoreCase);
         if (settings.DataPath is not null)
         {
+            values.Keys.Where(DataLocation.Holds).ToList().ForEach(key => values.Remove(key));
             values["data.path"] = settings.DataPath;
         }
 
@@ -124,7 +133,30 @@ internal sealed partial class WorkerLife(
         }
 
         var sent = new Dictionary<string, string>(session.Welcome.Configuration);
-        return new WorkerState(session.Tag.Run, sent, session.Welcome.ConfigurationFingerprint, CreateTask(options), options);
+        var data = await TakeDataAsync(session, options);
+        try
+        {
+            return new WorkerState(session.Tag.Run, sent, session.Welcome.ConfigurationFingerprint, CreateTask(data.Run), data);
+        }
+        catch
+        {
+            data.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Gets the data, unless they lie here. The session goes on meanwhile, and ends this when it ends.</summary>
+    private async Task<HeldData> TakeDataAsync(CoordinatorSession session, RunOptions options)
+    {
+        var host = new DataHost { Cache = settings.Cache, Time = time, Say = sentence => Log.Data(logger, sentence) };
+        if (!DataLocation.Read(options.Data).Location.Stream)
+        {
+            return await host.TakeAsync(options, session.Ended);
+        }
+
+        using var own = GrpcDialer.Open(settings.Coordinator, session.Timeouts.Link);
+        var stream = new DataStream(new Protocol.V1.Coordinator.CoordinatorClient(own), session.Tag, session.Welcome.Worker, host);
+        return await stream.TakeAsync(options, session.Ended);
     }
 
     private ITrainingTask CreateTask(RunOptions options)
@@ -143,6 +175,9 @@ internal sealed partial class WorkerLife(
     {
         [LoggerMessage(5, LogLevel.Information, "{Sentence}", EventName = "waiting")]
         public static partial void Waiting(ILogger logger, string sentence);
+
+        [LoggerMessage(6, LogLevel.Information, "{Sentence}", EventName = "data")]
+        public static partial void Data(ILogger logger, string sentence);
 
         [LoggerMessage(7, LogLevel.Warning, "{Sentence} Joining anew.", EventName = "returning")]
         public static partial void Returning(ILogger logger, string sentence);

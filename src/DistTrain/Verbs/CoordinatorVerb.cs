@@ -36,16 +36,17 @@ internal static class CoordinatorVerb
         {
             // A launcher has taken the folder already, and files this process's own words there.
             return folders.Take(parsed, configuration, app, app.Surroundings.IsSupervised) is { } folder
-                ? await RunAsync(folder, parsed.GetValue(listen)!, parsed.GetValue(json), app.Surroundings, cancellation)
+                ? await RunAsync(folder, parsed.GetValue(listen)!, parsed.GetValue(json), app, cancellation)
                 : ExitCode.Usage;
         });
         return command;
     }
 
     private static async Task<int> RunAsync(
-        TakenFolder taken, string listen, bool json, Surroundings surroundings, CancellationToken cancellation)
+        TakenFolder taken, string listen, bool json, Application app, CancellationToken cancellation)
     {
-        var folder = taken.Path;
+        var (folder, surroundings) = (taken.Path, app.Surroundings);
+        using var data = new OwnCopy(app.Tasks, taken.Options, surroundings);
         using var supervision = new Supervision(surroundings.IsSupervised, cancellation);
         using var over = CancellationTokenSource.CreateLinkedTokenSource(supervision.Stop);
         var following = Task.FromResult<V1.RunFinished?>(null);
@@ -60,6 +61,7 @@ internal static class CoordinatorVerb
             Listen = listen,
             MinimumLog = surroundings.IsSupervised ? LogLevel.Information : LogLevel.Warning,
             Faults = FaultInjector.OfVariable(surroundings.Environment.GetValueOrDefault(FaultInjector.Variable), surroundings.Time),
+            Data = DataLocation.Read(taken.Options.Data).Location.Stream ? data.FindAsync : null,
             OnListening = address =>
             {
                 listened = true;
