@@ -16,7 +16,7 @@ internal sealed class Command : IDisposable
     private readonly StringBuilder _seen = new();
     private readonly Task<string> _error;
 
-    private Command(string program, IEnumerable<string> args)
+    private Command(string program, IEnumerable<string> args, IReadOnlyDictionary<string, string>? environment = null)
     {
         var start = new ProcessStartInfo(Path.Combine(AppContext.BaseDirectory, program), args)
         {
@@ -24,6 +24,11 @@ internal sealed class Command : IDisposable
             RedirectStandardError = true,
         };
         start.Environment[Mark] = _mark;
+        foreach (var (name, value) in environment ?? new Dictionary<string, string>())
+        {
+            start.Environment[name] = value;
+        }
+
         _process = Process.Start(start)!;
         _error = _process.StandardError.ReadToEndAsync(Token);
     }
@@ -35,6 +40,9 @@ internal sealed class Command : IDisposable
 
     /// <summary>Starts the command <c>disttrain</c>.</summary>
     public static Command Start(params string[] args) => new("disttrain", args);
+
+    /// <summary>Starts it with variables of its environment.</summary>
+    public static Command Start(IReadOnlyDictionary<string, string> environment, params string[] args) => new("disttrain", args, environment);
 
     /// <summary>Starts a user's own program: this test executable, see <see cref="Program"/>.</summary>
     public static Command StartOwn(params string[] args) => new("DistTrain.Cli.Tests", args);

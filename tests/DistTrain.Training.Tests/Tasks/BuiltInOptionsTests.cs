@@ -36,4 +36,30 @@ public sealed class BuiltInOptionsTests
         Assert.Empty(problems);
         Assert.Equal(problem is null ? [] : [problem], BuiltInTasks.Catalog().Check(options).Select(p => p.ToString()));
     }
+
+    [Fact]
+    public void A_key_that_says_how_data_come_cannot_be_a_tasks_own() => Assert.StartsWith(
+        "Clashing has the key data.cache, which says for all tasks how workers get their data: name it otherwise.",
+        Assert.Throws<ArgumentException>(() => BuiltInTasks.Catalog().Add<ImageModelOptions, Clashing>("mine", _ => throw new NotSupportedException())).Message,
+        StringComparison.Ordinal);
+
+    [Fact]
+    public void A_task_without_a_path_has_one_way_only()
+    {
+        var catalog = BuiltInTasks.Catalog().Add<ImageModelOptions, Pathless>("mine", _ => throw new NotSupportedException());
+        var (options, _) = OptionsReader.ReadRun(new Dictionary<string, string> { ["task"] = "mine", ["model.name"] = "mlp", ["data.name"] = "x", ["data.stream"] = "true", ["stop.steps"] = "1" });
+        Assert.Equal(["data.stream is 'true': no such key; see disttrain train --help."], catalog.Check(options).Select(p => p.ToString()));
+    }
+
+    private sealed record Clashing
+    {
+        public string? Path { get; init; }
+
+        public int Cache { get; init; }
+    }
+
+    private sealed record Pathless
+    {
+        public int Samples { get; init; }
+    }
 }
