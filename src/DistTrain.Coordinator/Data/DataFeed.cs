@@ -27,7 +27,7 @@ internal sealed class DataFeed : IAsyncDisposable
     /// <summary>How much one stream carries before its place goes to whoever asks next.</summary>
     private const long ShareBytes = 256 << 20;
 
-    private static readonly TimeSpan Word = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan Word = TimeSpan.FromSeconds(5);
 
     /// <summary>How long a worker may take none of what it asked for.</summary>
     private static readonly TimeSpan Stall = TimeSpan.FromSeconds(30);

@@ -22,7 +22,7 @@ internal sealed class DataStream(Protocol.V1.Coordinator.CoordinatorClient clien
     private static readonly TimeSpan FirstPause = TimeSpan.FromMilliseconds(200);
     private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(4);
 
-    /// <summary>How long the coordinator may send nothing; while it makes its list it sends a word every two seconds.</summary>
+    /// <summary>How long the coordinator may send nothing; while it makes its list it sends a word every five seconds.</summary>
     private static readonly TimeSpan Silence = TimeSpan.FromSeconds(30);
 
     /// <summary>How long all of it may take, waiting for a place included.</summary>

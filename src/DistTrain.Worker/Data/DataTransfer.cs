@@ -17,6 +17,7 @@ internal sealed class DataTransfer(CacheEntry entry, DataManifest manifest, IRea
         "Getting the data from the coordinator", missing.Sum(i => manifest.Files[i].Bytes), host.Time, host.Say);
 
     private int _next;
+    private long _whole;
     private bool _wasWrong;
 
     /// <summary>Whether every file is there.</summary>
@@ -91,6 +92,7 @@ internal sealed class DataTransfer(CacheEntry entry, DataManifest manifest, IRea
         await using (var part = new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None, bufferSize: 0))
         {
             using var hash = await HashAsync(part, cancellation);
+            _progress.StartAt(_whole + part.Length);
             while (hasMore && part.Length < file.Bytes)
             {
                 heard();
@@ -127,7 +129,7 @@ internal sealed class DataTransfer(CacheEntry entry, DataManifest manifest, IRea
         {
             Directory.CreateDirectory(Path.GetDirectoryName(entry.At(file.Name))!);
             System.IO.File.Move(path, entry.At(file.Name), overwrite: true);
-            (_next, _wasWrong) = (_next + 1, false);
+            (_next, _whole, _wasWrong) = (_next + 1, _whole + file.Bytes, false);
             return;
         }
 
