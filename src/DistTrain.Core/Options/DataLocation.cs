@@ -6,7 +6,7 @@ namespace DistTrain.Core.Options;
 /// Where a run's data lie and how workers get them. Every task whose <c>data</c> has a key <c>path</c> can be given its data in each of these ways; the keys are the
 /// same for all tasks, and none of them can change the bits of a run: what the data hold has a fingerprint of its own.
 /// </summary>
-public sealed record DataLocation : IOptionRelations
+public sealed record DataLocation
 {
     /// <summary>The key of a path, which is a task's own.</summary>
     public const string PathKey = "path";
@@ -39,9 +39,9 @@ public sealed record DataLocation : IOptionRelations
     /// <returns>The record, and every mistake.</returns>
     public static (DataLocation Location, IReadOnlyList<OptionProblem> Problems) Read(OptionSection data)
     {
-        var given = data.Values.Where(v => Names.Contains(v.Key, StringComparer.OrdinalIgnoreCase)).ToDictionary(v => v.Key, v => v.Value);
+        var given = data.Values.Where(v => Names.Contains(v.Key, StringComparer.OrdinalIgnoreCase)).ToDictionary(v => v.Key, v => v.Value, StringComparer.OrdinalIgnoreCase);
         var (location, problems) = OptionsReader.Read<DataLocation>(given, data.Path);
-        var more = new List<OptionProblem>();
+        var more = location.Contradictions().Select(p => p with { Key = $"{data.Path}.{p.Key}" }).ToList();
         if (location.Url is { Length: > 0 } && PathOf(data) is { Length: > 0 } path)
         {
             more.Add(new OptionProblem($"{data.Path}.{PathKey}", path, $"{data.Path}.url says where the data lie, too; keep one of the two"));
@@ -75,8 +75,8 @@ public sealed record DataLocation : IOptionRelations
         return run with { Data = new OptionSection(run.Data.Path, values) };
     }
 
-    /// <inheritdoc/>
-    public IEnumerable<OptionProblem> Validate()
+    /// <summary>What is wrong with address and hash, and does not go together; told also where another key is wrong by itself.</summary>
+    private IEnumerable<OptionProblem> Contradictions()
     {
         var (hasUrl, hasHash) = (!string.IsNullOrEmpty(Url), !string.IsNullOrEmpty(Sha256));
         if (hasUrl && Remedy(Url!) is { } remedy)

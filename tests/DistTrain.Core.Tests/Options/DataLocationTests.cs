@@ -35,7 +35,8 @@ public sealed class DataLocationTests
 
     [Fact]
     public void All_mistakes_come_at_once() => Assert.Equal(
-        ["data.url", "data.sha256", "data.path"], Read("url=ftp://h/x sha256=12 path=/x").Select(p => p.Key));
+        ["data.cache", "data.path", "data.sha256", "data.stream", "data.url"],
+        Read("url=ftp://h/x sha256=12 path=/x stream=perhaps cache=much").Select(p => p.Key).Order(StringComparer.Ordinal));
 
     [Fact]
     public void A_host_with_the_data_at_a_path_has_no_other_way()
