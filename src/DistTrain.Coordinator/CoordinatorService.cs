@@ -9,7 +9,7 @@ namespace DistTrain.Coordinator;
 /// <summary>Translation only: what arrives becomes an event of the loop, what the loop decides goes out.</summary>
 /// <remarks>
 /// InvalidArgument: a bug in the caller. FailedPrecondition: another run or term, or a caller that was not let in; it must join anew.
-/// NotFound: no such checkpoint. ResourceExhausted: too many get data already; the caller tries again.
+/// NotFound: no such checkpoint, no such data. ResourceExhausted: too many get data already; the caller tries again.
 /// </remarks>
 internal sealed class CoordinatorService(Task<CoordinatorLoop> ready, DataFeed? data) : Protocol.V1.Coordinator.CoordinatorBase
 {
@@ -118,7 +118,7 @@ internal sealed class CoordinatorService(Task<CoordinatorLoop> ready, DataFeed? 
     }
 
     private DataFeed Data() => data ?? throw new RpcException(new Status(
-        StatusCode.FailedPrecondition, "This coordinator gives out no data: set data.stream and start it again, or give the worker the data with --data."));
+        StatusCode.NotFound, "This coordinator gives out no data: set data.stream and start it again, or give the worker the data with --data."));
 
     private static void Admit(CoordinatorLoop loop, ulong run, ulong term, int worker)
     {

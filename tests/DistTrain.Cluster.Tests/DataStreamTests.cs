@@ -134,7 +134,7 @@ public sealed class DataStreamTests : IDisposable
         var list = await listing.ResponseStream.ReadAllAsync().Where(l => l.Files.Count > 0).SingleAsync();
         Assert.Equal(IdxFolder.Names.Order(StringComparer.Ordinal), list.Files.Select(f => f.Name));
 
-        await RefusedAsync(StatusCode.FailedPrecondition, "The data are not those that were listed: ask for the list again.", worker, run, new DataRequest { End = 1 });
+        await RefusedAsync(StatusCode.NotFound, "The data are not those that were listed: ask for the list again.", worker, run, new DataRequest { End = 1 });
         var request = new DataRequest { Fingerprint = list.Fingerprint, First = 4, End = 5 };
         await RefusedAsync(StatusCode.InvalidArgument, "There are 4 files, and no byte 0 in file 4 before file 5.", worker, run, request);
         await RefusedAsync(StatusCode.InvalidArgument, "There are 4 files, and no byte 0 in file -1 before file 1.", worker, run, new DataRequest(request) { First = -1, End = 1 });

@@ -69,7 +69,7 @@ internal sealed class DataFeed : IAsyncDisposable
     /// <summary>Sends files.</summary>
     /// <returns>How many bytes were sent.</returns>
     /// <exception cref="RpcException">
-    /// ResourceExhausted: no place is free. FailedPrecondition: there are no data, or others than the caller means. DataLoss: the copy has changed.
+    /// ResourceExhausted: no place is free. NotFound: there are no data, or others than the caller means. DataLoss: the copy has changed.
     /// </exception>
     public async Task<long> SendAsync(DataRequest request, IServerStreamWriter<DataChunk> responses, CancellationToken cancellation)
     {
@@ -77,7 +77,7 @@ internal sealed class DataFeed : IAsyncDisposable
         var files = copy.Manifest.Files;
         if (request.Fingerprint != copy.Manifest.Fingerprint)
         {
-            throw Failed(StatusCode.FailedPrecondition, "The data are not those that were listed: ask for the list again.");
+            throw Failed(StatusCode.NotFound, "The data are not those that were listed: ask for the list again.");
         }
 
         if (request.First < 0 || request.First >= request.End || request.End > files.Count || request.Offset < 0 || request.Offset >= Math.Max(1, files[request.First].Bytes))
@@ -153,7 +153,7 @@ internal sealed class DataFeed : IAsyncDisposable
         }
         catch (Exception e) when (e is not RpcException)
         {
-            throw Failed(StatusCode.FailedPrecondition, $"The coordinator cannot give out the data. {e.Message}");
+            throw Failed(StatusCode.NotFound, $"The coordinator cannot give out the data. {e.Message}");
         }
     }
 

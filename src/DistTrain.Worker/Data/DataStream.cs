@@ -144,8 +144,9 @@ internal sealed class DataStream(Protocol.V1.Coordinator.CoordinatorClient clien
                     refused = -1;
                 }
             }
-            catch (RpcException e) when (e.StatusCode is StatusCode.FailedPrecondition or StatusCode.InvalidArgument or StatusCode.DataLoss or StatusCode.Unimplemented)
+            catch (RpcException e) when (e.StatusCode is StatusCode.NotFound or StatusCode.InvalidArgument or StatusCode.DataLoss or StatusCode.Unimplemented)
             {
+                // Not one of another term: that coordinator has been replaced, which the session is about to notice.
                 throw new WorkerException(e.Status.Detail, e);
             }
             catch (Exception e) when (e is RpcException or OperationCanceledException && !cancellation.IsCancellationRequested)
