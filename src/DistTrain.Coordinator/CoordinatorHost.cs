@@ -1,8 +1,14 @@
 using System.Net;
+<<<<<<< HEAD
 using DistTrain.Coordinator.Checkpoints;
 using DistTrain.Coordinator.Health;
 using DistTrain.Core;
 using DistTrain.Core.Journals;
+=======
+using DistTrain.Coordinator.Data;
+using DistTrain.Core;
+using DistTrain.Core.Data;
+>>>>>>> data
 using DistTrain.Core.Options;
 using DistTrain.Protocol.Faults;
 using DistTrain.Protocol.Hosting;
@@ -40,6 +46,11 @@ public sealed record CoordinatorSettings
     /// <summary>What is done to this coordinator on purpose; null for nothing.</summary>
     public FaultInjector? Faults { get; init; }
 
+    /// <summary>
+    /// Finds the run's data on this host, to be given to workers; is told how to say what it does meanwhile. Null where workers have the data, or get them themselves.
+    /// </summary>
+    public Func<Action<string>, CancellationToken, Task<DataFiles>>? Data { get; init; }
+
     /// <summary>Where the log goes; null for the console.</summary>
     public ILoggerProvider? Log { get; init; }
 
@@ -72,8 +83,9 @@ public static class CoordinatorHost
         {
             // The folder is begun only when the address is ours; a worker that calls in between waits for the loop.
             var ready = new TaskCompletionSource<CoordinatorLoop>(TaskCreationOptions.RunContinuationsAsynchronously);
+            await using var data = settings.Data is { } find ? new DataFeed(find, time) : null;
             await using var server = GrpcListener.Create(
-                settings.Listen, services => services.AddSingleton(new CoordinatorService(ready.Task)), settings.MinimumLog, settings.Log);
+                settings.Listen, services => services.AddSingleton(new CoordinatorService(ready.Task, data)), settings.MinimumLog, settings.Log);
             server.MapGrpcService<CoordinatorService>();
             var bound = await GrpcListener.StartAsync(server, settings.Listen, cancellation);
             using (var run = Open(settings, time, ready))

@@ -98,6 +98,9 @@ internal sealed partial class CoordinatorLoop
     /// <summary>Hands in an event.</summary>
     public void Post(RunEvent happened) => _events.Writer.TryWrite(happened);
 
+    /// <summary>Notes that a worker was given a part of the data.</summary>
+    public void NoteData(DataRequest request, long bytes) => Log.Data(_logger, request.Worker, bytes, request.First, request.Offset);
+
     /// <summary>Whether a state that a worker has kept is one of this run, computed by the same configuration.</summary>
     public bool IsOfThisRun(Offer? offer) => offer is not null && offer.Run == Run && offer.ConfigurationFingerprint == _fingerprint;
 
@@ -415,5 +418,8 @@ internal sealed partial class CoordinatorLoop
 
         [LoggerMessage(2, LogLevel.Information, "Finished, success {Success}: {Sentence}", EventName = "finished")]
         public static partial void Finished(ILogger logger, bool success, string sentence);
+
+        [LoggerMessage(3, LogLevel.Information, "Worker {Worker} was sent {Bytes} bytes of data, from file {File}, byte {Offset}, on", EventName = "data")]
+        public static partial void Data(ILogger logger, int worker, long bytes, int file, long offset);
     }
 }

@@ -1,3 +1,4 @@
+using DistTrain.Coordinator.Data;
 using DistTrain.Protocol;
 using DistTrain.Protocol.V1;
 using Grpc.Core;
@@ -8,9 +9,9 @@ namespace DistTrain.Coordinator;
 /// <summary>Translation only: what arrives becomes an event of the loop, what the loop decides goes out.</summary>
 /// <remarks>
 /// InvalidArgument: a bug in the caller. FailedPrecondition: another run or term, or a caller that was not let in; it must join anew.
-/// NotFound: no such checkpoint.
+/// NotFound: no such checkpoint, no such data. ResourceExhausted: too many get data already; the caller tries again.
 /// </remarks>
-internal sealed class CoordinatorService(Task<CoordinatorLoop> ready) : Protocol.V1.Coordinator.CoordinatorBase
+internal sealed class CoordinatorService(Task<CoordinatorLoop> ready, DataFeed? data) : Protocol.V1.Coordinator.CoordinatorBase
 {
     /// <inheritdoc/>
     public override async Task Attend(
@@ -96,6 +97,21 @@ internal sealed class CoordinatorService(Task<CoordinatorLoop> ready) : Protocol
     }
 
     /// <inheritdoc/>
+    public override async Task ListData(DataListRequest request, IServerStreamWriter<DataList> responses, ServerCallContext context)
+    {
+        Admit(await ready, request.Run, request.Term, request.Worker);
+        await Data().ListAsync(responses, context.CancellationToken);
+    }
+
+    /// <inheritdoc/>
+    public override async Task GetData(DataRequest request, IServerStreamWriter<DataChunk> responses, ServerCallContext context)
+    {
+        var loop = await ready;
+        Admit(loop, request.Run, request.Term, request.Worker);
+        loop.NoteData(request, await Data().SendAsync(request, responses, context.CancellationToken));
+    }
+
+    /// <inheritdoc/>
     public override async Task Watch(
         WatchRequest request, IServerStreamWriter<Protocol.V1.RunEvent> responses, ServerCallContext context)
     {
@@ -105,6 +121,9 @@ internal sealed class CoordinatorService(Task<CoordinatorLoop> ready) : Protocol
             await responses.WriteAsync(happened, context.CancellationToken);
         }
     }
+
+    private DataFeed Data() => data ?? throw new RpcException(new Status(
+        StatusCode.NotFound, "This coordinator gives out no data: set data.stream and start it again, or give the worker the data with --data."));
 
     private static void Admit(CoordinatorLoop loop, ulong run, ulong term, int worker)
     {

@@ -6,6 +6,7 @@ using DistTrain.Core.Options;
 using DistTrain.Protocol;
 using DistTrain.Protocol.Faults;
 using DistTrain.Protocol.Hosting;
+using DistTrain.Training.Data;
 using DistTrain.Training.Devices;
 using DistTrain.Training.Tasks;
 using DistTrain.Worker.Exchange;
@@ -38,6 +39,9 @@ public sealed record WorkerSettings
 
     /// <summary>Where this host keeps the data; null for what the configuration says.</summary>
     public string? DataPath { get; init; }
+
+    /// <summary>The folder in which this host keeps data that it gets; null for none.</summary>
+    public string? Cache { get; init; } = CacheFolder.Find(CacheFolder.Data);
 
     /// <summary>Where this worker computes; null for what the configuration says.</summary>
     public string? Device { get; init; }

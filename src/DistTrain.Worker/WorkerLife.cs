@@ -3,7 +3,14 @@ using DistTrain.Core.Health;
 using DistTrain.Core.Membership;
 using DistTrain.Core.Options;
 using DistTrain.Protocol;
+using DistTrain.Protocol.Hosting;
+using DistTrain.Training.Data;
 using DistTrain.Training.Tasks;
+<<<<<<< HEAD
+=======
+using DistTrain.Worker.Data;
+using Grpc.Net.Client;
+>>>>>>> data
 using Microsoft.Extensions.Logging;
 
 namespace DistTrain.Worker;
@@ -137,8 +144,17 @@ internal sealed partial class WorkerLife(
                 services.Vitals.Begin(WorkerActivity.Attending);
             }
 
+<<<<<<< HEAD
+=======
+            _state ??= await CreateAsync(session);
+>>>>>>> data
             await using var loop = new WorkerLoop(session, _state, settings, services, time, logger);
             return await loop.RunAsync();
+        }
+        catch (Exception) when (session.Ended.IsCancellationRequested)
+        {
+            // The outcome says why: getting the data broke off because of it.
+            return await session.Outcome;
         }
         catch (Exception e) when (e is WorkerException or DataException)
         {
@@ -147,11 +163,12 @@ internal sealed partial class WorkerLife(
         }
     }
 
-    private WorkerState Create(CoordinatorSession session)
+    private async Task<WorkerState> CreateAsync(CoordinatorSession session)
     {
         var values = new Dictionary<string, string>(session.Welcome.Configuration, StringComparer.OrdinalIgnoreCase);
         if (settings.DataPath is not null)
         {
+            values.Keys.Where(DataLocation.Holds).ToList().ForEach(key => values.Remove(key));
             values["data.path"] = settings.DataPath;
         }
 
@@ -168,7 +185,30 @@ internal sealed partial class WorkerLife(
         }
 
         var sent = new Dictionary<string, string>(session.Welcome.Configuration);
-        return new WorkerState(session.Tag.Run, sent, session.Welcome.ConfigurationFingerprint, CreateTask(options), options);
+        var data = await TakeDataAsync(session, options);
+        try
+        {
+            return new WorkerState(session.Tag.Run, sent, session.Welcome.ConfigurationFingerprint, CreateTask(data.Run), data);
+        }
+        catch
+        {
+            data.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Gets the data, unless they lie here. The session goes on meanwhile, and ends this when it ends.</summary>
+    private async Task<HeldData> TakeDataAsync(CoordinatorSession session, RunOptions options)
+    {
+        var host = new DataHost { Cache = settings.Cache, Time = time, Say = sentence => Log.Data(logger, sentence) };
+        if (!DataLocation.Read(options.Data).Location.Stream)
+        {
+            return await host.TakeAsync(options, session.Ended);
+        }
+
+        using var own = GrpcDialer.Open(settings.Coordinator, session.Timeouts.Link);
+        var stream = new DataStream(new Protocol.V1.Coordinator.CoordinatorClient(own), session.Tag, session.Welcome.Worker, host);
+        return await stream.TakeAsync(options, session.Ended);
     }
 
     private ITrainingTask CreateTask(RunOptions options)
@@ -188,8 +228,13 @@ internal sealed partial class WorkerLife(
         [LoggerMessage(5, LogLevel.Information, "{Sentence}", EventName = "waiting")]
         public static partial void Waiting(ILogger logger, string sentence);
 
+<<<<<<< HEAD
         [LoggerMessage(8, LogLevel.Information, "{Sentence} Staying for the next run.", EventName = "staying")]
         public static partial void Staying(ILogger logger, string sentence);
+=======
+        [LoggerMessage(6, LogLevel.Information, "{Sentence}", EventName = "data")]
+        public static partial void Data(ILogger logger, string sentence);
+>>>>>>> data
 
         [LoggerMessage(7, LogLevel.Warning, "{Sentence} Joining anew.", EventName = "returning")]
         public static partial void Returning(ILogger logger, string sentence);

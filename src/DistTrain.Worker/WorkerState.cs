@@ -1,6 +1,7 @@
 using DistTrain.Core.Membership;
 using DistTrain.Core.Options;
 using DistTrain.Protocol.V1;
+using DistTrain.Training.Data;
 using DistTrain.Training.Native;
 using DistTrain.Training.Replicas;
 using DistTrain.Training.Tasks;
@@ -15,9 +16,9 @@ namespace DistTrain.Worker;
 /// <param name="configuration">The run's configuration as the coordinator sent it.</param>
 /// <param name="fingerprint">Of the run's identity.</param>
 /// <param name="task">The task; owned.</param>
-/// <param name="options">The configuration as this host carries it out.</param>
+/// <param name="data">What the task reads; owned. Its configuration is that of the run as this host carries it out.</param>
 internal sealed class WorkerState(
-    ulong run, IReadOnlyDictionary<string, string> configuration, string fingerprint, ITrainingTask task, RunOptions options) : IAsyncDisposable
+    ulong run, IReadOnlyDictionary<string, string> configuration, string fingerprint, ITrainingTask task, HeldData data) : IAsyncDisposable
 {
     private readonly ManualResetEventSlim _over = new();
     private readonly Lock _lock = new();
@@ -27,7 +28,7 @@ internal sealed class WorkerState(
     public ITrainingTask Task => task;
 
     /// <summary>The configuration as this host carries it out.</summary>
-    public RunOptions Options => options;
+    public RunOptions Options => data.Run;
 
     /// <summary>The only thread that computes.</summary>
     public ComputeThread Compute { get; } = new();
@@ -65,7 +66,7 @@ internal sealed class WorkerState(
         {
             Probe = await Compute.RunAsync(() =>
             {
-                TorchRuntime.Load(options.Threads);
+                TorchRuntime.Load(Options.Threads);
                 Replica = create();
                 return Replica.Probe();
             });
@@ -125,5 +126,6 @@ internal sealed class WorkerState(
         await Compute.DisposeAsync();
         _over.Dispose();
         task.Dispose();
+        data.Dispose();
     }
 }

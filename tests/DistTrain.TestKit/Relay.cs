@@ -28,7 +28,9 @@ public sealed class Relay : IAsyncDisposable
     private readonly ConcurrentBag<Socket> _sockets = [];
     private readonly CancellationTokenSource _ended = new();
     private readonly Task _accepting;
+    private readonly TaskCompletionSource _lost = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private volatile Side _silent = Side.Neither;
+    private long _left = long.MaxValue;
 
     /// <summary>Opens a relay.</summary>
     /// <param name="target">The other side of it, an address on loopback.</param>
@@ -52,6 +54,14 @@ public sealed class Relay : IAsyncDisposable
 
     /// <summary>Connections that come now go to another program; those there are stay as they are.</summary>
     public void Lead(Uri target) => _target = new IPEndPoint(IPAddress.Loopback, target.Port);
+
+    /// <summary>Resets every connection, and reaches nobody from then on, when the target has said so many bytes more.</summary>
+    /// <returns>Completed when that has happened.</returns>
+    public Task LoseAfterAsync(long bytes)
+    {
+        Interlocked.Exchange(ref _left, bytes);
+        return _lost.Task;
+    }
 
     /// <summary>Resets every connection and lets none in any more.</summary>
     public void Cut()
@@ -134,6 +144,12 @@ public sealed class Relay : IAsyncDisposable
                 for (var sent = 0; sent < count && _silent != speaker;)
                 {
                     sent += await to.SendAsync(buffer.AsMemory(sent, count - sent), _ended.Token);
+                }
+
+                if (speaker == Side.Target && Interlocked.Add(ref _left, -count) is <= 0 and var left && left + count > 0)
+                {
+                    Turn(new Uri("http://127.0.0.1:9"));
+                    _lost.TrySetResult();
                 }
             }
 

@@ -31,6 +31,16 @@ for part in "model.dropout is '1.5' .*must be between 0 and 0.95" "data.paht is 
 done
 check "a wrong configuration makes no folder" test ! -e "$work/wrong"
 
+# Contradictions in how workers get the data.
+check "an address that is none, half a hash, and a path beside it: exit code 2" \
+  expect_failure 2 "data.url is 'ftp://host/x' \(--set\): must be an address that begins with http:// or https://; for a file or folder set data.path" \
+  "$disttrain" plan fashion-mnist-mlp --set data.url=ftp://host/x --set data.sha256=12 --set data.path=here --set data.stream=perhaps
+for part in "data.sha256 is '12' .*must be the 64 hexadecimal digits" "data.path is '.*/here' .*data.url says where the data lie, too; keep one" "data.stream is 'perhaps' .*must be true or false"; do
+  check "it says: $part" grep -Eq -- "$part" error.log
+done
+check "an address without a hash" expect_failure 2 "data.sha256 is not set: set it to what sha256sum prints" "$disttrain" plan fashion-mnist-mlp --set data.url=http://host/x
+check "data that nobody can be given" expect_failure 2 "data.stream is 'true' \(--set\): has no effect with data.name digits" "$disttrain" train digits --set data.stream=true --out "$work/wrong"
+
 # Data.
 source=/usr/share/datasets/fashion-mnist
 broken() {

@@ -1,6 +1,7 @@
 using System.ComponentModel;
 using System.ComponentModel.DataAnnotations;
 using System.Globalization;
+using DistTrain.Core.Data;
 using DistTrain.Core.Options;
 using DistTrain.Training.Data;
 using DistTrain.Training.Models;
@@ -33,7 +34,7 @@ public sealed record ImageModelOptions
 }
 
 /// <summary>The keys of <c>data</c>.</summary>
-public sealed record ImageDataOptions : IOptionRelations
+public sealed record ImageDataOptions : IOptionRelations, IDataFiles
 {
     [Description("digits, fashion-mnist or idx"), AllowedValues("digits", "fashion-mnist", "idx")]
     public string Name { get; init; } = "digits";
@@ -61,6 +62,14 @@ public sealed record ImageDataOptions : IOptionRelations
         {
             yield return new OptionProblem("path", Path, $"has no effect with data.name {Name}; set data.name to idx or fashion-mnist");
         }
+    }
+
+    /// <inheritdoc/>
+    /// <remarks>Whatever else lies in the folder is nobody's business. Digits come with the program: their path is refused before anybody asks.</remarks>
+    public DataFiles Find(string? path)
+    {
+        var folder = Name == "fashion-mnist" ? new FashionMnist().Find(path) : path!;
+        return new DataFiles(folder, [.. IdxFolder.Paths(folder).Select(System.IO.Path.GetFileName)!]);
     }
 }
 

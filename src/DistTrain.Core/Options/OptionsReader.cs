@@ -97,7 +97,7 @@ public static class OptionsReader
         Keys(options)
             .Where(k => !k.HostOnly)
             .SelectMany(k => k.Entries)
-            .Where(e => !e.Key.Equals("data.path", StringComparison.OrdinalIgnoreCase))
+            .Where(e => !DataLocation.Holds(e.Key))
             .Select(e => $"{e.Key}={e.Value}")
             .Order(StringComparer.Ordinal);
 

@@ -20,7 +20,7 @@ public static class ResumeRules
         foreach (var key in table.Keys.Union(began.Keys).Order(StringComparer.Ordinal))
         {
             var (before, after) = (began.GetValueOrDefault(key), table.GetValueOrDefault(key));
-            if (before == after || free.Any(f => key == f || IsUnder(key, f)) || IsUnder(key, "evaluate") || key == "data.path")
+            if (before == after || free.Any(f => key == f || IsUnder(key, f)) || IsUnder(key, "evaluate") || DataLocation.Holds(key))
             {
                 continue;
             }

@@ -36,7 +36,7 @@ public sealed record FashionMnist
 
     /// <summary>How files are downloaded.</summary>
     public PinnedDownload Download { get; init; } =
-        new(new Uri("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"), TimeProvider.System);
+        new(new Uri("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"), TimeProvider.System) { Attempts = 2 };
 
     /// <summary>
     /// Reads the data from the user's folder; without one from the first place that has them, at last from the network.
@@ -44,7 +44,12 @@ public sealed record FashionMnist
     /// <param name="path">The only folder to look in; null or empty for the usual places.</param>
     /// <exception cref="DataException">The data are nowhere, or damaged.</exception>
     public ImageData Load(string? path) =>
-        IdxFolder.Load(string.IsNullOrEmpty(path) ? FindOrDownload() : path, Side, Classes, Scale);
+        IdxFolder.Load(Find(path), Side, Classes, Scale);
+
+    /// <summary>The folder with the data, which are downloaded where they are nowhere.</summary>
+    /// <param name="path">The only folder to look in; null or empty for the usual places.</param>
+    /// <exception cref="DataException">They are nowhere.</exception>
+    public string Find(string? path) => string.IsNullOrEmpty(path) ? FindOrDownload() : path;
 
     private string FindOrDownload()
     {

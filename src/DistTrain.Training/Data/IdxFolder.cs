@@ -52,7 +52,9 @@ public static class IdxFolder
         return Combine(training, validation, classes, scale);
     }
 
-    private static (Pair Training, Pair Validation) ReadPairs(string folder, int? classes)
+    /// <summary>The paths of the four files, in the order of <see cref="Names"/>.</summary>
+    /// <exception cref="DataException">The folder is not there, or one of them is not.</exception>
+    public static IReadOnlyList<string> Paths(string folder)
     {
         if (!Directory.Exists(folder))
         {
@@ -60,10 +62,15 @@ public static class IdxFolder
         }
 
         // All four are looked for before the first is read, which may take a second.
-        var paths = Names.Select(name => Find(folder, name)
+        return [.. Names.Select(name => Find(folder, name)
             ?? throw new DataException(
                 $"{folder} holds no {name} (nor {name}.gz): put the four files {string.Join(", ", Names)} there, "
-                + "or change data.path.")).ToList();
+                + "or change data.path."))];
+    }
+
+    private static (Pair Training, Pair Validation) ReadPairs(string folder, int? classes)
+    {
+        var paths = Paths(folder);
         return (ReadPair(paths[0], paths[1], classes), ReadPair(paths[2], paths[3], classes));
     }
 

@@ -1,4 +1,6 @@
+using DistTrain.Core.Data;
 using DistTrain.Core.Options;
+using DistTrain.Training.Data;
 
 namespace DistTrain.Training.Tasks;
 
@@ -19,17 +21,27 @@ public sealed class TaskCatalog
     /// <summary>Adds a task.</summary>
     /// <typeparam name="TModel">The keys the task knows below <c>model</c>: a record as <see cref="OptionsReader"/> reads it,
     /// <see cref="IOptionRelations"/> where its keys depend on each other.</typeparam>
-    /// <typeparam name="TData">The keys the task knows below <c>data</c>.</typeparam>
+    /// <typeparam name="TData">The keys the task knows below <c>data</c>. Where <c>path</c> is one of them, <see cref="DataLocation"/>'s are known, too, and the task finds at
+    /// <c>path</c> whatever way the data came; <see cref="IDataFiles"/> where they are not every file there.</typeparam>
     /// <param name="name">The value of <c>task</c> that chooses it.</param>
     /// <param name="create">Creates the task. It throws <see cref="DataException"/> where data are missing or damaged.</param>
+    /// <exception cref="ArgumentException">A key of <typeparamref name="TData"/> has a name that <see cref="DataLocation"/> has.</exception>
     public TaskCatalog Add<TModel, TData>(string name, Func<TaskContext<TModel, TData>, ITrainingTask> create)
         where TModel : new()
         where TData : new()
     {
+        var own = OptionsReader.Keys(typeof(TData)).Select(k => k.Key).ToList();
+        if (own.Intersect(DataLocation.Names, StringComparer.OrdinalIgnoreCase).FirstOrDefault() is { } taken)
+        {
+            throw new ArgumentException($"{typeof(TData).Name} has the key data.{taken}, which says for all tasks how workers get their data: name it otherwise.", nameof(create));
+        }
+
+        var isMovable = own.Contains(DataLocation.PathKey);
         _tasks.Add(name, new TaskDefinition(
-            [.. Keys<TModel>("model"), .. Keys<TData>("data")],
-            run => [.. ReadModel(run).Problems, .. ReadData(run).Problems],
-            run => create(new TaskContext<TModel, TData>(ReadModel(run).Options, ReadData(run).Options, run))));
+            [.. Keys<TModel>("model"), .. Keys<TData>("data"), .. isMovable ? Keys<DataLocation>("data") : []],
+            run => [.. ReadModel(run).Problems, .. isMovable ? MovableData.Check(run, r => Read<TData>(r.Data).Problems) : ReadData(run).Problems],
+            run => create(new TaskContext<TModel, TData>(ReadModel(run).Options, ReadData(run).Options, run)),
+            (run, path) => ReadData(run).Options is IDataFiles data ? data.Find(path) : DataFolder.At(path)));
         return this;
 
         static IEnumerable<OptionKey> Keys<T>(string section) => OptionsReader.Keys(typeof(T)).Select(k => k with { Key = $"{section}.{k.Key}" });
@@ -56,7 +68,13 @@ public sealed class TaskCatalog
             : [new OptionProblem("task", run.Task, $"must be one of {string.Join(", ", Names)}, or a task that your own program adds")];
     }
 
-    /// <summary>Creates the task of a configuration that <see cref="Check"/> found nothing wrong with.</summary>
+    /// <summary>Which files a run's data consist of on this host.</summary>
+    /// <param name="run">A configuration that <see cref="Check"/> found nothing wrong with.</param>
+    /// <param name="path">Where they lie; null where the task finds them by itself.</param>
+    /// <exception cref="DataException">They are not there.</exception>
+    public DataFiles Files(RunOptions run, string? path) => _tasks[run.Task].Files(DataLocation.At(run, path), path);
+
+    /// <summary>Creates the task of a configuration that <see cref="Check"/> found nothing wrong with, on a host on which the data lie at <c>data.path</c>.</summary>
     /// <exception cref="DataException">The data are missing or damaged.</exception>
     public ITrainingTask Create(RunOptions run) => _tasks[run.Task].Create(run);
 
@@ -74,5 +92,6 @@ public sealed class TaskCatalog
     }
 
     private sealed record TaskDefinition(
-        IReadOnlyList<OptionKey> Keys, Func<RunOptions, IReadOnlyList<OptionProblem>> Check, Func<RunOptions, ITrainingTask> Create);
+        IReadOnlyList<OptionKey> Keys, Func<RunOptions, IReadOnlyList<OptionProblem>> Check, Func<RunOptions, ITrainingTask> Create,
+        Func<RunOptions, string?, DataFiles> Files);
 }

@@ -36,6 +36,8 @@ internal sealed record RunConfiguration(RunOptions Options, IReadOnlyList<string
     /// <summary>What a variable that sets a key starts with: <c>DISTTRAIN__BATCH__GLOBAL</c> is <c>batch.global</c>.</summary>
     public const string Prefix = "DISTTRAIN__";
 
+    private const string DataPath = $"data.{DataLocation.PathKey}";
+
     /// <summary>Reads file or recipe, environment, and command line, and checks the result against the catalog.</summary>
     public static RunConfiguration Read(ConfigurationRequest request, RecipeShelf recipes, TaskCatalog tasks)
     {
@@ -155,6 +157,11 @@ internal sealed record RunConfiguration(RunOptions Options, IReadOnlyList<string
         foreach (var (option, key, value) in request.Flags)
         {
             table.Set(key, value, option);
+            if (key == DataPath)
+            {
+                // Where the data lie here says an option instead of whatever else the configuration says.
+                DataLocation.Names.ToList().ForEach(name => table.Remove($"data.{name}"));
+            }
         }
     }
 
@@ -174,10 +181,9 @@ internal sealed record RunConfiguration(RunOptions Options, IReadOnlyList<string
     /// <summary>A path means the working directory's file, also to whoever repeats the run from elsewhere by its config.yaml.</summary>
     private static void ResolveDataPath(LayeredTable table)
     {
-        const string key = "data.path";
-        if (table.LayerOf(key) is { } layer && table.Values[key] is { Length: > 0 } path)
+        if (table.LayerOf(DataPath) is { } layer && table.Values[DataPath] is { Length: > 0 } path)
         {
-            table.Set(key, Path.GetFullPath(path), layer);
+            table.Set(DataPath, Path.GetFullPath(path), layer);
         }
     }
 

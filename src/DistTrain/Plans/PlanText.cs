@@ -27,6 +27,11 @@ internal static class PlanText
             .Add("micro-batches M", $"{batch.MicroBatches:N0}", $"= ceil({batch.Samples:N0} / {plan.MicroBatch:N0}), {Sizes(Largest(batch.Samples, batch.MicroBatches), Smallest(batch.Samples, batch.MicroBatches), "sample")} each")
             .Add("blocks K", $"{batch.Blocks:N0}", $"of {Sizes(Largest(batch.MicroBatches, batch.Blocks), Smallest(batch.MicroBatches, batch.Blocks), "micro-batch", "es")} each")
             .Write(output, "  ");
+        if (plan.DataWay is { } way)
+        {
+            output.WriteLine($"  data: {way}");
+        }
+
         WriteStep(output, "A step", plan.Full);
         if (plan.Last is { } last)
         {
@@ -57,6 +62,7 @@ internal static class PlanText
         ["workers"] = plan.Workers,
         ["trainingSamples"] = plan.Length.DataSize,
         ["validationSamples"] = plan.ValidationSamples,
+        ["data"] = plan.DataWay,
         ["stepsPerEpoch"] = plan.Length.StepsPerEpoch,
         ["steps"] = plan.Steps,
         ["samples"] = plan.Samples,

@@ -23,6 +23,9 @@ internal sealed record RunPlan
 
     public required long ValidationSamples { get; init; }
 
+    /// <summary>How workers get the data, in a sentence; null where they have them, or find them by themselves.</summary>
+    public required string? DataWay { get; init; }
+
     public required long Steps { get; init; }
 
     public required long Samples { get; init; }
@@ -56,6 +59,7 @@ internal sealed record RunPlan
             Workers = options.Workers,
             Length = length,
             ValidationSamples = validationSamples,
+            DataWay = WayOf(options),
             Steps = steps,
             Samples = length.SamplesOf(steps),
             Full = full,
@@ -64,6 +68,20 @@ internal sealed record RunPlan
             Timeouts = new Timeouts(options.FailureDetection),
             Warnings = [.. WarningsOf(options, trainingSamples, full)],
         };
+    }
+
+    private static string? WayOf(RunOptions options)
+    {
+        var (location, _) = DataLocation.Read(options.Data);
+        var (url, path) = (location.Url, DataLocation.PathOf(options.Data));
+        if (string.IsNullOrEmpty(url) && !location.Stream)
+        {
+            return string.IsNullOrEmpty(path) ? null : $"every worker reads {path}";
+        }
+
+        var kept = $"checks SHA-256, and keeps at most {location.Cache} of data in its cache";
+        var own = string.IsNullOrEmpty(url) ? string.IsNullOrEmpty(path) ? "its own copy" : path : url;
+        return location.Stream ? $"every worker gets {own} from the coordinator, {kept}" : $"every worker's host downloads {url} once, {kept}";
     }
 
     private static RatePoint[] RatesOf(RunOptions options, RunLength length, long steps)

@@ -4,6 +4,7 @@ using System.Globalization;
 using System.Net;
 using DistTrain.Core;
 using DistTrain.Core.Options;
+using DistTrain.Training.Data;
 using DistTrain.Training.Tasks;
 
 namespace DistTrain.Verbs;
@@ -54,6 +55,11 @@ internal static class Common
             surroundings.Error.WriteLine(bug.StackTrace);
         }
     }
+
+    /// <summary>Gets a run's data onto this machine, as its configuration says; what takes its time is told on standard error.</summary>
+    /// <exception cref="DataException">They cannot be had.</exception>
+    public static Task<HeldData> TakeDataAsync(RunOptions options, Surroundings surroundings, CancellationToken cancellation) =>
+        new DataHost { Time = surroundings.Time, Say = surroundings.Error.WriteLine }.TakeAsync(options, cancellation);
 
     /// <summary>Creates the task of a configuration.</summary>
     /// <exception cref="DataException">The data are missing or damaged, or the task throws something else.</exception>

@@ -23,17 +23,20 @@ internal static class PlanVerb
         var json = Common.Json("One JSON object instead of tables; it holds everything.");
         command.Add(verbose);
         command.Add(json);
-        command.SetAction(parsed => configuration.Read(parsed, app) is { } options ? Run(app, options, parsed.GetValue(verbose), parsed.GetValue(json)) : ExitCode.Usage);
+        command.SetAction(async (parsed, cancellation) => configuration.Read(parsed, app) is { } options
+            ? await RunAsync(app, options, parsed.GetValue(verbose), parsed.GetValue(json), cancellation)
+            : ExitCode.Usage);
         return command;
     }
 
-    private static int Run(Application app, RunOptions options, bool verbose, bool json)
+    private static async Task<int> RunAsync(Application app, RunOptions options, bool verbose, bool json, CancellationToken cancellation)
     {
         var surroundings = app.Surroundings;
         RunPlan plan;
         try
         {
-            using var task = Common.CreateTask(app.Tasks, options);
+            using var data = await Common.TakeDataAsync(options, surroundings, cancellation);
+            using var task = Common.CreateTask(app.Tasks, data.Run);
             if (task.Training.Count < 1)
             {
                 throw new DataException($"{options.Data.Name} holds no training samples; check data.path.");

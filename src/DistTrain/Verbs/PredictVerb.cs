@@ -5,6 +5,7 @@ using System.Text.Json.Nodes;
 using DistTrain.Configuration;
 using DistTrain.Core.Options;
 using DistTrain.Training.Checkpoints;
+using DistTrain.Training.Data;
 using DistTrain.Training.Tasks;
 
 namespace DistTrain.Verbs;
@@ -32,7 +33,7 @@ internal static class PredictVerb
         var seed = Common.WholeNumber("--seed", "Text: seed of what is drawn; the same seed gives the same text.", "N", 0, int.MaxValue, (int)standard.Seed);
         var input = new Option<string?>("--input") { Description = "Images: an IDX file, plain or gzipped; the validation images where left away.", HelpName = "FILE" };
         var count = Common.WholeNumber("--count", "Images: how many, from the first on.", "N", 1, int.MaxValue, standard.Count);
-        var data = new Option<string?>("--data") { Description = "Where this machine keeps the run's data, instead of data.path.", HelpName = "PATH" };
+        var data = new Option<string?>("--data") { Description = "Where this machine keeps the run's data, instead of data.path or data.url.", HelpName = "PATH" };
         var json = Common.Json("One JSON object with the whole answer instead of text as it comes.");
         input.Validators.Add(Common.NotEmpty);
         data.Validators.Add(Common.NotEmpty);
@@ -50,7 +51,7 @@ internal static class PredictVerb
             (prompt, nameof(PredictRequest.Prompt)), (length, nameof(PredictRequest.Length)), (temperature, nameof(PredictRequest.Temperature)),
             (seed, nameof(PredictRequest.Seed)), (input, nameof(PredictRequest.Input)), (count, nameof(PredictRequest.Count)),
         ];
-        command.SetAction((parsed, cancellation) => Task.FromResult(Run(
+        command.SetAction((parsed, cancellation) => RunAsync(
             app,
             new Question(
                 parsed.GetValue(run)!,
@@ -67,11 +68,11 @@ internal static class PredictVerb
                 questions,
                 [.. questions.Where(q => parsed.GetResult(q.Option) is { Implicit: false })],
                 parsed.GetValue(json)),
-            cancellation)));
+            cancellation));
         return command;
     }
 
-    private static int Run(Application app, Question question, CancellationToken cancellation)
+    private static async Task<int> RunAsync(Application app, Question question, CancellationToken cancellation)
     {
         var surroundings = app.Surroundings;
         if (Common.Missing(question.Run, "the folder of a run, or of one of its checkpoints") is { } missing)
@@ -101,7 +102,9 @@ internal static class PredictVerb
                 return ExitCode.Usage;
             }
 
-            using var task = CreateTask(app.Tasks, options);
+            var (data, task) = await OpenAsync(app, options, cancellation);
+            using var keep = data;
+            using var own = task;
             var (model, checkpoint) = CheckpointFolder.Read(question.Run, c => (new TrainedModel(task, options, c), c));
             using (model)
             {
@@ -130,11 +133,12 @@ internal static class PredictVerb
     }
 
     /// <summary>The task reads its data although only the model is asked: their size may be the model's, and they are what is asked about.</summary>
-    private static ITrainingTask CreateTask(TaskCatalog tasks, RunOptions options)
+    private static async Task<(HeldData Data, ITrainingTask Task)> OpenAsync(Application app, RunOptions options, CancellationToken cancellation)
     {
         try
         {
-            return Common.CreateTask(tasks, options);
+            var data = await Common.TakeDataAsync(options, app.Surroundings, cancellation);
+            return (data, Common.CreateTask(app.Tasks, data.Run));
         }
         catch (DataException missing)
         {

@@ -2,6 +2,8 @@ using System.CommandLine;
 using DistTrain.Configuration;
 using DistTrain.Core.Faults;
 using DistTrain.Launching;
+using DistTrain.Training.Data;
+using DistTrain.Training.Tasks;
 using DistTrain.Views;
 
 namespace DistTrain.Verbs;
@@ -89,12 +91,18 @@ internal static class TrainVerb
 
     private static async Task<int> RunAsync(TakenFolder folder, LocalRunSettings settings, bool json, Surroundings surroundings, CancellationToken cancellation)
     {
+        using var supervision = new Supervision(surroundings.IsSupervised, cancellation);
+        using var data = await TakeDataAsync(folder, surroundings, supervision.Stop);
+        if (data is null)
+        {
+            return ExitCode.Failure;
+        }
+
         if (settings.Faults is { } plan)
         {
             await File.WriteAllTextAsync(Path.Combine(settings.Folder, "faults.yaml"), plan.Write(), cancellation);
         }
 
-        using var supervision = new Supervision(surroundings.IsSupervised, cancellation);
         LocalRunResult result;
         await using (var viewer = RunViewers.For(surroundings, json))
         {
@@ -113,5 +121,28 @@ internal static class TrainVerb
         }
 
         return result.Success ? ExitCode.Success : ExitCode.Failure;
+    }
+
+    /// <summary>
+    /// The processes find in the cache what is at an address: so what takes its time is shown here, and what is wrong is said before there is a run.
+    /// </summary>
+    /// <returns>What keeps it there; null where it cannot be had, which has been said.</returns>
+    private static async Task<HeldData?> TakeDataAsync(TakenFolder folder, Surroundings surroundings, CancellationToken stop)
+    {
+        try
+        {
+            return await Common.TakeDataAsync(folder.Options, surroundings, stop);
+        }
+        catch (Exception e) when (e is DataException or OperationCanceledException)
+        {
+            surroundings.Fail(e is DataException ? e.Message : "Stopped before the run's data were here.");
+            folder.GiveBack();
+            if (!folder.Resume)
+            {
+                RunFolder.Abandon(folder.Path);
+            }
+
+            return null;
+        }
     }
 }

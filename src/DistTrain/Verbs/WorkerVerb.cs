@@ -55,7 +55,7 @@ internal static class WorkerVerb
                 result.AddError($"--wait is '{Common.Given(result)}': must be a duration up to 24h, such as 30s or 5m.");
             }
         });
-        var data = new Option<string?>("--data") { Description = "Where this machine keeps the data, instead of data.path.", HelpName = "PATH" };
+        var data = new Option<string?>("--data") { Description = "Where this machine keeps the data, instead of data.path, data.url or data.stream.", HelpName = "PATH" };
         var device = new Option<string?>("--device") { Description = "Where this worker computes, such as cpu or cuda:1, instead of device.", HelpName = "DEVICE" };
         command.Add(coordinator);
         command.Add(listen);

@@ -139,7 +139,7 @@ public class RunOptionsTests
         var other = OptionsReader.ReadRun(With(
             ("name", "other"), ("workers", "7"), ("device", "cpu"), ("allowMixedHosts", "true"), ("failureDetection", "9s"),
             ("checkpoint.keep", "9"), ("checkpoint.everySteps", "5"), ("debug.delayPerMicroBatch.0", "1s"),
-            ("data.path", "/elsewhere"))).Options;
+            ("data.path", "/elsewhere"), ("data.url", "http://h/x"), ("data.sha256", "12"), ("data.stream", "true"), ("data.cache", "1GB"))).Options;
         Assert.Equal(OptionsReader.IdentityLines(one), OptionsReader.IdentityLines(other));
         var hostOnly = OptionsReader.Keys(typeof(RunOptions)).Where(k => k.HostOnly).Select(k => k.Key).ToList();
         Assert.Equal(
