@@ -1,14 +1,10 @@
 using System.Net;
-<<<<<<< HEAD
 using DistTrain.Coordinator.Checkpoints;
+using DistTrain.Coordinator.Data;
 using DistTrain.Coordinator.Health;
 using DistTrain.Core;
-using DistTrain.Core.Journals;
-=======
-using DistTrain.Coordinator.Data;
-using DistTrain.Core;
 using DistTrain.Core.Data;
->>>>>>> data
+using DistTrain.Core.Journals;
 using DistTrain.Core.Options;
 using DistTrain.Protocol.Faults;
 using DistTrain.Protocol.Hosting;

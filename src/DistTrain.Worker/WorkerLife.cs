@@ -6,11 +6,7 @@ using DistTrain.Protocol;
 using DistTrain.Protocol.Hosting;
 using DistTrain.Training.Data;
 using DistTrain.Training.Tasks;
-<<<<<<< HEAD
-=======
 using DistTrain.Worker.Data;
-using Grpc.Net.Client;
->>>>>>> data
 using Microsoft.Extensions.Logging;
 
 namespace DistTrain.Worker;
@@ -140,14 +136,10 @@ internal sealed partial class WorkerLife(
             if (_state is null)
             {
                 services.Vitals.Begin(WorkerActivity.Loading);
-                _state = Create(session);
+                _state = await CreateAsync(session);
                 services.Vitals.Begin(WorkerActivity.Attending);
             }
 
-<<<<<<< HEAD
-=======
-            _state ??= await CreateAsync(session);
->>>>>>> data
             await using var loop = new WorkerLoop(session, _state, settings, services, time, logger);
             return await loop.RunAsync();
         }
@@ -228,13 +220,11 @@ internal sealed partial class WorkerLife(
         [LoggerMessage(5, LogLevel.Information, "{Sentence}", EventName = "waiting")]
         public static partial void Waiting(ILogger logger, string sentence);
 
-<<<<<<< HEAD
         [LoggerMessage(8, LogLevel.Information, "{Sentence} Staying for the next run.", EventName = "staying")]
         public static partial void Staying(ILogger logger, string sentence);
-=======
+
         [LoggerMessage(6, LogLevel.Information, "{Sentence}", EventName = "data")]
         public static partial void Data(ILogger logger, string sentence);
->>>>>>> data
 
         [LoggerMessage(7, LogLevel.Warning, "{Sentence} Joining anew.", EventName = "returning")]
         public static partial void Returning(ILogger logger, string sentence);

@@ -61,36 +61,21 @@ internal static class CoordinatorVerb
             }
 
             // A launcher has taken the folder already, and files this process's own words there.
-<<<<<<< HEAD
             var (code, outcome) = folders.Take(parsed, configuration, app, surroundings.IsSupervised) is { } folder
-                ? await RunAsync(folder, parsed.GetValue(listen)!, parsed.GetValue(json), vitals, surroundings, supervision.Stop)
+                ? await RunAsync(folder, parsed.GetValue(listen)!, parsed.GetValue(json), vitals, app, supervision.Stop)
                 : (pod is not null && folders.IsPassing ? ExitCode.Failure : ExitCode.Usage, null);
             return pod is null ? code : await pod.EndAsync(code, outcome, supervision.Stop.IsCancellationRequested);
-=======
-            return folders.Take(parsed, configuration, app, app.Surroundings.IsSupervised) is { } folder
-                ? await RunAsync(folder, parsed.GetValue(listen)!, parsed.GetValue(json), app, cancellation)
-                : ExitCode.Usage;
->>>>>>> data
         });
         return command;
     }
 
-<<<<<<< HEAD
     private static async Task<(int Code, RunOutcome? Outcome)> RunAsync(
-        TakenFolder taken, string listen, bool json, CoordinatorVitals vitals, Surroundings surroundings, CancellationToken stop)
-    {
-        var folder = taken.Path;
-        RunOutcome? outcome = null;
-        using var over = CancellationTokenSource.CreateLinkedTokenSource(stop);
-=======
-    private static async Task<int> RunAsync(
-        TakenFolder taken, string listen, bool json, Application app, CancellationToken cancellation)
+        TakenFolder taken, string listen, bool json, CoordinatorVitals vitals, Application app, CancellationToken stop)
     {
         var (folder, surroundings) = (taken.Path, app.Surroundings);
         using var data = new OwnCopy(app.Tasks, taken.Options, surroundings);
-        using var supervision = new Supervision(surroundings.IsSupervised, cancellation);
-        using var over = CancellationTokenSource.CreateLinkedTokenSource(supervision.Stop);
->>>>>>> data
+        RunOutcome? outcome = null;
+        using var over = CancellationTokenSource.CreateLinkedTokenSource(stop);
         var following = Task.FromResult<V1.RunFinished?>(null);
         var listened = false;
         await using var viewer = surroundings.IsSupervised ? null : RunViewers.For(surroundings, json);

@@ -41,11 +41,7 @@ internal sealed class Command : IDisposable
     /// <summary>Starts the command <c>disttrain</c>.</summary>
     public static Command Start(params string[] args) => new("disttrain", args);
 
-<<<<<<< HEAD
     /// <summary>Starts the command <c>disttrain</c> with variables of its own.</summary>
-=======
-    /// <summary>Starts it with variables of its environment.</summary>
->>>>>>> data
     public static Command Start(IReadOnlyDictionary<string, string> environment, params string[] args) => new("disttrain", args, environment);
 
     /// <summary>Starts a user's own program: this test executable, see <see cref="Program"/>.</summary>
