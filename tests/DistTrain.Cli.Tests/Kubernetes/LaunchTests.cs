@@ -67,7 +67,7 @@ public sealed class LaunchTests
         Assert.EndsWith(
             """
 
-            error: data.path is 'here': in a cluster it is a path in the pods; give an absolute one, or leave it away.
+            error: data.path is 'here': in a cluster it is a path in the pods; give an absolute one, or data.url and data.sha256.
             error: --name is 'Bad-': must be at most 40 lower-case letters, digits and dashes, with a letter first and no dash last, such as digits-2.
             error: --image is 'Bad': must be the name of an image, in lower case, such as registry.example/team/disttrain:0.1.0.
 
