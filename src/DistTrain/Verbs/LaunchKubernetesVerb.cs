@@ -29,7 +29,7 @@ internal static class LaunchKubernetesVerb
             + "They are applied by the server (field manager disttrain, forced: what others changed in them is taken back).\n"
             + "Ctrl-C ends the following, not the run. A run that was deleted without its data goes on where it was when it is launched again.");
         var configuration = new ConfigurationArguments(command, workers: null, admits: true);
-        var workers = new Option<int?>("--workers", "-w") { Description = "With how many workers the run begins; see 'scale' for later.", HelpName = "N" };
+        var workers = new Option<int?>("--workers", "-w") { Description = "With how many workers the run begins; the base's number where left away. See 'scale' for later.", HelpName = "N" };
         workers.Validators.Add(result =>
         {
             if (!int.TryParse(Common.Given(result), out var given) || given is < 1 or > 4096)

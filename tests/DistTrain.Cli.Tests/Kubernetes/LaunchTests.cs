@@ -1,6 +1,8 @@
 using System.Text.Json.Nodes;
 using DistTrain.Kubernetes.Launching;
 using DistTrain.TestKit.Kubernetes;
+using k8s;
+using k8s.Models;
 
 namespace DistTrain.Cli.Tests.Kubernetes;
 
@@ -65,7 +67,7 @@ public sealed class LaunchTests
         Assert.EndsWith(
             """
 
-            error: data.path is 'here': in a cluster it is a path in the pods; give an absolute one, or leave it away.
+            error: data.path is 'here': in a cluster it is a path in the pods; give an absolute one, or data.url and data.sha256.
             error: --name is 'Bad-': must be at most 40 lower-case letters, digits and dashes, with a letter first and no dash last, such as digits-2.
             error: --image is 'Bad': must be the name of an image, in lower case, such as registry.example/team/disttrain:0.1.0.
 
@@ -171,6 +173,21 @@ public sealed class LaunchTests
         var (code, _, error) = await cluster.RunAsync(Launch);
         Assert.Equal(1, code);
         Assert.Contains("does not know who you are (Unauthorized): your credentials have expired or are wrong.", error, StringComparison.Ordinal);
+    }
+
+    /// <summary>A pod as strict as those of the run, for the same namespace: not root, nothing to write, limits for a quota, the claim only read.</summary>
+    [Fact]
+    public void The_pod_that_fetches_the_folder_is_one_and_admitted_where_the_run_is()
+    {
+        var run = FetchCommands.Of(new RunNames("mine"), "team")[0];
+        var pod = KubernetesYaml.Deserialize<V1Pod>(run[(run.IndexOf("--overrides='", StringComparison.Ordinal) + 13)..^1], strict: true);
+
+        Assert.Equal("mine-run", pod.Spec.Volumes.Single().PersistentVolumeClaim.ClaimName);
+        Assert.True(pod.Spec.SecurityContext.RunAsNonRoot);
+        var container = pod.Spec.Containers.Single();
+        Assert.Equal((false, true, true), (container.SecurityContext.AllowPrivilegeEscalation, container.SecurityContext.ReadOnlyRootFilesystem, container.VolumeMounts.Single().ReadOnlyProperty));
+        Assert.Equal(["cpu", "memory"], container.Resources.Limits.Keys.Order());
+        Assert.DoesNotContain('\'', run[(run.IndexOf("--overrides='", StringComparison.Ordinal) + 13)..^1]);
     }
 
     private static string Recipe

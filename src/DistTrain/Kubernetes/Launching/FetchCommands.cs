@@ -35,6 +35,11 @@ internal static class FetchCommands
                     ["name"] = pod,
                     ["image"] = Image,
                     ["command"] = new JsonArray("sleep", "3600"),
+                    ["resources"] = new JsonObject
+                    {
+                        ["requests"] = new JsonObject { ["cpu"] = "50m", ["memory"] = "64Mi" },
+                        ["limits"] = new JsonObject { ["cpu"] = "1", ["memory"] = "256Mi" },
+                    },
                     ["securityContext"] = new JsonObject
                     {
                         ["allowPrivilegeEscalation"] = false,

@@ -15,7 +15,7 @@ internal static class LaunchConfiguration
         var mistakes = read.Problems.ToList();
         if (read.Given.TryGetValue(DataPath, out var path) && path.Length > 0 && !path.StartsWith('/'))
         {
-            mistakes.Add($"{DataPath} is '{path}': in a cluster it is a path in the pods; give an absolute one, or leave it away.");
+            mistakes.Add($"{DataPath} is '{path}': in a cluster it is a path in the pods; give an absolute one, or data.url and data.sha256.");
         }
 
         var text = read.IsChanged || read.Text is null ? YamlWriter.Write(read.Given, "the configuration of this run, as it was launched") : read.Text;
