@@ -18,6 +18,10 @@ public sealed class LeakTests(ITestOutputHelper output)
     private const long ManagedLimit = 4 << 20;
     private const long ResidentLimit = 16 << 20;
 
+    // A worker has gradients from its first block on. On a busy machine the planner may have given both blocks to the other one until then.
+    // One tensor left behind by every evaluation, checkpoint or step would be 8 or more.
+    private const int Gradients = 6;
+
     [Fact]
     public async Task Ten_thousand_steps_leave_no_tensor_and_no_memory()
     {
@@ -41,7 +45,7 @@ public sealed class LeakTests(ITestOutputHelper output)
 
         var (warm, end) = (samples[(WarmedUp / Every) - 1], samples[^1]);
         output.WriteLine($"resident {PerStep(end.Resident - warm.Resident):F1} bytes a step, managed {PerStep(end.Managed - warm.Managed):F1}");
-        Assert.All(samples.Skip((WarmedUp / Every) - 1), s => Assert.Equal(warm.Tensors, s.Tensors));
+        Assert.All(samples.Skip((WarmedUp / Every) - 1), s => Assert.InRange(s.Tensors, warm.Tensors - Gradients, warm.Tensors + Gradients));
         Assert.True(end.Managed - warm.Managed < ManagedLimit, $"The managed heap grew by {end.Managed - warm.Managed} bytes");
         Assert.True(end.Resident - warm.Resident < ResidentLimit, $"The process grew by {end.Resident - warm.Resident} bytes");
 

@@ -122,7 +122,9 @@ public class BlockPlannerTests
         Plan(64, seconds, 0.05);
         Plan(65_536, seconds, 0.05);
         Plan(65_536, seconds, 1000);
-        Assert.InRange(clock.Elapsed.TotalSeconds, 0, 2);
+
+        // Some tenths of a second; a planner that looks at every pair of workers and blocks would take minutes.
+        Assert.InRange(clock.Elapsed.TotalSeconds, 0, 30);
     }
 
     [Fact]
