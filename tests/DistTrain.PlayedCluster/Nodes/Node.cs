@@ -78,7 +78,11 @@ internal sealed class Node
             Metadata = new V1ObjectMeta { Name = $"{pod.Metadata.Name}.{at.Ticks:x}" },
             InvolvedObject = new V1ObjectReference
             {
-                ApiVersion = "v1", Kind = V1Pod.KubeKind, Name = pod.Metadata.Name, NamespaceProperty = State.Space, Uid = pod.Metadata.Uid,
+                ApiVersion = "v1",
+                Kind = V1Pod.KubeKind,
+                Name = pod.Metadata.Name,
+                NamespaceProperty = State.Space,
+                Uid = pod.Metadata.Uid,
             },
             Type = type,
             Reason = reason,
