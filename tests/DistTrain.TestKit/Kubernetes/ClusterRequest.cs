@@ -11,6 +11,9 @@ namespace DistTrain.TestKit.Kubernetes;
 /// <param name="IsForced">Whether fields of other managers are taken over.</param>
 public sealed record ClusterRequest(string Verb, ResourcePath Path, bool IsDryRun, JsonObject? Body, string FieldManager, bool IsForced)
 {
+    /// <summary>Who asks, by the token that was sent; empty for none.</summary>
+    public string Token { get; init; } = "";
+
     /// <summary>In one line, for a test to look for.</summary>
     public override string ToString() =>
         $"{Verb} {Path.Qualified}{(Path.Subresource.Length > 0 ? "/" + Path.Subresource : "")} {Path.Namespace}/{Path.Name}{(IsDryRun ? " (dry run)" : "")}";

@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Net;
+using System.Security.Cryptography.X509Certificates;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using k8s;
@@ -19,6 +20,8 @@ namespace DistTrain.TestKit.Kubernetes;
 /// </summary>
 public sealed class FakeApiServer : IAsyncDisposable
 {
+    private const string Bearer = "Bearer ";
+
     private readonly WebApplication _server;
     private readonly ApiVerbs _verbs;
     private readonly CancellationTokenSource _end = new();
@@ -52,11 +55,20 @@ public sealed class FakeApiServer : IAsyncDisposable
     /// <summary>Starts a server.</summary>
     /// <param name="cluster">The objects; null for an empty cluster.</param>
     /// <param name="listen">The address to listen on; loopback where left away.</param>
-    public static async Task<FakeApiServer> StartAsync(FakeCluster? cluster = null, IPAddress? listen = null)
+    /// <param name="port">The port; 0 lets the system choose.</param>
+    /// <param name="certificate">What it speaks TLS with; null for plain HTTP.</param>
+    public static async Task<FakeApiServer> StartAsync(FakeCluster? cluster = null, IPAddress? listen = null, int port = 0, X509Certificate2? certificate = null)
     {
         var builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders();
-        builder.WebHost.ConfigureKestrel(kestrel => kestrel.Listen(listen ?? IPAddress.Loopback, 0));
+        builder.WebHost.UseKestrelHttpsConfiguration();
+        builder.WebHost.ConfigureKestrel(kestrel => kestrel.Listen(listen ?? IPAddress.Loopback, port, endpoint =>
+        {
+            if (certificate is not null)
+            {
+                endpoint.UseHttps(certificate);
+            }
+        }));
         var server = builder.Build();
         var fake = new FakeApiServer(server, cluster ?? new FakeCluster());
         server.UseWebSockets();
@@ -193,7 +205,11 @@ public sealed class FakeApiServer : IAsyncDisposable
             body = new JsonObject { ["propagationPolicy"] = propagation };
         }
 
-        return new ClusterRequest(verb, path, request.Query["dryRun"] == "All", body, request.Query["fieldManager"].ToString(), request.Query["force"] == "true");
+        var authorization = request.Headers.Authorization.ToString();
+        return new ClusterRequest(verb, path, request.Query["dryRun"] == "All", body, request.Query["fieldManager"].ToString(), request.Query["force"] == "true")
+        {
+            Token = authorization.StartsWith(Bearer, StringComparison.Ordinal) ? authorization[Bearer.Length..] : "",
+        };
     }
 
     private static Task WriteAsync(HttpContext context, StatusReply refusal) => WriteAsync(context, refusal.Code, refusal.ToJson());
