@@ -164,6 +164,9 @@ internal sealed partial class CoordinatorLoop
             case RunEffect.Discard e:
                 Checkpoints.Discard(e.Step);
                 break;
+            case RunEffect.DiscardFrom e:
+                Checkpoints.DiscardFrom(e.Step);
+                break;
             case RunEffect.Learn e:
                 Workers.Send(e.Worker, new CoordinatorMessage { Learn = new Learn { Source = e.Source, Address = Workers.Find(e.Source)?.Address ?? "" } });
                 break;

@@ -169,9 +169,15 @@ internal sealed class CoordinatorService(Task<CoordinatorLoop> ready, DataFeed? 
         WorkerMessage.BodyOneofCase.Prepared => new RunEvent.Prepared(worker, Wire.FromWire(message.Prepared)) { Told = (int)message.Told },
         WorkerMessage.BodyOneofCase.Kept => new RunEvent.Kept(
             worker, Wire.FromWire(message.Kept.Prepared), [.. message.Kept.Reports.Select(Wire.FromWire)])
-        { Told = (int)message.Told },
+        {
+            Told = (int)message.Told,
+            Generation = message.Kept.Generation,
+        },
         WorkerMessage.BodyOneofCase.Linked => new RunEvent.Linked(
-            worker, message.Linked.Generation, message.Linked.Applied, [.. message.Linked.Held.Select(Wire.FromWire)]),
+            worker, message.Linked.Generation, message.Linked.Applied, [.. message.Linked.Held.Select(Wire.FromWire)])
+        {
+            Micro = message.Linked.MicroBatch,
+        },
         WorkerMessage.BodyOneofCase.Learned => new RunEvent.Learned(worker, message.Learned.Applied) { Told = (int)message.Told },
         WorkerMessage.BodyOneofCase.LinkBroke => new RunEvent.LinkBroke(
             worker, message.LinkBroke.Generation, message.LinkBroke.Peer, message.LinkBroke.Reason),
@@ -179,6 +185,8 @@ internal sealed class CoordinatorService(Task<CoordinatorLoop> ready, DataFeed? 
         WorkerMessage.BodyOneofCase.Heartbeat => new RunEvent.Heard(worker, message.Heartbeat.Operation, message.Heartbeat.BlocksDone),
         WorkerMessage.BodyOneofCase.Report => new RunEvent.Reported(worker, Wire.FromWire(message.Report)),
         WorkerMessage.BodyOneofCase.Fault => new RunEvent.Faulted(worker, message.Fault.Sentence),
+        WorkerMessage.BodyOneofCase.OutOfMemory => new RunEvent.OutOfMemory(
+            worker, message.OutOfMemory.Generation, message.OutOfMemory.Operation, message.OutOfMemory.Sentence),
         WorkerMessage.BodyOneofCase.Leave => new RunEvent.LeaveAsked(worker, message.Leave.Sentence),
         _ => new RunEvent.Gone(worker, $"it sent {message.BodyCase}, which has no place in a run", MayReturn: false),
     };

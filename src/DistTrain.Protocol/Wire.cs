@@ -14,7 +14,10 @@ public static class Wire
 {
     public static WorkerHello FromWire(Hello hello) => new(
         (int)hello.Protocol, hello.Version, hello.Number, hello.Host, hello.Process, hello.Address, hello.Arithmetic,
-        hello.ConfigurationFingerprint, hello.Offer?.Applied);
+        hello.ConfigurationFingerprint, hello.Offer?.Applied)
+    {
+        WasKilledForMemory = hello.KilledForMemory,
+    };
 
     public static Hello ToWire(WorkerHello hello) => new()
     {
@@ -26,6 +29,7 @@ public static class Wire
         Address = hello.Address,
         Arithmetic = hello.Arithmetic,
         ConfigurationFingerprint = hello.ConfigurationFingerprint,
+        KilledForMemory = hello.WasKilledForMemory,
         Capabilities = { "grpc", "fp32" },
     };
 

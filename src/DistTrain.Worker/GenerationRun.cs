@@ -91,6 +91,7 @@ internal sealed class GenerationRun : IAsyncDisposable
 
             var linked = new Linked { Generation = _peers.Tag.Generation, Applied = _executor.Applied };
             linked.Held.AddRange(_executor.Held.Select(Wire.ToWire));
+            linked.MicroBatch = _executor.HeldMicro;
             _session.Send(new WorkerMessage { Linked = linked });
 
             var waiting = _time.GetTimestamp();
@@ -107,10 +108,25 @@ internal sealed class GenerationRun : IAsyncDisposable
             // Whatever was under way broke off because of it.
             return null;
         }
+        catch (MicroBatchException e)
+        {
+            return await AwaitSmallerAsync(e);
+        }
         catch (Exception e) when (e is not OutOfMemoryException)
         {
             return e is RpcException rpc ? rpc.Status.Detail : e.Message;
         }
+    }
+
+    /// <summary>A micro-batch did not fit: the coordinator ends the generation, and the next one has smaller ones.</summary>
+    private async Task<string?> AwaitSmallerAsync(MicroBatchException shortage)
+    {
+        _session.Send(new WorkerMessage
+        {
+            OutOfMemory = new OutOfMemory { Generation = _peers.Tag.Generation, Operation = shortage.Operation, Sentence = shortage.Message },
+        });
+        await Task.Delay(Timeout.InfiniteTimeSpan, _time, _over.Token).ContinueWith(_ => { }, CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
+        return null;
     }
 
     /// <summary>The first link that breaks, or cannot be made.</summary>

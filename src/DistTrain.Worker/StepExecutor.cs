@@ -36,7 +36,7 @@ internal sealed class StepExecutor : IDisposable
     private readonly ReducedVectors _reduced;
     private readonly ReducedVector _empty = new(new NativeVector(0), []);
 
-    private (ulong Operation, BlockFold Fold)? _begun;
+    private (Operation Operation, BlockFold Fold)? _begun;
     private AppliedRoot? _root;
     private volatile bool _isExecuting;
 
@@ -70,7 +70,10 @@ internal sealed class StepExecutor : IDisposable
     public ulong Applied { get; private set; }
 
     /// <summary>The nodes it holds of the operation after <see cref="Applied"/>. Not while an operation is being executed.</summary>
-    public IReadOnlyList<NodeId> Held => _begun is var (operation, fold) && operation == Applied + 1 ? fold.Held : [];
+    public IReadOnlyList<NodeId> Held => _begun is var (operation, fold) && operation.Number == Applied + 1 ? fold.Held : [];
+
+    /// <summary>Most samples of a micro-batch of the operation whose nodes it holds; 0 for none.</summary>
+    public int HeldMicro => _begun?.Operation.Geometry.Micro ?? 0;
 
     /// <summary>Own blocks completed in the operation in progress.</summary>
     public int BlocksDone { get; private set; }
@@ -192,18 +195,18 @@ internal sealed class StepExecutor : IDisposable
         _empty.Values.Dispose();
     }
 
-    /// <summary>Goes on from the nodes of the same operation, where another generation began it.</summary>
+    /// <summary>Goes on from the nodes of the same operation, where another generation began it, and cut it up likewise.</summary>
     private BlockFold Begin(Operation operation, ReductionSpec spec, int rank)
     {
         var pool = operation.Kind == OperationKind.Train ? _gradients : _headers;
-        if (_begun is var (begun, earlier) && begun != operation.Number)
+        if (_begun is var (begun, earlier) && (begun.Number, begun.Geometry) != (operation.Number, operation.Geometry))
         {
             earlier.Release();
             _begun = null;
         }
 
         var fold = _foldPerWorker ? new BlockFold(spec.Covers[rank][0], pool) : new BlockFold(spec, rank, pool, _begun?.Fold);
-        _begun = (operation.Number, fold);
+        _begun = (operation, fold);
         return fold;
     }
 
@@ -228,7 +231,16 @@ internal sealed class StepExecutor : IDisposable
             {
                 cancellation.ThrowIfCancellationRequested();
                 var node = pool.Rent();
-                _replica.Accumulate(operation, block, node, _afterMicroBatch);
+                try
+                {
+                    _replica.Accumulate(operation, block, node, _afterMicroBatch);
+                }
+                catch (Exception e) when (MemoryShortage.Is(e))
+                {
+                    pool.Return(node);
+                    throw new MicroBatchException(operation.Number, e);
+                }
+
                 Offer(allReduce, fold.Add(block, node));
                 BlocksDone++;
                 _vitals.Advance();

@@ -68,6 +68,9 @@ public sealed record WorkerSettings
     /// <summary>The tasks this program knows.</summary>
     public required TaskCatalog Tasks { get; init; }
 
+    /// <summary>Whether the system killed the process in whose place this one was started, for want of memory.</summary>
+    public bool WasKilledForMemory { get; init; }
+
     /// <summary>What is done to this worker on purpose; null for nothing.</summary>
     public FaultInjector? Faults { get; init; }
 
@@ -95,7 +98,10 @@ public static class WorkerHost
 
             WorkerHello Hello() => new(
                 RunMachine.Protocol, ProgramIdentity.Version, settings.Number, Dns.GetHostName(), Environment.ProcessId,
-                own ?? AddressOf(RouteTo(settings), bound.Port), arithmetic, settings.Options is null ? "" : ProgramIdentity.Fingerprint(settings.Options));
+                own ?? AddressOf(RouteTo(settings), bound.Port), arithmetic, settings.Options is null ? "" : ProgramIdentity.Fingerprint(settings.Options))
+            {
+                WasKilledForMemory = settings.WasKilledForMemory,
+            };
         }
         catch (RefusedException e)
         {

@@ -108,6 +108,9 @@ internal sealed partial class WorkerLife(
     {
         var words = Wire.ToWire(hello());
         words.Offer = _state?.Offer;
+
+        // Of what became of the process before this one, a run is told once.
+        words.KilledForMemory &= _known == default;
         return words;
     }
 

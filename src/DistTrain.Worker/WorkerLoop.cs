@@ -216,7 +216,7 @@ internal sealed partial class WorkerLoop(
             return;
         }
 
-        var kept = new Kept { Prepared = Preparation(state.Executor!.Applied) };
+        var kept = new Kept { Prepared = Preparation(state.Executor!.Applied), Generation = state.Generation };
         kept.Reports.AddRange(state.Reports.All.Select(Wire.ToWire));
         session.Send(new WorkerMessage { Kept = kept });
     }
@@ -243,7 +243,7 @@ internal sealed partial class WorkerLoop(
         // A worker that was to copy a state may be a member with its own again, where the source was lost before the copy began.
         state.Executor!.ReopenFeeds();
         services.States.Set(run, state.Executor.FeedAsync);
-        state.IsMember = true;
+        (state.IsMember, state.Generation) = (true, membership.Generation);
         services.Vitals.Enter(membership.Generation, rank, peers.WorldSize);
         _generation = new GenerationRun(session, state, peers, session.Timeouts.Link, ReportAsync, time);
         _ = ReportBreakAsync(_generation);

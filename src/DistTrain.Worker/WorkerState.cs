@@ -48,6 +48,9 @@ internal sealed class WorkerState(
     /// <summary>Whether the state is one of the run's, to go on from: true for a member, false while a state is built or copied.</summary>
     public bool IsMember { get; set; }
 
+    /// <summary>The last generation that this worker was a member of with it.</summary>
+    public ulong Generation { get; set; }
+
     /// <summary>What a coordinator that starts again is offered; null for nothing.</summary>
     public Offer? Offer => IsMember && Executor is not null
         ? new Offer { Run = run, ConfigurationFingerprint = fingerprint, Applied = Executor.Applied }

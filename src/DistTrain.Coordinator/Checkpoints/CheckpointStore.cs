@@ -172,6 +172,18 @@ internal sealed class CheckpointStore(string folder, int keep, IDisk? disk = nul
         }
     }
 
+    /// <summary>Throws the checkpoints of a step and of later ones away.</summary>
+    public void DiscardFrom(long step)
+    {
+        List<long> steps;
+        lock (_published)
+        {
+            steps = [.. _published.Keys.Where(s => s >= step)];
+        }
+
+        steps.ForEach(Discard);
+    }
+
     /// <summary>What is published of a state already. Another state of the same step does not count: a run that went back may compute one, and it takes its place.</summary>
     private PublishedCheckpoint? Published(CheckpointHeader header)
     {

@@ -1,5 +1,6 @@
 using System.Text.Json.Serialization;
 using DistTrain.Core.Membership;
+using DistTrain.Core.Runs;
 
 namespace DistTrain.Core.Journals;
 
@@ -14,6 +15,7 @@ namespace DistTrain.Core.Journals;
 [JsonDerivedType(typeof(Generation), "generation")]
 [JsonDerivedType(typeof(Rollback), "rollback")]
 [JsonDerivedType(typeof(MixedHosts), "mixedHosts")]
+[JsonDerivedType(typeof(Geometry), "geometry")]
 [JsonDerivedType(typeof(End), "end")]
 public abstract record JournalEntry
 {
@@ -42,6 +44,12 @@ public abstract record JournalEntry
 
     /// <summary>A host that computes other bits was let in: the run promises no equal bits any more.</summary>
     public sealed record MixedHosts : JournalEntry;
+
+    /// <summary>From an operation on that no member has applied, micro-batches are smaller: they did not fit.</summary>
+    /// <param name="Change">From which step on, and how small.</param>
+    /// <param name="Since">The first generation that goes by it. Who has applied the operation in an earlier one has a state that is none of the run's.</param>
+    /// <param name="Operation">The operation's number.</param>
+    public sealed record Geometry(GeometryChange Change, ulong Since, ulong Operation) : JournalEntry;
 
     /// <summary>The run ended.</summary>
     /// <param name="Status">How.</param>

@@ -53,6 +53,9 @@ internal sealed class Member(int id, WorkerHello hello)
     /// <summary>The nodes it holds of the operation after <see cref="Applied"/>, as it said when it was last linked.</summary>
     public IReadOnlyList<NodeId> Held { get; set; } = [];
 
+    /// <summary>Most samples of a micro-batch of the operation whose nodes it holds.</summary>
+    public int HeldMicro { get; set; }
+
     /// <summary>The last operation of the state it says it has brought along; null where it has none, or was told to drop it.</summary>
     public ulong? Offer { get; set; }
 

@@ -45,6 +45,15 @@ internal sealed class OpenOperations
         return (operation, [.. members.Select(m => reports[m])]);
     }
 
+    /// <summary>Puts others in the place of the operations.</summary>
+    public void Replace(Func<Operation, Operation> with)
+    {
+        for (var i = 0; i < _open.Count; i++)
+        {
+            _open[i] = (with(_open[i].Operation), _open[i].Reports);
+        }
+    }
+
     /// <summary>Takes out everything.</summary>
     /// <returns>Operations in order with what reports there are.</returns>
     public IReadOnlyList<(Operation Operation, IReadOnlyList<OperationReport> Reports)> TakeAll()

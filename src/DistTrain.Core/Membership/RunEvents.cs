@@ -32,7 +32,11 @@ public abstract record RunEvent
     /// <param name="Worker">The worker.</param>
     /// <param name="Preparation">What it proves; <see cref="WorkerPreparation.Applied"/> is the last operation that the state contains.</param>
     /// <param name="Reports">What it could not report, or does not know to be written down; the last one always.</param>
-    public sealed record Kept(int Worker, WorkerPreparation Preparation, IReadOnlyList<OperationReport> Reports) : RunEvent;
+    public sealed record Kept(int Worker, WorkerPreparation Preparation, IReadOnlyList<OperationReport> Reports) : RunEvent
+    {
+        /// <summary>The last generation that it was a member of.</summary>
+        public ulong Generation { get; init; }
+    }
 
     /// <summary>A learner's state contains one more operation.</summary>
     public sealed record Learned(int Worker, ulong Applied) : RunEvent;
@@ -45,7 +49,11 @@ public abstract record RunEvent
     /// <param name="Generation">The generation.</param>
     /// <param name="Applied">The last operation its state contains.</param>
     /// <param name="Held">The nodes it holds of the operation after that.</param>
-    public sealed record Linked(int Worker, ulong Generation, ulong Applied, IReadOnlyList<NodeId> Held) : RunEvent;
+    public sealed record Linked(int Worker, ulong Generation, ulong Applied, IReadOnlyList<NodeId> Held) : RunEvent
+    {
+        /// <summary>Most samples of a micro-batch of the operation whose nodes it holds: nodes of another size are none of it.</summary>
+        public int Micro { get; init; }
+    }
 
     /// <summary>A member does not reach another one, of which nothing else is known.</summary>
     public sealed record LinkBroke(int Worker, ulong Generation, int Peer, string Reason) : RunEvent;
@@ -67,6 +75,13 @@ public abstract record RunEvent
 
     /// <summary>A worker cannot go on and says why.</summary>
     public sealed record Faulted(int Worker, string Sentence) : RunEvent;
+
+    /// <summary>A micro-batch did not fit a worker's memory.</summary>
+    /// <param name="Worker">The worker.</param>
+    /// <param name="Generation">The generation.</param>
+    /// <param name="Operation">The operation the micro-batch belongs to.</param>
+    /// <param name="Sentence">What the worker was told.</param>
+    public sealed record OutOfMemory(int Worker, ulong Generation, ulong Operation, string Sentence) : RunEvent;
 
     /// <summary>A worker wants to go, in order.</summary>
     public sealed record LeaveAsked(int Worker, string Sentence) : RunEvent;
@@ -124,6 +139,9 @@ public abstract record RunEffect
 
     /// <summary>Throw a checkpoint away: it does not hold the run's state.</summary>
     public sealed record Discard(long Step) : RunEffect;
+
+    /// <summary>Throw away the checkpoints of a step and of later ones: they hold states that the run will not come to.</summary>
+    public sealed record DiscardFrom(long Step) : RunEffect;
 
     /// <summary>
     /// Write down an operation that the members completed, with their reports by rank. After a return to a checkpoint, operations that were written down before come

@@ -19,6 +19,11 @@ public sealed partial class RunMachine
         _workers.Add(worker, member);
         _effects.Add(new RunEffect.Welcome(worker));
         _effects.Add(new RunEffect.Announce("join", $"{member.Name} {(member.Offer is null ? "joined" : "came back")} from {hello.Host}, {hello.Address}."));
+        if (hello.WasKilledForMemory)
+        {
+            TakeKill(member);
+        }
+
         PrepareArrived();
     }
 
@@ -110,7 +115,7 @@ public sealed partial class RunMachine
     }
 
     /// <summary>A worker that lost the coordinator has kept its state, and says what it was not able to report.</summary>
-    private void TakeKept(Member member, WorkerPreparation preparation, IReadOnlyList<OperationReport> reports)
+    private void TakeKept(Member member, WorkerPreparation preparation, IReadOnlyList<OperationReport> reports, ulong generation)
     {
         if (member.Stage != Stage.Preparing || member.Offer is null || _reference is null)
         {
@@ -119,7 +124,7 @@ public sealed partial class RunMachine
         }
 
         member.Offer = null;
-        if (_ranks.Count > 0 || preparation.Applied < CheckpointOperation)
+        if (_ranks.Count > 0 || preparation.Applied < CheckpointOperation || IsCutUpAnew(preparation.Applied, generation))
         {
             member.Stage = Stage.Arrived;
             PrepareArrived();

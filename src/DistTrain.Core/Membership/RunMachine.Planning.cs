@@ -1,3 +1,4 @@
+using DistTrain.Core.Batches;
 using DistTrain.Core.Options;
 using DistTrain.Core.Planning;
 using DistTrain.Core.Runs;
@@ -9,10 +10,23 @@ public sealed partial class RunMachine
 {
     private readonly ProgressWatch _progress;
     private RunPlanner? _planner;
+    private BatchGeometry _planned;
 
-    private RunPlanner Planner => _planner ??= new RunPlanner(_course!.BlockCounts, Math.Min(_options.Batch.Global, _course.TrainingSamples));
+    private RunPlanner Planner => _planner ??= new RunPlanner(
+        _course!.BlockCounts(_options.Geometry), Math.Min(_options.Batch.Global, _course.TrainingSamples));
 
     private IReadOnlyList<SampleTime> Times => [.. Trainers.Select(m => m.Time)];
+
+    /// <summary>The planner, for operations that are cut up like a given one.</summary>
+    private RunPlanner PlannerOf(Operation? operation)
+    {
+        if (operation is not null && operation.Geometry != _planned)
+        {
+            (_planned, Planner.BlockCounts) = (operation.Geometry, _course!.BlockCounts(operation.Geometry));
+        }
+
+        return Planner;
+    }
 
     /// <summary>Tells the members a new plan, before the first operation that names it.</summary>
     private void SendPlan(BlockPlanTable plan, ulong from) =>
@@ -21,7 +35,7 @@ public sealed partial class RunMachine
     /// <summary>What each member contributes to an operation that comes next, where that is not what the plan says; the plan is made anew before, where that helps.</summary>
     private IReadOnlyList<WorkShare>? PlanFor(Operation operation)
     {
-        if (Planner.Improve(Times) is { } plan)
+        if (PlannerOf(operation).Improve(Times) is { } plan)
         {
             SendPlan(plan, operation.Number);
         }

@@ -22,7 +22,8 @@ public sealed partial class RunMachine
         _effects.Add(new RunEffect.Write(new JournalEntry.Generation(Generation, _ranks.Count, LastIssued)));
         _progress.Restart();
         _effects.Add(new RunEffect.FormGeneration(Generation, [.. _ranks]));
-        SendPlan(Planner.Begin(Times), _open.All.FirstOrDefault()?.Number ?? _position.NextOperation);
+        var next = _open.All.FirstOrDefault() ?? _course!.Next(_position)?.Operation;
+        SendPlan(PlannerOf(next).Begin(Times), next?.Number ?? _position.NextOperation);
         _effects.Add(new RunEffect.Announce("generation", $"Generation {Generation}: {Count(_ranks.Count)}."));
         PrepareArrived();
     }
@@ -48,6 +49,7 @@ public sealed partial class RunMachine
 
         _holders = _ranks.Count;
         RecordCompleted();
+        HalveBehind(highest);
         foreach (var operation in _open.All)
         {
             Issue(operation, SharesOf(operation, highest));
@@ -65,7 +67,7 @@ public sealed partial class RunMachine
 
         var tree = new ReductionTree(operation.Batches.Blocks);
         IReadOnlyList<IReadOnlyList<NodeId>> held = operation.Number == highest + 1
-            ? [.. Trainers.Select(m => m.Applied == highest ? m.Held : [])]
+            ? [.. Trainers.Select(m => m.Applied == highest && m.HeldMicro == operation.Geometry.Micro ? m.Held : [])]
             : [.. Trainers.Select(m => m.Applied == highest ? new[] { tree.Root } : [])];
         return Planner.Recover(Salvage.Of(tree, held), Times);
     }

@@ -173,6 +173,7 @@ public sealed partial class RunMachine
             RunEvent.Reported e => e.Worker,
             RunEvent.Gone e => e.Worker,
             RunEvent.Faulted e => e.Worker,
+            RunEvent.OutOfMemory e => e.Worker,
             RunEvent.LeaveAsked e => e.Worker,
             _ => throw new ArgumentException($"Unknown event {happened.GetType().Name}.", nameof(happened)),
         };
@@ -194,7 +195,7 @@ public sealed partial class RunMachine
                 TakePreparation(member, e.Preparation);
                 break;
             case RunEvent.Kept e:
-                TakeKept(member, e.Preparation, e.Reports);
+                TakeKept(member, e.Preparation, e.Reports, e.Generation);
                 break;
             case RunEvent.Learned e when member.Stage == Stage.Learning:
                 member.Applied = e.Applied;
@@ -216,7 +217,7 @@ public sealed partial class RunMachine
                 Fail(member, e.Reason);
                 break;
             case RunEvent.Linked e when e.Generation == Generation && member.Stage == Stage.Training:
-                (member.IsLinked, member.Applied, member.Held) = (true, e.Applied, e.Held);
+                (member.IsLinked, member.Applied, member.Held, member.HeldMicro) = (true, e.Applied, e.Held, e.Micro);
                 ResumeIfLinked();
                 break;
             case RunEvent.LinkBroke e when e.Generation == Generation && member.Stage == Stage.Training && e.Peer >= 0 && e.Peer < _ranks.Count:
@@ -233,6 +234,9 @@ public sealed partial class RunMachine
                 break;
             case RunEvent.Faulted e:
                 Fail(member, e.Sentence);
+                break;
+            case RunEvent.OutOfMemory e when e.Generation == Generation && member.Stage == Stage.Training:
+                TakeOutOfMemory(member, e.Operation, e.Sentence);
                 break;
             case RunEvent.LeaveAsked e:
                 Leave(member, e.Sentence);
@@ -264,7 +268,9 @@ public sealed partial class RunMachine
         }
 
         _reference = reference;
-        _course = new RunCourse(_options, reference.TrainingSamples, reference.ValidationSamples);
+        _course = memory.Geometry.Aggregate(
+            new RunCourse(_options, reference.TrainingSamples, reference.ValidationSamples), (course, halved) => course.With(halved.Change));
+        _halvings.AddRange(memory.Geometry);
         for (var at = CoursePosition.Start; _course.Next(at) is var (operation, next); at = next)
         {
             if (operation.Kind == OperationKind.Train ? operation.Step > memory.RecordedStep : !memory.Evaluated.Contains(operation.Step))

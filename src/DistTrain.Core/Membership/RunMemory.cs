@@ -17,6 +17,9 @@ public sealed record RunMemory
     /// <summary>Whether every worker so far computes the same bits.</summary>
     public bool PromisesSameBits { get; init; } = true;
 
+    /// <summary>How the size of micro-batches changed, in order.</summary>
+    public IReadOnlyList<JournalEntry.Geometry> Geometry { get; init; } = [];
+
     /// <summary>The step of the newest checkpoint that is whole; -1 for none.</summary>
     public long Checkpoint { get; init; } = -1;
 
@@ -40,6 +43,7 @@ public sealed record RunMemory
                 JournalEntry.Generation e => memory with { Generation = e.Number, Members = e.Members },
                 JournalEntry.Rollback => memory with { Members = 0 },
                 JournalEntry.Reference e => memory with { Reference = e.Proof },
+                JournalEntry.Geometry e => memory with { Geometry = [.. memory.Geometry, e] },
                 JournalEntry.MixedHosts => memory with { PromisesSameBits = false },
                 _ => memory,
             };

@@ -12,7 +12,11 @@ namespace DistTrain.Core.Membership;
 /// <param name="Offer">The last operation of this run that its state contains, where it lost the coordinator and has kept it; else null.</param>
 public sealed record WorkerHello(
     int Protocol, string Version, int Number, string Host, int Process, string Address, string Arithmetic, string ConfigurationFingerprint,
-    ulong? Offer = null);
+    ulong? Offer = null)
+{
+    /// <summary>Whether the system killed its predecessor, the process in whose place it was started, for want of memory.</summary>
+    public bool WasKilledForMemory { get; init; }
+}
 
 /// <summary>What a worker proves before it may take part. Workers of one run agree in all of it.</summary>
 /// <param name="TrainingSamples">Samples of the training data.</param>

@@ -1,3 +1,4 @@
+using System.Collections;
 using System.ComponentModel;
 using System.ComponentModel.DataAnnotations;
 using System.Globalization;
@@ -113,14 +114,13 @@ public static class OptionsReader
             {
                 property.SetValue(options, new OptionSection(Join(path, key), TakeBelow(key, left)));
             }
-            else if (kind == typeof(IReadOnlyDictionary<string, TimeSpan>))
+            else if (MapOf(kind) is var (values, map))
             {
-                var map = new Dictionary<string, TimeSpan>();
                 foreach (var (name, text) in TakeBelow(key, left))
                 {
-                    if (TryParse(typeof(TimeSpan), text, out var value, out var expected))
+                    if (TryParse(values, text, out var value, out var expected))
                     {
-                        map[name] = (TimeSpan)value!;
+                        map[name] = value;
                     }
                     else
                     {
@@ -157,6 +157,12 @@ public static class OptionsReader
 
         return options;
     }
+
+    /// <summary>Of a property that maps names to values: the values' type, and an empty map; null for any other.</summary>
+    private static (Type Values, IDictionary Map)? MapOf(Type kind) =>
+        kind.IsGenericType && kind.GetGenericTypeDefinition() == typeof(IReadOnlyDictionary<,>)
+            ? (kind.GenericTypeArguments[1], (IDictionary)Activator.CreateInstance(typeof(Dictionary<,>).MakeGenericType(kind.GenericTypeArguments))!)
+            : null;
 
     private static Dictionary<string, string> TakeBelow(string key, Dictionary<string, string> left)
     {
@@ -233,8 +239,8 @@ public static class OptionsReader
                 case OptionSection section:
                     yield return Group(section.Values.ToDictionary(e => Join(key, e.Key), e => e.Value));
                     break;
-                case IReadOnlyDictionary<string, TimeSpan> map:
-                    yield return Group(map.ToDictionary(e => Join(key, e.Key), e => Text(e.Value)));
+                case IDictionary map:
+                    yield return Group(map.Keys.Cast<string>().ToDictionary(name => Join(key, name), name => Text(map[name])));
                     break;
                 case not null when IsRecord(property.PropertyType):
                     foreach (var nested in Keys(property.PropertyType, key, value, host))

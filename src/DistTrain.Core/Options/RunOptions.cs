@@ -1,6 +1,8 @@
 using System.ComponentModel;
 using System.ComponentModel.DataAnnotations;
+using System.Globalization;
 using DistTrain.Core.Batches;
+using DistTrain.Core.Runs;
 
 namespace DistTrain.Core.Options;
 
@@ -74,6 +76,10 @@ public sealed record RunOptions
     /// <summary>The geometry that the batch options describe.</summary>
     public BatchGeometry Geometry => new(Batch.Global, Batch.Micro, Batch.Blocks);
 
+    /// <summary>How the batch options cut up every operation of the run. The keys of <see cref="BatchOptions.MicroFrom"/> that are no steps are left out.</summary>
+    public GeometrySchedule Geometries => new(
+        Geometry, Batch.MicroFrom.Where(f => IsStep(f.Key)).Select(f => new GeometryChange(OperationKind.Train, long.Parse(f.Key, CultureInfo.InvariantCulture), f.Value)));
+
     /// <summary>Relations between keys that no single key can check.</summary>
     public IEnumerable<OptionProblem> Validate()
     {
@@ -122,6 +128,18 @@ public sealed record RunOptions
                 $"debug.delayPerMicroBatch.{rank}", rank, "must name a worker by its number, from 0");
         }
 
+        foreach (var (step, micro) in Batch.MicroFrom)
+        {
+            if (!IsStep(step))
+            {
+                yield return new OptionProblem($"batch.microFrom.{step}", $"{micro}", "must name a step, from 1");
+            }
+            else if (micro is < 1 or > BatchOptions.MostMicro)
+            {
+                yield return new OptionProblem($"batch.microFrom.{step}", $"{micro}", $"must be between 1 and {BatchOptions.MostMicro}");
+            }
+        }
+
         static bool Several(params ReadOnlySpan<double> durations)
         {
             var given = 0;
@@ -133,6 +151,8 @@ public sealed record RunOptions
             return given > 1;
         }
     }
+
+    private static bool IsStep(string key) => long.TryParse(key, NumberStyles.None, CultureInfo.InvariantCulture, out var step) && step > 0;
 }
 
 /// <summary>The global batch, the only dial a user has to set, and how it is cut up.</summary>
@@ -141,8 +161,14 @@ public sealed record BatchOptions
     [Description("samples of one optimizer step over all workers"), Range(1L, 1L << 40)]
     public long Global { get; init; } = 64;
 
-    [Description("most samples of one forward and backward pass"), Range(1, 1 << 20)]
+    /// <summary>The largest micro-batch that may be asked for.</summary>
+    internal const int MostMicro = 1 << 20;
+
+    [Description("most samples of one forward and backward pass"), Range(1, MostMicro)]
     public int Micro { get; init; } = 16;
+
+    [Description("step -> most samples of a pass from that step on, as a run writes it down that ran out of memory there")]
+    public IReadOnlyDictionary<string, int> MicroFrom { get; init; } = new Dictionary<string, int>();
 
     [Description("most blocks of a step, the unit in which work is handed out"), Range(1, 1 << 16)]
     public int Blocks { get; init; } = 64;

@@ -27,16 +27,19 @@ public sealed class RunCourse
 {
     private readonly RunOptions _options;
     private readonly LearningRateSchedule _schedule;
+    private readonly GeometrySchedule _geometry;
 
     /// <summary>The course of a run.</summary>
     /// <param name="options">The configuration, valid.</param>
     /// <param name="trainingSamples">Samples in the training data, at least 1.</param>
     /// <param name="validationSamples">Samples in the validation data; 0 for none, then nothing is evaluated.</param>
-    public RunCourse(RunOptions options, long trainingSamples, long validationSamples)
+    /// <param name="geometry">How the operations are cut up; null for what the configuration says.</param>
+    public RunCourse(RunOptions options, long trainingSamples, long validationSamples, GeometrySchedule? geometry = null)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(trainingSamples, 1);
         var length = new RunLength(trainingSamples, options.Batch.Global);
         _options = options;
+        _geometry = geometry ?? options.Geometries;
         ValidationSamples = validationSamples;
         _schedule = length.Schedule(options);
         TrainingSamples = trainingSamples;
@@ -56,18 +59,19 @@ public sealed class RunCourse
     /// <summary>Samples of the whole run.</summary>
     public long TotalSamples { get; }
 
-    /// <summary>The numbers of blocks that occur: of a full step, of an epoch's last step, and of an evaluation.</summary>
-    public IReadOnlyList<int> BlockCounts
+    /// <summary>The numbers of blocks that occur: of a full step, of an epoch's last step, and of an evaluation, those of one geometry first.</summary>
+    public IReadOnlyList<int> BlockCounts(BatchGeometry first)
     {
-        get
-        {
-            var rest = TrainingSamples % _options.Batch.Global;
-            return [.. new[] { Math.Min(_options.Batch.Global, TrainingSamples), rest, ValidationSamples }
-                .Where(n => n > 0)
-                .Select(n => new BatchPlan(n, _options.Geometry).Blocks)
-                .Distinct()];
-        }
+        var rest = TrainingSamples % _options.Batch.Global;
+        long[] samples = [Math.Min(_options.Batch.Global, TrainingSamples), rest, ValidationSamples];
+        return [.. _geometry.All.Prepend(first).SelectMany(g => samples.Where(n => n > 0).Select(n => new BatchPlan(n, g).Blocks)).Distinct()];
     }
+
+    /// <summary>How an operation is cut up.</summary>
+    public BatchGeometry GeometryOf(Operation operation) => _geometry.Of(operation.Kind, operation.Step);
+
+    /// <summary>The same course, cut up otherwise from an operation on.</summary>
+    public RunCourse With(GeometryChange change) => new(_options, TrainingSamples, ValidationSamples, _geometry.With(change));
 
     /// <summary>What comes next, and where the run stands after it; null when the run is finished.</summary>
     public (Operation Operation, CoursePosition Next)? Next(CoursePosition at)
@@ -104,7 +108,7 @@ public sealed class RunCourse
         if (EvaluationIsDue(at))
         {
             var all = new SampleRange(at.Cursor.Epoch, 0, ValidationSamples);
-            return (new Operation(at.NextOperation, OperationKind.Evaluate, at.Steps, all, _options.Geometry, 0, false, false),
+            return (new Operation(at.NextOperation, OperationKind.Evaluate, at.Steps, all, _geometry.Of(OperationKind.Evaluate, at.Steps), 0, false, false),
                 at with { NextOperation = at.NextOperation + 1, EvaluatedStep = at.Steps });
         }
 
@@ -117,7 +121,7 @@ public sealed class RunCourse
         var step = at.Steps + 1;
         var every = _options.Checkpoint.EverySteps;
         var operation = new Operation(
-            at.NextOperation, OperationKind.Train, step, taken, _options.Geometry, _schedule.RateOf(at.Samples, taken.Count),
+            at.NextOperation, OperationKind.Train, step, taken, _geometry.Of(OperationKind.Train, step), _schedule.RateOf(at.Samples, taken.Count),
             WritesCheckpoint: step == TotalSteps || (every > 0 && step % every == 0), IsLast: false);
         return (operation, new CoursePosition(at.NextOperation + 1, step, at.Samples + taken.Count, taken.Count, cursor, at.EvaluatedStep));
     }

@@ -23,14 +23,16 @@ internal sealed class ExpectedCourse
     /// <param name="steps">How far; the evaluation after the last step belongs to it.</param>
     public ExpectedCourse(RunOptions options, JournalContent? journal, DataSizes sizes, long steps)
     {
-        Course = new RunCourse(options, sizes.Training, sizes.Validation);
+        var changes = journal?.Entries.OfType<JournalEntry.Geometry>().Select(e => e.Change) ?? [];
+        var geometry = changes.Aggregate(options.Geometries, (schedule, change) => schedule.With(change));
+        Course = new RunCourse(options, sizes.Training, sizes.Validation, geometry);
         Sizes = sizes;
         _length = new RunLength(sizes.Training, options.Batch.Global);
         Walk(Course, steps);
         _configurations = 1;
         foreach (var before in Before(options, journal))
         {
-            Walk(new RunCourse(before, sizes.Training, sizes.Validation), steps);
+            Walk(new RunCourse(before, sizes.Training, sizes.Validation, geometry), steps);
             _configurations++;
         }
     }

@@ -20,9 +20,11 @@ internal sealed class RunProcesses(LocalRunSettings settings, TimeProvider time)
     /// <param name="arguments">Verb and options.</param>
     /// <param name="faults">What it is to do to itself.</param>
     /// <param name="heard">Told of every line of its output.</param>
+    /// <param name="wasKilledForMemory">Whether the system killed the one before for want of memory.</param>
     /// <exception cref="OperationCanceledException">The run is over.</exception>
     public ChildProcess Start(
-        string name, string log, IEnumerable<string> arguments, IReadOnlyList<Fault> faults, Action<ChildProcess, string>? heard)
+        string name, string log, IEnumerable<string> arguments, IReadOnlyList<Fault> faults, Action<ChildProcess, string>? heard,
+        bool wasKilledForMemory = false)
     {
         lock (_gate)
         {
@@ -31,7 +33,9 @@ internal sealed class RunProcesses(LocalRunSettings settings, TimeProvider time)
                 throw new OperationCanceledException("The run is over.");
             }
 
-            var child = ChildProcess.Start(name, settings.Program, arguments, ChildEnvironment(faults), Path.Combine(Folder, "logs", log), time, heard);
+            var environment = ChildEnvironment(faults);
+            environment[MemoryKills.Variable] = wasKilledForMemory ? "true" : null;
+            var child = ChildProcess.Start(name, settings.Program, arguments, environment, Path.Combine(Folder, "logs", log), time, heard);
             _living.Add(child);
             return child;
         }

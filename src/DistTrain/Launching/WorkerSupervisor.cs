@@ -22,17 +22,25 @@ internal sealed class WorkerSupervisor(
     /// <returns>Why the run cannot do without it, where it ended before the run began; else null.</returns>
     public async Task<string?> RunAsync(Uri coordinator, CancellationToken over)
     {
+        var wasKilledForMemory = false;
         for (var state = default(RestartState); ;)
         {
+            var kills = MemoryKills.Count();
             var process = processes.Start(
                 $"worker {number}", $"worker-{number}.log", ["worker", "--coordinator", coordinator.OriginalString, "--number", $"{number}"],
-                faults?.LeftOfWorker(number) ?? [], faults is null ? null : faults.Hear);
+                faults?.LeftOfWorker(number) ?? [], faults is null ? null : faults.Hear, wasKilledForMemory);
             _current = process;
             var code = await process.Exit;
             _current = null;
             if (code == 0 || progress.HasFinished || over.IsCancellationRequested)
             {
                 return null;
+            }
+
+            wasKilledForMemory = code == ExitCodes.Killed && MemoryKills.Count() > kills;
+            if (wasKilledForMemory)
+            {
+                tell("killed-for-memory", $"{process.Title} was killed by the system, as its control group has no memory left.");
             }
 
             var decision = policy.Decide(state, code, progress.Steps);

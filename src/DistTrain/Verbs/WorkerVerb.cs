@@ -124,6 +124,7 @@ internal static class WorkerVerb
                 Stay = parsed.GetValue(stay),
                 Vitals = vitals,
                 Tasks = app.Tasks,
+                WasKilledForMemory = surroundings.Environment.GetValueOrDefault(MemoryKills.Variable) == "true",
                 Faults = FaultInjector.OfVariable(surroundings.Environment.GetValueOrDefault(FaultInjector.Variable), surroundings.Time),
             };
 

@@ -2,6 +2,7 @@ using System.Text;
 using CsCheck;
 using DistTrain.Core.Journals;
 using DistTrain.Core.Membership;
+using DistTrain.Core.Runs;
 
 namespace DistTrain.Core.Tests.Journals;
 
@@ -16,6 +17,7 @@ public sealed class JournalTextTests
         new JournalEntry.Generation(1, 4, 0),
         new JournalEntry.Rollback(20),
         new JournalEntry.MixedHosts(),
+        new JournalEntry.Geometry(new GeometryChange(OperationKind.Evaluate, 20, 8), Since: 3, Operation: 41),
         new JournalEntry.End(RunStatus.Stopped, "It was asked to end: \"\u00fc\"."),
     ];
 

@@ -29,8 +29,8 @@ public sealed class RunMachineReturnTests
         Assert.Empty(run.Effects.OfType<RunEffect.Prepare>());
 
         // Worker 1 is one behind: it gets the root of operation 3, and what it held of that is not needed any more.
-        run.Handle(new RunEvent.Linked(0, 8, 3, [new NodeId(0, 0)]));
-        run.Handle(new RunEvent.Linked(1, 8, 2, [new NodeId(0, 1)]));
+        run.Handle(new RunEvent.Linked(0, 8, 3, [new NodeId(0, 0)]) { Micro = 16 });
+        run.Handle(new RunEvent.Linked(1, 8, 2, [new NodeId(0, 1)]) { Micro = 16 });
         Assert.Equal([2UL], run.Effects.OfType<RunEffect.Record>().Select(e => e.Operation.Number));
         var issues = run.Effects.OfType<RunEffect.Issue>().ToList();
         Assert.Equal([3UL, 4UL], issues.Select(i => i.Operation.Number));
@@ -43,7 +43,7 @@ public sealed class RunMachineReturnTests
         var run = new MachineRun(workers: 2, memory: Memory);
         run.ComeBack(0, applied: 2);
         run.ComeBack(1, applied: 2);
-        run.Handle(new RunEvent.Linked(0, 8, 2, [new NodeId(0, 0)]));
+        run.Handle(new RunEvent.Linked(0, 8, 2, [new NodeId(0, 0)]) { Micro = 16 });
         run.Handle(new RunEvent.Linked(1, 8, 2, []));
         var issue = run.Effects.OfType<RunEffect.Issue>().First();
         Assert.Equal(3UL, issue.Operation.Number);

@@ -226,8 +226,8 @@ public class RunMachineTests
         // Five blocks: one is with worker 0, two with worker 2.
         var run = MachineRun.Linked(3, options => options with { Batch = options.Batch with { Micro = 5 } });
         run.Handle(new RunEvent.Gone(1, "its connection broke"));
-        run.Handle(new RunEvent.Linked(0, 2, 0, [new NodeId(0, 0)]));
-        run.Handle(new RunEvent.Linked(2, 2, 0, [new NodeId(1, 1)]));
+        run.Handle(new RunEvent.Linked(0, 2, 0, [new NodeId(0, 0)]) { Micro = 5 });
+        run.Handle(new RunEvent.Linked(2, 2, 0, [new NodeId(1, 1)]) { Micro = 5 });
         var first = run.Effects.OfType<RunEffect.Issue>().First();
         Assert.Equal((1UL, 2), (first.Operation.Number, first.Shares!.Count));
         Assert.Equal([[new NodeId(0, 0)], [new NodeId(1, 1)]], first.Shares.Select(s => s.Held));
@@ -241,8 +241,8 @@ public class RunMachineTests
         var run = MachineRun.Linked(3);
         run.Report(0, 1);
         run.Handle(new RunEvent.Gone(1, "its connection broke"));
-        run.Handle(new RunEvent.Linked(0, 2, 1, [new NodeId(0, 1)]));
-        run.Handle(new RunEvent.Linked(2, 2, 0, [new NodeId(0, 0)]));
+        run.Handle(new RunEvent.Linked(0, 2, 1, [new NodeId(0, 1)]) { Micro = 16 });
+        run.Handle(new RunEvent.Linked(2, 2, 0, [new NodeId(0, 0)]) { Micro = 16 });
         var issues = run.Effects.OfType<RunEffect.Issue>().ToList();
         var tree = new ReductionTree(issues[0].Operation.Batches.Blocks);
         Assert.Equal([[tree.Root], []], issues[0].Shares!.Select(s => s.Held));

@@ -13,20 +13,27 @@ internal sealed class CanonicalRun
     private readonly List<(Operation Operation, ReductionTree Tree, Gradient Root, ulong Weights)> _operations = [];
     private readonly Dictionary<ulong, string> _names = [];
 
+    private RunCourse _course;
+
     public CanonicalRun(RunCourse course)
     {
-        var weights = InitialWeights;
-        for (var at = CoursePosition.Start; course.Next(at) is var (operation, next); at = next)
-        {
-            var tree = new ReductionTree(operation.Batches.Blocks);
-            var root = Sum(tree, tree.Root, weights, operation.Number);
-            weights = WeightsAfter(weights, operation, root.Bits);
-            _operations.Add((operation, tree, root, weights));
-        }
+        _course = course;
+        Compute();
     }
 
     /// <summary>How many operations the run has.</summary>
     public ulong Count => (ulong)_operations.Count;
+
+    /// <summary>From here on the run is cut up otherwise.</summary>
+    /// <returns>The first operation that is another one by it.</returns>
+    public ulong Change(GeometryChange change)
+    {
+        var first = _operations.Find(o => o.Operation.Kind == change.Kind && o.Operation.Step == change.Step).Operation.Number;
+        _course = _course.With(change);
+        _operations.Clear();
+        Compute();
+        return first;
+    }
 
     /// <summary>What weights become by an operation; an evaluation leaves them.</summary>
     public static ulong WeightsAfter(ulong weights, Operation operation, ulong reduced) =>
@@ -52,8 +59,20 @@ internal sealed class CanonicalRun
         return name;
     }
 
+    private void Compute()
+    {
+        var weights = InitialWeights;
+        for (var at = CoursePosition.Start; _course.Next(at) is var (operation, next); at = next)
+        {
+            var tree = new ReductionTree(operation.Batches.Blocks);
+            var root = Sum(tree, tree.Root, weights, operation);
+            weights = WeightsAfter(weights, operation, root.Bits);
+            _operations.Add((operation, tree, root, weights));
+        }
+    }
+
     /// <summary>By definition, and on purpose not by <see cref="TreeFold{T}"/>.</summary>
-    private static Gradient Sum(ReductionTree tree, NodeId node, ulong weights, ulong operation)
+    private static Gradient Sum(ReductionTree tree, NodeId node, ulong weights, Operation operation)
     {
         if (tree.EndBlock(node) - ReductionTree.FirstBlock(node) == 1)
         {

@@ -42,6 +42,9 @@ internal sealed record Counts
     /// <summary>Links between living members that broke.</summary>
     public long BrokenLinks { get; set; }
 
+    /// <summary>Times at which micro-batches were halved, as they did not fit.</summary>
+    public long Halvings { get; set; }
+
     /// <summary>Checkpoints that were not written.</summary>
     public long FailedCheckpoints { get; set; }
 
@@ -61,6 +64,7 @@ internal sealed record Counts
         LateNodes += other.LateNodes;
         StaleTerms += other.StaleTerms;
         BrokenLinks += other.BrokenLinks;
+        Halvings += other.Halvings;
         FailedCheckpoints += other.FailedCheckpoints;
     }
 }

@@ -61,7 +61,7 @@ internal sealed class Faults
     {
         var living = _run.Workers.Where(w => w.IsAlive).ToList();
         var victim = living.Count > 0 ? living[_random.Next(living.Count)] : null;
-        switch (_random.Next(30))
+        switch (_random.Next(32))
         {
             case < 2:
                 _run.Disk.Failures = 1 + _random.Next(2);
@@ -101,6 +101,15 @@ internal sealed class Faults
                 break;
             case < 26:
                 _strikesAtApply = true;
+                break;
+            case < 28 when victim is not null:
+                _run.Trace?.Note($"Worker {victim.Number} is short of memory.");
+                victim.Executor.IsShortOfMemory = true;
+                break;
+            case < 29 when victim is not null:
+                _run.Trace?.Note($"Worker {victim.Number} is killed for want of memory.");
+                victim.Kill();
+                _run.Start(wasKilledForMemory: true);
                 break;
             default:
                 victim?.Kill();

@@ -1,4 +1,5 @@
 using DistTrain.Core.Numerics;
+using DistTrain.Core.Runs;
 
 namespace DistTrain.Core.Tests.Simulation;
 
@@ -17,7 +18,9 @@ internal sealed class Gradient
     /// <summary>Equal only where everything is.</summary>
     public ulong Bits { get; }
 
-    public static Gradient OfBlock(ulong weights, ulong operation, int block) => new(Hash64.Combine(weights, operation, (ulong)block), block);
+    /// <summary>A block of an operation that is cut up otherwise is another one.</summary>
+    public static Gradient OfBlock(ulong weights, Operation operation, int block) =>
+        new(Hash64.Combine(Hash64.Combine(weights, operation.Number, (ulong)block), (ulong)operation.Geometry.Micro), block);
 
     public static Gradient Add(Gradient left, Gradient right) => new(Hash64.Combine(left.Bits, right.Bits), 0, left, right);
 

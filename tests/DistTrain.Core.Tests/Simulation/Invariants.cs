@@ -14,6 +14,10 @@ internal sealed class InvariantBrokenException(string invariant, string what) : 
 internal sealed class Invariants(SimulatedRun run)
 {
     private readonly Dictionary<ulong, GenerationView> _views = [];
+
+    // Workers that were cut off when an operation they have applied was cut up anew: nobody may go on from their states.
+    private readonly HashSet<SimulatedWorker> _orphans = [];
+    private (ulong Operation, ulong Generation) _cutUpAnew = (ulong.MaxValue, 0);
     private ulong _nextRecord;
 
     /// <summary>The machine decides about everything that can happen.</summary>
@@ -34,10 +38,39 @@ internal sealed class Invariants(SimulatedRun run)
     {
         foreach (var worker in run.Workers)
         {
-            if (worker.Executor.Weights != 0 && worker.Executor.Weights != run.Canonical.Weights(worker.Executor.Applied))
+            if (worker.Executor.Weights != 0 && !_orphans.Contains(worker) && worker.Executor.Weights != run.Canonical.Weights(worker.Executor.Applied))
             {
                 throw Broken($"worker {worker.Number} says that it has applied operation {worker.Executor.Applied}, and has other weights");
             }
+        }
+    }
+
+    /// <summary>3.8: a change of geometry takes effect at an operation that no member has applied, and that has no line.</summary>
+    public void NothingAppliedIsCutUpAnew(ulong first)
+    {
+        var view = _views[run.Disk.Generation];
+        _cutUpAnew = (Math.Min(first, _cutUpAnew.Operation), view.Number);
+        foreach (var worker in run.Workers)
+        {
+            if (!view.Members.Contains(worker))
+            {
+                _orphans.Add(worker);
+            }
+            else if (worker.IsAlive && worker.Executor.Applied >= first)
+            {
+                throw Broken($"operation {first} is cut up anew, and worker {worker.Number} has applied {worker.Executor.Applied}");
+            }
+        }
+
+        if (run.Disk.Recorded >= first)
+        {
+            throw Broken($"operation {first} is cut up anew, and {run.Disk.Recorded} is written down");
+        }
+
+        // What members hold of it is none of it any more.
+        if (view.Highest + 1 >= first)
+        {
+            view.Held = 0;
         }
     }
 
@@ -109,7 +142,8 @@ internal sealed class Invariants(SimulatedRun run)
     /// <summary>3.4: whatever the workers, a sum is that of the canonical tree.</summary>
     public void SumsAreThoseOfTheTree(SimulatedAllReduce reduction, Gradient sum)
     {
-        if (sum.Bits != run.Canonical.Root(reduction.Number).Bits)
+        var isOver = reduction.Generation.Tag.Generation < _cutUpAnew.Generation && reduction.Number >= _cutUpAnew.Operation;
+        if (!isOver && sum.Bits != run.Canonical.Root(reduction.Number).Bits)
         {
             throw Broken($"operation {reduction.Number} was added up as {sum}, not as {run.Canonical.Root(reduction.Number)}");
         }
@@ -269,9 +303,13 @@ internal sealed class Invariants(SimulatedRun run)
         }
     }
 
+    /// <summary>Notes that a worker's state is another one, from outside.</summary>
+    public void Replace(SimulatedWorker worker) => _orphans.Remove(worker);
+
     /// <summary>Notes what a member says it holds.</summary>
     public void Link(SimulatedWorker worker, ulong generation)
     {
+        _orphans.Remove(worker);
         WhoTakesPartHasAWholeState(worker);
         var (view, applied) = (_views[generation], worker.Executor.Applied);
         if (applied > view.Highest)
@@ -279,7 +317,7 @@ internal sealed class Invariants(SimulatedRun run)
             (view.Highest, view.Held) = (applied, 0);
         }
 
-        if (applied == view.Highest && applied < run.Canonical.Count)
+        if (applied == view.Highest && applied < run.Canonical.Count && worker.Executor.HeldMicro == run.Canonical.Operation(applied + 1).Geometry.Micro)
         {
             foreach (var node in worker.Executor.Held)
             {
@@ -320,7 +358,7 @@ internal sealed class Invariants(SimulatedRun run)
     public void NoStateIsGivenUp(RunEffect.Prepare prepare, Session session)
     {
         var worker = session.Worker;
-        if (worker is { IsAlive: true, HoldsState: true } && worker.Session == session && worker.Executor.Applied > prepare.Applied)
+        if (worker is { IsAlive: true, HoldsState: true } && worker.Session == session && worker.Executor.Applied > prepare.Applied && !_orphans.Contains(worker))
         {
             throw Broken($"worker {worker.Number} holds operation {worker.Executor.Applied} and is told to go back to checkpoint {prepare.Checkpoint}");
         }

@@ -59,10 +59,10 @@ internal sealed class SimulatedAllReduce
     {
         get
         {
-            var result = _shards[0] ?? Gradient.OfBlock(Weights, Number, -1);
+            var result = _shards[0] ?? Gradient.OfBlock(Weights, Operation, -1);
             for (var owner = 1; owner < _shards.Length; owner++)
             {
-                result = _shards[owner]?.Bits == result.Bits ? result : Gradient.Add(result, _shards[owner] ?? Gradient.OfBlock(Weights, Number, -1));
+                result = _shards[owner]?.Bits == result.Bits ? result : Gradient.Add(result, _shards[owner] ?? Gradient.OfBlock(Weights, Operation, -1));
             }
 
             return result;

@@ -223,6 +223,9 @@ internal sealed class SimulatedCoordinator
                 _run.Invariants.Record(e);
                 _run.Disk.Append(e.Operation);
                 break;
+            case RunEffect.DiscardFrom e:
+                _run.Disk.DiscardFrom(e.Step);
+                break;
             case RunEffect.Discard e:
                 _run.Disk.Discard(e.Step);
                 break;

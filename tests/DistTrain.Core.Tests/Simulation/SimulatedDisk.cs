@@ -38,6 +38,12 @@ internal sealed class SimulatedDisk(SimulatedRun run)
             Generation = generation.Number;
             Flush();
         }
+
+        if (entry is JournalEntry.Geometry geometry)
+        {
+            run.Counts.Halvings++;
+            run.Invariants.NothingAppliedIsCutUpAnew(run.Canonical.Change(geometry.Change));
+        }
     }
 
     public void Append(Operation operation)
@@ -101,6 +107,8 @@ internal sealed class SimulatedDisk(SimulatedRun run)
     }
 
     public void Discard(long step) => _checkpoints.Remove(step);
+
+    public void DiscardFrom(long step) => _checkpoints.Keys.Where(s => s >= step).ToList().ForEach(s => _checkpoints.Remove(s));
 
     /// <summary>What a coordinator that starts again finds.</summary>
     public RunMemory Memory()

@@ -13,11 +13,12 @@ internal sealed class SimulatedExecutor(SimulatedRun run, SimulatedWorker worker
     private readonly Queue<int> _blocks = [];
     private readonly List<HealCall> _feeds = [];
     private SimulatedAllReduce? _current;
-    private (ulong Operation, NodeFold Fold)? _begun;
+    private (Operation Operation, NodeFold Fold)? _begun;
     private (Gradient Sum, ulong WeightsBefore)? _root;
     private (SimulatedCheckpoint State, OperationReport Report)? _waitingToWrite;
     private bool _hasContributed;
     private bool _hangs;
+    private bool _isWaitingForGeneration;
     private TimeSpan _begunAt;
     private TimeSpan _computedAt;
 
@@ -37,12 +38,19 @@ internal sealed class SimulatedExecutor(SimulatedRun run, SimulatedWorker worker
     public bool IsWaitingToWrite => _waitingToWrite is not null;
 
     /// <summary>The nodes it holds of the operation after <see cref="Applied"/>.</summary>
-    public IReadOnlyList<NodeId> Held => _begun is var (operation, fold) && operation == Applied + 1 ? fold.Held : [];
+    public IReadOnlyList<NodeId> Held => _begun is var (operation, fold) && operation.Number == Applied + 1 ? fold.Held : [];
+
+    /// <summary>Most samples of a micro-batch of the operation whose nodes it holds.</summary>
+    public int HeldMicro => _begun?.Operation.Geometry.Micro ?? 0;
+
+    /// <summary>Whether its next micro-batch, if that has halves, will not fit.</summary>
+    public bool IsShortOfMemory { get; set; }
 
     /// <summary>The state is another one, from outside. Who copied the old one hears nothing more.</summary>
     public void Begin(ulong applied, ulong weights)
     {
         (Applied, Weights, _begun, _root) = (applied, weights, null, null);
+        run.Invariants.Replace(worker);
         _feeds.Clear();
     }
 
@@ -87,7 +95,7 @@ internal sealed class SimulatedExecutor(SimulatedRun run, SimulatedWorker worker
     /// <summary>Breaks off what is under way; what is held stays.</summary>
     public void Stop()
     {
-        _current = null;
+        (_current, _isWaitingForGeneration) = (null, false);
         _blocks.Clear();
         run.Scheduler.Sleep(this);
     }
@@ -115,7 +123,7 @@ internal sealed class SimulatedExecutor(SimulatedRun run, SimulatedWorker worker
         }
 
         var generation = worker.Generation;
-        if (_hangs || IsWaitingToWrite || generation is null || generation.IsOver)
+        if (_hangs || _isWaitingForGeneration || IsWaitingToWrite || generation is null || generation.IsOver)
         {
             run.Scheduler.Sleep(this);
         }
@@ -170,8 +178,8 @@ internal sealed class SimulatedExecutor(SimulatedRun run, SimulatedWorker worker
             return;
         }
 
-        var fold = new NodeFold(_current.Tree, issued.Covers[generation.Rank], _begun is var (begun, earlier) && begun == issued.Number ? earlier : null);
-        _begun = (issued.Number, fold);
+        var fold = new NodeFold(_current.Tree, issued.Covers[generation.Rank], _begun is var (begun, earlier) && (begun.Number, begun.Geometry) == (issued.Number, issued.Issue.Operation.Geometry) ? earlier : null);
+        _begun = (issued.Issue.Operation, fold);
         foreach (var (node, sum) in fold.Kept)
         {
             run.Counts.KeptNodes++;
@@ -190,9 +198,18 @@ internal sealed class SimulatedExecutor(SimulatedRun run, SimulatedWorker worker
     private void Compute(int block)
     {
         var reduction = _current!;
+        if (IsShortOfMemory && Math.Min(reduction.Operation.Geometry.Micro, reduction.Operation.Samples.Count) > 1)
+        {
+            IsShortOfMemory = false;
+            worker.Send(new RunEvent.OutOfMemory(worker.Session!.Id, reduction.Generation.Tag.Generation, reduction.Number, "no memory left"));
+            Stop();
+            _isWaitingForGeneration = true;
+            return;
+        }
+
         run.Invariants.OnlyWhatNobodyHoldsIsComputed(reduction, block);
         BlocksDone++;
-        if (_begun!.Value.Fold.Add(block, Gradient.OfBlock(Weights, reduction.Number, block)) is var (node, sum))
+        if (_begun!.Value.Fold.Add(block, Gradient.OfBlock(Weights, reduction.Operation, block)) is var (node, sum))
         {
             Offer(node, sum);
         }

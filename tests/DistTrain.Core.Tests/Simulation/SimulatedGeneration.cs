@@ -210,7 +210,7 @@ internal sealed class SimulatedGeneration
     private void TellLinked()
     {
         _run.Invariants.Link(_worker, Tag.Generation);
-        _worker.Send(new RunEvent.Linked(_session.Id, Tag.Generation, _worker.Executor.Applied, _worker.Executor.Held));
+        _worker.Send(new RunEvent.Linked(_session.Id, Tag.Generation, _worker.Executor.Applied, _worker.Executor.Held) { Micro = _worker.Executor.HeldMicro });
     }
 
     private SimulatedAllReduce? Find(ulong number, Link<PeerMessage> link)

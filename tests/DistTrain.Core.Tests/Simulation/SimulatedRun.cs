@@ -89,9 +89,10 @@ internal sealed class SimulatedRun
     }
 
     /// <summary>A worker's process starts.</summary>
-    public void Start()
+    /// <param name="wasKilledForMemory">Whether it is started in the place of one that the system killed for want of memory.</param>
+    public void Start(bool wasKilledForMemory = false)
     {
-        var worker = new SimulatedWorker(this, _workers.Count);
+        var worker = new SimulatedWorker(this, _workers.Count, wasKilledForMemory);
         _workers.Add(worker);
         worker.Join();
     }

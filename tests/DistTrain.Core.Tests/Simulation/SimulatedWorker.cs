@@ -15,9 +15,11 @@ internal sealed class SimulatedWorker
     private readonly List<PeerCall> _awaiting = [];
     private bool _saysPrepared;
 
-    public SimulatedWorker(SimulatedRun run, int number)
+    private readonly bool _wasKilledForMemory;
+
+    public SimulatedWorker(SimulatedRun run, int number, bool wasKilledForMemory)
     {
-        (_run, Number) = (run, number);
+        (_run, Number, _wasKilledForMemory) = (run, number, wasKilledForMemory);
         Executor = new SimulatedExecutor(run, this);
     }
 
@@ -68,7 +70,10 @@ internal sealed class SimulatedWorker
 
         Session = new Session(_run, this, coordinator) { LastHeard = _run.Scheduler.Now };
         Session.Up.Send(new WorkerHello(
-            RunMachine.Protocol, "1", -1, "host", Number, $"http://host:{Number}", "", "", HoldsState ? Executor.Applied : null));
+            RunMachine.Protocol, "1", -1, "host", Number, $"http://host:{Number}", "", "", HoldsState ? Executor.Applied : null)
+        {
+            WasKilledForMemory = _wasKilledForMemory,
+        });
     }
 
     /// <summary>Takes what the coordinator says.</summary>
@@ -102,7 +107,7 @@ internal sealed class SimulatedWorker
                 break;
             case RunEffect.Keep:
                 Stop();
-                Answer(new RunEvent.Kept(session.Id, Proof with { Applied = Executor.Applied, WeightsHash = Name }, [.. Reports]));
+                Answer(new RunEvent.Kept(session.Id, Proof with { Applied = Executor.Applied, WeightsHash = Name }, [.. Reports]) { Generation = Generation!.Tag.Generation });
                 break;
             case Membership e:
                 Stop();

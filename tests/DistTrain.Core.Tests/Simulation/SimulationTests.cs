@@ -27,6 +27,7 @@ public sealed class SimulationTests(ITestOutputHelper output)
             ("stale calls", counts.StaleCalls, 0.5),
             ("stale terms", counts.StaleTerms, 0.005),
             ("broken links", counts.BrokenLinks, 0.05),
+            ("halvings of micro-batches", counts.Halvings, 0.1),
             ("failed checkpoints", counts.FailedCheckpoints, 0.2),
         })
         {

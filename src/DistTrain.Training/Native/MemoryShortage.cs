@@ -1,0 +1,14 @@
+using System.Runtime.InteropServices;
+
+namespace DistTrain.Training.Native;
+
+/// <summary>How torch and the runtime say that there is no memory left.</summary>
+public static class MemoryShortage
+{
+    // c10/core/impl/alloc_cpu.cpp and c10/cuda/CUDACachingAllocator.cpp; TorchSharp passes a message on, and no type.
+    private static readonly string[] Words = ["can't allocate memory", "not enough memory", "CUDA out of memory"];
+
+    /// <summary>Whether an exception says so.</summary>
+    public static bool Is(Exception exception) => exception is OutOfMemoryException
+        || (exception is ExternalException && Words.Any(words => exception.Message.Contains(words, StringComparison.Ordinal)));
+}
