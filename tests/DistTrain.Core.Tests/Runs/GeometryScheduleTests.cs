@@ -49,7 +49,11 @@ public sealed class GeometryScheduleTests
     {
         var (_, problems) = OptionsReader.ReadRun(new Dictionary<string, string>
         {
-            ["task"] = "t", ["model.name"] = "m", ["data.name"] = "d", ["stop.epochs"] = "1", [key] = value,
+            ["task"] = "t",
+            ["model.name"] = "m",
+            ["data.name"] = "d",
+            ["stop.epochs"] = "1",
+            [key] = value,
         });
         Assert.Equal((key, remedy), problems.Select(p => (p.Key, p.Remedy)).Single());
     }
