@@ -50,20 +50,15 @@ internal static class CoordinatorVerb
             await using var endpoint = await HealthEndpoint.StartAsync(
                 parsed.GetValue(health), vitals, new CoordinatorMeter(vitals), CoordinatorMeter.Name, surroundings, supervision.Stop);
             var pod = parsed.GetValue(scaleDown) is { } deployment ? new CoordinatorPod(deployment, vitals, surroundings) : null;
-            if (endpoint is null)
-            {
-                return ExitCode.Failure;
-            }
-
             if (pod is null)
             {
-                return (await OwnAsync()).Code;
+                return endpoint is null ? ExitCode.Failure : (await OwnAsync()).Code;
             }
 
             var (code, outcome) = (ExitCode.Failure, default(RunOutcome));
             try
             {
-                if (folders.Resumed(parsed) is not { } there || await pod.AwaitFolderAsync(there, supervision.Stop))
+                if (endpoint is not null && (folders.Resumed(parsed) is not { } there || await pod.AwaitFolderAsync(there, supervision.Stop)))
                 {
                     (code, outcome) = await OwnAsync();
                 }
