@@ -153,7 +153,7 @@ internal sealed partial class WorkerLoop(
             services.Vitals.Leave();
             await StopFeedingAsync();
             var replica = await BuildAsync();
-            services.Vitals.Begin(WorkerActivity.Copying);
+            services.Vitals.Begin(WorkerActivity.Following);
             var (run, term) = session.Tag;
             var request = new HealRequest { Run = run, Term = term, Worker = session.Welcome.Worker };
             using var copy = new StateCopy(source, request, replica, state.Compute, services.Vitals, session.Timeouts.Link, _learning.Token);
