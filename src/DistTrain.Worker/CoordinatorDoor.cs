@@ -49,6 +49,11 @@ internal sealed class CoordinatorDoor(Uri address, Func<Hello> hello, bool isPat
                 pause = Redial.Pause(pause, time.GetElapsedTime(began), holdsState, timeouts);
                 await Task.Delay(pause, time, both.Token).ContinueWith(_ => { }, CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
             }
+            catch (Exception e) when (IsOutOfReach(e) && cancellation.IsCancellationRequested)
+            {
+                // A name that was not found, or a connection that broke, while this worker was asked to end.
+                throw new OperationCanceledException(e.Message, e, cancellation);
+            }
             catch (Exception e) when (deadline.IsCancellationRequested && !cancellation.IsCancellationRequested)
             {
                 throw new WorkerException(

@@ -237,6 +237,8 @@ internal sealed class StepExecutor : IDisposable
                 }
                 catch (Exception e) when (MemoryShortage.Is(e))
                 {
+                    // From here on it waits for the coordinator.
+                    _vitals.Begin(WorkerActivity.Awaiting);
                     pool.Return(node);
                     throw new MicroBatchException(operation.Number, e);
                 }

@@ -45,6 +45,7 @@ internal sealed partial class WorkerLoop(
                         await StopAsync();
                         session.Told++;
                         services.Vitals.Leave();
+                        services.Vitals.Begin(WorkerActivity.Attending);
                         Keep();
                         break;
                     case CoordinatorMessage.BodyOneofCase.Learn:
@@ -131,6 +132,7 @@ internal sealed partial class WorkerLoop(
             catch (RpcException e) when (e.StatusCode == StatusCode.NotFound)
             {
                 // The run may have gone on meanwhile, and keep newer ones.
+                services.Vitals.Begin(WorkerActivity.Attending);
                 session.Send(new WorkerMessage { LearningFailed = new LearningFailed { Reason = e.Status.Detail } });
                 return;
             }
@@ -151,7 +153,7 @@ internal sealed partial class WorkerLoop(
             services.Vitals.Leave();
             await StopFeedingAsync();
             var replica = await BuildAsync();
-            services.Vitals.Begin(WorkerActivity.Copying);
+            services.Vitals.Begin(WorkerActivity.Following);
             var (run, term) = session.Tag;
             var request = new HealRequest { Run = run, Term = term, Worker = session.Welcome.Worker };
             using var copy = new StateCopy(source, request, replica, state.Compute, services.Vitals, session.Timeouts.Link, _learning.Token);

@@ -14,6 +14,8 @@ using DistTrain.TestKit;
 using DistTrain.Training.Data;
 using DistTrain.Training.Tasks;
 using DistTrain.Worker;
+using DistTrain.Worker.Data;
+using Google.Protobuf;
 using Grpc.Core;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
@@ -116,6 +118,32 @@ public sealed class DataStreamTests : IDisposable
         Assert.True(run.Workers[0].Success, run.Workers[0].Sentence);
         Assert.InRange(Sent(second.Log).Sum(), 1, bytes.Length - (8 << 20));
         Assert.Equal(Hash(bytes), Hash(File.ReadAllBytes(Directory.GetFiles(_folder.At("cache"), "big", SearchOption.AllDirectories).Single())));
+    }
+
+    /// <summary>A file is as long in coming as there are shares of it: to read a beginning of gigabytes must not count as silence, nor be done for every share.</summary>
+    [Fact]
+    public async Task What_another_session_left_is_read_once_and_is_no_silence()
+    {
+        var bytes = new byte[(3 << 20) + 10];
+        new Random(1).NextBytes(bytes);
+        var manifest = new DataManifest(isSingleFile: true, [new DataFileEntry("big", bytes.Length, Hash(bytes))]);
+        var host = new DataHost { Cache = _folder.At("cache"), Time = TimeProvider.System };
+        using var entry = await new DataCache(host, new DataLocation()).OpenAsync(manifest.Fingerprint, TestContext.Current.CancellationToken);
+        File.WriteAllBytes(Path.Combine(entry.Parts, "0"), bytes[..(3 << 20)]);
+        using var transfer = new DataTransfer(entry, manifest, [0], host);
+
+        Assert.InRange(await ReceiveAsync(3 << 20, 5), 4, int.MaxValue);
+        Assert.Equal(1, await ReceiveAsync((3 << 20) + 5, 5));
+        Assert.True(transfer.HasEnded);
+        Assert.Equal(bytes, File.ReadAllBytes(entry.At("big")));
+
+        async Task<int> ReceiveAsync(int offset, int count)
+        {
+            var (heard, chunk) = (0, new DataChunk { Offset = offset, Data = ByteString.CopyFrom(bytes, offset, count) });
+            Assert.Equal(offset, transfer.Request((1, 1), worker: 0).Offset);
+            await transfer.ReceiveAsync(new OneChunk(chunk), () => heard++, TestContext.Current.CancellationToken);
+            return heard;
+        }
     }
 
     [Fact]
@@ -306,6 +334,16 @@ public sealed class DataStreamTests : IDisposable
         var run = await coordinator.EndAsync(workers).WaitAsync(Soon, TestContext.Current.CancellationToken);
         Assert.True(run.Coordinator.Success, run.Coordinator.Sentence);
         return run;
+    }
+
+    /// <summary>A call that brings one chunk.</summary>
+    private sealed class OneChunk(DataChunk chunk) : IAsyncStreamReader<DataChunk>
+    {
+        private bool _isOver;
+
+        public DataChunk Current => chunk;
+
+        public Task<bool> MoveNext(CancellationToken cancellationToken) => Task.FromResult(!_isOver && (_isOver = true));
     }
 
     /// <summary>Takes a chunk only when it is released.</summary>

@@ -97,6 +97,24 @@ public sealed class StayTests : IDisposable
         Assert.True(stuck.Live.IsGood, stuck.Live.Sentence);
     }
 
+    /// <summary>A worker that stays goes from a run of small blocks to one of large ones.</summary>
+    [Fact]
+    public void What_was_measured_of_another_model_does_not_count()
+    {
+        var time = new FakeTimeProvider();
+        var vitals = new WorkerVitals(time);
+        vitals.Begin(WorkerActivity.Computing);
+        time.Advance(TimeSpan.FromMilliseconds(10));
+        vitals.Advance();
+        time.Advance(TimeSpan.FromMinutes(2));
+        Assert.False(vitals.Live.IsGood);
+
+        vitals.Begin(WorkerActivity.Building);
+        vitals.Begin(WorkerActivity.Computing);
+        time.Advance(TimeSpan.FromMinutes(2));
+        Assert.True(vitals.Live.IsGood, vitals.Live.Sentence);
+    }
+
     [Fact]
     public async Task A_run_that_fails_the_same_way_three_times_over_is_not_worth_another_start()
     {

@@ -24,7 +24,7 @@ public enum WorkerActivity
     /// <summary>It copies the state. Has to get on.</summary>
     Copying,
 
-    /// <summary>It has copied the state, and waits for what its source applies next.</summary>
+    /// <summary>It waits for its source: until that stands still to be copied, which takes as long as an evaluation, or for what it applies next.</summary>
     Following,
 
     /// <summary>It waits until the members of its generation have reached each other, or for the next operation.</summary>

@@ -58,7 +58,7 @@ public static class WorkerHealth
         WorkerActivity.Building => "it builds the model",
         WorkerActivity.Sending => "it sends the first state to the coordinator",
         WorkerActivity.Copying => "it copies the state",
-        WorkerActivity.Following => "it has copied the state, and follows its source until it is let in",
+        WorkerActivity.Following => "the member that it gets the state from has not sent what comes next",
         WorkerActivity.Awaiting => "the next operation is not handed out yet",
         WorkerActivity.Computing => "it computes blocks",
         WorkerActivity.Exchanging => "the other members' sums are not here yet",

@@ -32,14 +32,15 @@ internal sealed class DownloadAttempt(Uri source, PinnedFile file, HttpClient cl
     /// <exception cref="HttpRequestException">The server answered otherwise, or not.</exception>
     public async Task RunAsync(CancellationToken cancellation)
     {
+        // First: to read what is there takes as long as the disk needs, and no server waits for that.
+        using var hash = await HashAsync(cancellation);
         using var silent = new CancellationTokenSource(Silence, time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(silent.Token, cancellation);
         using var response = await client.SendAsync(Request(), HttpCompletionOption.ResponseHeadersRead, either.Token);
         if (response.StatusCode == HttpStatusCode.RequestedRangeNotSatisfiable && part.Length > 0)
         {
             // All of it may be there already: its hash says so, or that it is something else.
-            using var all = await HashAsync(cancellation);
-            Verify(all);
+            Verify(hash);
             return;
         }
 
@@ -47,11 +48,11 @@ internal sealed class DownloadAttempt(Uri source, PinnedFile file, HttpClient cl
         if (!GoesOn(response))
         {
             part.Clear();
+            hash.GetHashAndReset();
             part.Version = VersionOf(response);
         }
 
         await ExpectAsync(response.Content.Headers.ContentLength is { } length ? part.Length + length : null, cancellation);
-        using var hash = await HashAsync(cancellation);
         Progress.StartAt(part.Length);
         await using var content = await response.Content.ReadAsStreamAsync(either.Token);
         while (true)
@@ -66,8 +67,8 @@ internal sealed class DownloadAttempt(Uri source, PinnedFile file, HttpClient cl
             if (part.Length + read > LongestFile)
             {
                 throw new WrongContentException(file.Length is { } pinned
-                    ? $"{source} is longer than the {pinned} bytes it should have"
-                    : $"{source} is longer than {LongestFile:N0} bytes, more than there may be");
+                    ? $"{Name} is longer than the {pinned} bytes it should have"
+                    : $"{Name} is longer than {LongestFile:N0} bytes, more than there may be");
             }
 
             await ReserveAsync(part.Length + read, cancellation);
@@ -78,6 +79,8 @@ internal sealed class DownloadAttempt(Uri source, PinnedFile file, HttpClient cl
 
         Verify(hash);
     }
+
+    private string Name => PinnedDownload.NameOf(source);
 
     private HttpRequestMessage Request()
     {
@@ -136,7 +139,7 @@ internal sealed class DownloadAttempt(Uri source, PinnedFile file, HttpClient cl
     {
         if (length > LongestFile && file.Length is null)
         {
-            throw new WrongContentException($"{source} is {length:N0} bytes long, more than the {LongestFile:N0} there may be");
+            throw new WrongContentException($"{Name} is {length:N0} bytes long, more than the {LongestFile:N0} there may be");
         }
 
         if (length is { } known)
@@ -171,7 +174,7 @@ internal sealed class DownloadAttempt(Uri source, PinnedFile file, HttpClient cl
         var sha256 = Convert.ToHexStringLower(hash.GetHashAndReset());
         if (sha256 != file.Sha256)
         {
-            throw new WrongContentException($"{source} is not the file it should be ({part.Length} bytes with SHA-256 {sha256} instead of {file.Sha256})");
+            throw new WrongContentException($"{Name} is not the file it should be ({part.Length} bytes with SHA-256 {sha256} instead of {file.Sha256})");
         }
     }
 }

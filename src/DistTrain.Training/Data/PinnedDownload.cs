@@ -85,15 +85,15 @@ public sealed class PinnedDownload(Uri address, TimeProvider time)
         }
         catch (OperationCanceledException e) when (!cancellation.IsCancellationRequested)
         {
-            throw new DownloadException($"{source} could not be downloaded within {Deadline.TotalSeconds:0} s", e);
+            throw new DownloadException($"{NameOf(source)} could not be downloaded within {Deadline.TotalSeconds:0} s", e);
         }
         catch (HttpRequestException e)
         {
-            throw new DownloadException($"{source} could not be downloaded ({e.Message})", e);
+            throw new DownloadException($"{NameOf(source)} could not be downloaded ({e.Message})", e);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new DownloadException($"{source} could not be downloaded to {target} ({e.Message})", e);
+            throw new DownloadException($"{NameOf(source)} could not be downloaded to {target} ({e.Message})", e);
         }
     }
 
@@ -102,7 +102,7 @@ public sealed class PinnedDownload(Uri address, TimeProvider time)
     {
         using var handler = new SocketsHttpHandler { ConnectTimeout = ConnectDeadline };
         using var client = new HttpClient(handler) { Timeout = Timeout.InfiniteTimeSpan };
-        var progress = new TransferProgress($"Downloading {source}", file.Length, time, Say);
+        var progress = new TransferProgress($"Downloading {NameOf(source)}", file.Length, time, Say);
         await using var part = new PartFile(target + ".part");
         var pause = FirstPause;
         for (var failures = 0; ;)
@@ -144,6 +144,9 @@ public sealed class PinnedDownload(Uri address, TimeProvider time)
             pause = TimeSpan.FromTicks(Math.Min(2 * pause.Ticks, LongestPause.Ticks));
         }
     }
+
+    /// <summary>An address for people, without the query: what grants access may stand there.</summary>
+    internal static string NameOf(Uri source) => source.GetLeftPart(UriPartial.Path);
 
     private static TimeSpan Longest(TimeSpan left, TimeSpan right) => left > right ? left : right;
 

@@ -78,7 +78,7 @@ internal sealed class UrlData(DataLocation location, DataCache cache)
             return new DataManifest(isSingleFile: true, [new DataFileEntry(name, bytes, _sha256)]);
         }
 
-        var archive = new DataArchive(path, packed, $"{_url}", cache.Host)
+        var archive = new DataArchive(path, packed, PinnedDownload.NameOf(_url), cache.Host)
         {
             MostBytes = cache.Limit - bytes,
             MakeRoom = (unpacked, ending) => entry.ReserveAsync(bytes + unpacked, ending),

@@ -66,21 +66,25 @@ internal sealed class DataStream(Protocol.V1.Coordinator.CoordinatorClient clien
         var missing = await entry.FindMissingAsync(manifest, cancellation);
         if (missing.Count > 0)
         {
-            var transfer = new DataTransfer(entry, manifest, missing, host);
-            await PersistAsync(
-                () => transfer.HasEnded, () => transfer.Bytes, (silence, ending) => transfer.ReceiveAsync(
-                    client.GetData(transfer.Request(tag, worker), cancellationToken: ending).ResponseStream, silence, ending),
-                cancellation);
+            using var transfer = new DataTransfer(entry, manifest, missing, host);
+            await PersistAsync(() => transfer.HasEnded, () => transfer.Bytes, (heard, ending) => ReceiveAsync(transfer, heard, ending), cancellation);
             entry.Complete(manifest);
         }
 
         entry.Share();
     }
 
+    private async Task ReceiveAsync(DataTransfer transfer, Action heard, CancellationToken cancellation)
+    {
+        // Given up in the middle, it gives its place back at once.
+        using var call = client.GetData(transfer.Request(tag, worker), cancellationToken: cancellation);
+        await transfer.ReceiveAsync(call.ResponseStream, heard, cancellation);
+    }
+
     private async Task<DataManifest> ListAsync(CancellationToken cancellation)
     {
         DataManifest? manifest = null;
-        await PersistAsync(() => manifest is not null, () => 0, async (silence, ending) => manifest = await ListOnceAsync(silence, ending), cancellation);
+        await PersistAsync(() => manifest is not null, () => 0, async (heard, ending) => manifest = await ListOnceAsync(heard, ending), cancellation);
         return manifest!;
     }
 

@@ -11,11 +11,14 @@ namespace DistTrain.Worker.Data;
 /// <param name="manifest">All files of the data.</param>
 /// <param name="missing">The places of those that are missing, ascending; at least one.</param>
 /// <param name="host">The clock, and whom to tell.</param>
-internal sealed class DataTransfer(CacheEntry entry, DataManifest manifest, IReadOnlyList<int> missing, DataHost host)
+internal sealed class DataTransfer(CacheEntry entry, DataManifest manifest, IReadOnlyList<int> missing, DataHost host) : IDisposable
 {
     private readonly TransferProgress _progress = new(
         "Getting the data from the coordinator", missing.Sum(i => manifest.Files[i].Bytes), host.Time, host.Say);
 
+    // Of the next file as far as it is there: a call brings a share of it, and the next must not read it all again.
+    private readonly IncrementalHash _hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+    private long _hashed;
     private int _next;
     private long _whole;
     private bool _wasWrong;
@@ -78,6 +81,9 @@ internal sealed class DataTransfer(CacheEntry entry, DataManifest manifest, IRea
         }
     }
 
+    /// <inheritdoc/>
+    public void Dispose() => _hash.Dispose();
+
     /// <summary>Takes the rest of one file.</summary>
     /// <returns>Whether there is a chunk that belongs to the next one.</returns>
     private async Task<bool> ReceiveFileAsync(IAsyncStreamReader<DataChunk> chunks, Action heard, CancellationToken cancellation)
@@ -91,7 +97,7 @@ internal sealed class DataTransfer(CacheEntry entry, DataManifest manifest, IRea
         string sha256;
         await using (var part = new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None, bufferSize: 0))
         {
-            using var hash = await HashAsync(part, cancellation);
+            await HashAsync(part, heard, cancellation);
             _progress.StartAt(_whole + part.Length);
             while (hasMore && part.Length < file.Bytes)
             {
@@ -103,8 +109,8 @@ internal sealed class DataTransfer(CacheEntry entry, DataManifest manifest, IRea
                         $"The coordinator sent byte {chunk.Offset} of file {chunk.File} where byte {part.Length} of file {missing[_next]} follows: install the same version on both.");
                 }
 
-                hash.AppendData(chunk.Data.Span);
                 await part.WriteAsync(chunk.Data.Memory, cancellation);
+                Hash(chunk.Data.Span);
                 Bytes += chunk.Data.Length;
                 _progress.Add(chunk.Data.Length);
                 hasMore = await chunks.MoveNext(cancellation);
@@ -115,7 +121,7 @@ internal sealed class DataTransfer(CacheEntry entry, DataManifest manifest, IRea
                 return false;
             }
 
-            sha256 = Convert.ToHexStringLower(hash.GetHashAndReset());
+            sha256 = Restart();
         }
 
         Take(path, file, sha256);
@@ -145,15 +151,34 @@ internal sealed class DataTransfer(CacheEntry entry, DataManifest manifest, IRea
         throw new RpcException(new Status(StatusCode.Aborted, sentence));
     }
 
-    private static async Task<IncrementalHash> HashAsync(FileStream part, CancellationToken cancellation)
+    /// <summary>Hashes what is there and is not hashed yet, such as what another session has left. The coordinator, which waits meanwhile, is not silent.</summary>
+    private async Task HashAsync(FileStream part, Action heard, CancellationToken cancellation)
     {
-        var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-        var piece = new byte[1 << 20];
-        for (int read; (read = await part.ReadAsync(piece, cancellation)) > 0;)
+        if (_hashed > part.Length)
         {
-            hash.AppendData(piece, 0, read);
+            Restart();
         }
 
-        return hash;
+        part.Position = _hashed;
+        var piece = new byte[_hashed == part.Length ? 0 : 1 << 20];
+        for (int read; (read = await part.ReadAsync(piece, cancellation)) > 0;)
+        {
+            Hash(piece.AsSpan(0, read));
+            heard();
+        }
+    }
+
+    private void Hash(ReadOnlySpan<byte> bytes)
+    {
+        _hash.AppendData(bytes);
+        _hashed += bytes.Length;
+    }
+
+    /// <summary>Begins with another file, or with this one anew.</summary>
+    /// <returns>The hash of what there was.</returns>
+    private string Restart()
+    {
+        _hashed = 0;
+        return Convert.ToHexStringLower(_hash.GetHashAndReset());
     }
 }

@@ -56,6 +56,7 @@ internal sealed class StateCopy : IDisposable
             throw new WorkerException("The run's model or optimizer is another than this worker's: build it from the same code and configuration.");
         }
 
+        _vitals.Begin(WorkerActivity.Copying);
         overwriting();
         for (var index = 0; index < state.Count; index++)
         {

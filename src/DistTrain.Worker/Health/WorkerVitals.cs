@@ -84,6 +84,12 @@ public sealed class WorkerVitals(TimeProvider time) : IHealthSource
                 _longestUpdate = Longest(_longestUpdate, now - _since);
             }
 
+            if (activity == WorkerActivity.Building)
+            {
+                // Of this model nothing is measured yet: after a run of small blocks, one of large ones is not stuck in its first.
+                (_longestBlock, _longestUpdate) = (null, null);
+            }
+
             (_activity, _since, _detail) = (activity, now, detail);
         }
     }

@@ -10,8 +10,8 @@ internal static class RunFolder
     /// <param name="name">The run's name.</param>
     /// <param name="configuration">The text of <c>config.yaml</c>.</param>
     /// <param name="parent">The folder of all runs.</param>
-    /// <returns>The folder, or why there is none.</returns>
-    public static (string? Folder, string? Problem) Claim(string? explicitFolder, string name, string configuration, string parent = "runs")
+    /// <returns>The folder, or why there is none, and whether that may pass: the disk, and nothing that was said.</returns>
+    public static (string? Folder, string? Problem, bool IsPassing) Claim(string? explicitFolder, string name, string configuration, string parent = "runs")
     {
         try
         {
@@ -19,22 +19,22 @@ internal static class RunFolder
             {
                 if (string.IsNullOrWhiteSpace(explicitFolder))
                 {
-                    return (null, $"--out is empty: name a folder, or leave --out away for {parent}/{name}.");
+                    return (null, $"--out is empty: name a folder, or leave --out away for {parent}/{name}.", false);
                 }
 
                 if (File.Exists(explicitFolder))
                 {
-                    return (null, $"--out '{explicitFolder}' is a file: name a new folder, or leave --out away for {parent}/{name}.");
+                    return (null, $"--out '{explicitFolder}' is a file: name a new folder, or leave --out away for {parent}/{name}.", false);
                 }
 
                 return TryClaim(explicitFolder, configuration)
-                    ? (explicitFolder, null)
-                    : (null, $"--out '{explicitFolder}' exists and is not empty: name a new folder, or leave --out away for {parent}/{name}.");
+                    ? (explicitFolder, null, false)
+                    : (null, $"--out '{explicitFolder}' exists and is not empty: name a new folder, or leave --out away for {parent}/{name}.", false);
             }
 
             if (name is "." or ".." || name.AsSpan().ContainsAny("/\\\0"))
             {
-                return (null, $"name is '{name}': must be usable as a folder's name; change it or give --out DIR.");
+                return (null, $"name is '{name}': must be usable as a folder's name; change it or give --out DIR.", false);
             }
 
             for (var number = 1; number <= MostRuns; number++)
@@ -42,15 +42,15 @@ internal static class RunFolder
                 var folder = FolderOf(name, parent, number);
                 if (!Path.Exists(folder) && TryClaim(folder, configuration))
                 {
-                    return (folder, null);
+                    return (folder, null, false);
                 }
             }
 
-            return (null, $"{parent} holds {MostRuns} runs of the name {name}: give --out DIR.");
+            return (null, $"{parent} holds {MostRuns} runs of the name {name}: give --out DIR.", false);
         }
         catch (Exception refused) when (refused is IOException or UnauthorizedAccessException or ArgumentException)
         {
-            return (null, $"The run's folder {explicitFolder ?? Path.Combine(parent, name)} cannot be made: {refused.Message}");
+            return (null, $"The run's folder {explicitFolder ?? Path.Combine(parent, name)} cannot be made: {refused.Message}", refused is not ArgumentException);
         }
     }
 

@@ -56,7 +56,7 @@ internal static class BenchRecoverVerb
                 Stop = new StopOptions { Epochs = 0, Steps = Steps },
                 Evaluate = new EvaluateOptions { EveryEpochs = 0 },
             };
-            var (folder, problem) = RunFolder.Claim(parsed.GetValue(@out), options.Name, RunConfiguration.Write(options));
+            var (folder, problem, _) = RunFolder.Claim(parsed.GetValue(@out), options.Name, RunConfiguration.Write(options));
             if (folder is null)
             {
                 app.Surroundings.Fail(problem!);

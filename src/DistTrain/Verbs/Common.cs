@@ -28,20 +28,28 @@ internal static class Common
 
             return outcome.Success ? ExitCode.Success : ExitCode.Failure;
         }
-        catch (OperationCanceledException) when (stop.IsCancellationRequested)
+        catch (Exception broken)
         {
-            surroundings.Fail("Stopped before the run was finished.");
+            Explain(broken, surroundings, stop);
+            return ExitCode.Failure;
         }
-        catch (Exception expected) when (expected is DataException or IOException or UnauthorizedAccessException)
-        {
-            surroundings.Fail(expected.Message);
-        }
-        catch (Exception bug)
-        {
-            Unexpected(bug, surroundings);
-        }
+    }
 
-        return ExitCode.Failure;
+    /// <summary>Says in a sentence what kept a coordinator or worker from its end.</summary>
+    public static void Explain(Exception broken, Surroundings surroundings, CancellationToken stop)
+    {
+        switch (broken)
+        {
+            case OperationCanceledException when stop.IsCancellationRequested:
+                surroundings.Fail("Stopped before the run was finished.");
+                break;
+            case DataException or IOException or UnauthorizedAccessException:
+                surroundings.Fail(broken.Message);
+                break;
+            default:
+                Unexpected(broken, surroundings);
+                break;
+        }
     }
 
     /// <summary>Says that the program is wrong.</summary>

@@ -50,21 +50,31 @@ internal static class CoordinatorVerb
             await using var endpoint = await HealthEndpoint.StartAsync(
                 parsed.GetValue(health), vitals, new CoordinatorMeter(vitals), CoordinatorMeter.Name, surroundings, supervision.Stop);
             var pod = parsed.GetValue(scaleDown) is { } deployment ? new CoordinatorPod(deployment, vitals, surroundings) : null;
-            if (endpoint is null)
+            if (pod is null)
             {
-                return ExitCode.Failure;
+                return endpoint is null ? ExitCode.Failure : (await OwnAsync()).Code;
             }
 
-            if (pod is not null && folders.Resumed(parsed) is { } there && !await pod.AwaitFolderAsync(there, supervision.Stop))
+            var (code, outcome) = (ExitCode.Failure, default(RunOutcome));
+            try
             {
-                return await pod.EndAsync(ExitCode.Failure, outcome: null, supervision.Stop.IsCancellationRequested);
+                if (endpoint is not null && (folders.Resumed(parsed) is not { } there || await pod.AwaitFolderAsync(there, supervision.Stop)))
+                {
+                    (code, outcome) = await OwnAsync();
+                }
             }
+            catch (Exception broken)
+            {
+                // Whatever it is: the Job reads the exit code, and the workers hear whether another coordinator comes.
+                Common.Explain(broken, surroundings, supervision.Stop);
+            }
+
+            return await pod.EndAsync(code, outcome, supervision.Stop.IsCancellationRequested);
 
             // A launcher has taken the folder already, and files this process's own words there.
-            var (code, outcome) = folders.Take(parsed, configuration, app, surroundings.IsSupervised) is { } folder
+            async Task<(int Code, RunOutcome? Outcome)> OwnAsync() => folders.Take(parsed, configuration, app, surroundings.IsSupervised) is { } folder
                 ? await RunAsync(folder, parsed.GetValue(listen)!, parsed.GetValue(json), vitals, app, supervision.Stop)
                 : (pod is not null && folders.IsPassing ? ExitCode.Failure : ExitCode.Usage, null);
-            return pod is null ? code : await pod.EndAsync(code, outcome, supervision.Stop.IsCancellationRequested);
         });
         return command;
     }
@@ -102,29 +112,45 @@ internal static class CoordinatorVerb
             },
         };
         var code = await Common.EndAsync(async () => outcome = await CoordinatorHost.RunAsync(settings, surroundings.Time, stop), surroundings, stop);
-        if (!listened && !surroundings.IsSupervised)
+        try
         {
-            taken.GiveBack();
-        }
+            if (!listened && !surroundings.IsSupervised && !Restore(taken))
+            {
+                return (code, outcome);
+            }
 
-        if (!listened && !surroundings.IsSupervised && !taken.Resume)
-        {
-            RunFolder.Abandon(folder);
-            return (code, outcome);
+            await Task.WhenAny(following, Task.Delay(new Timeouts(taken.Options.FailureDetection).LastWords, surroundings.Time, CancellationToken.None));
+            await over.CancelAsync();
+            var finished = await following;
+            if (viewer is not null)
+            {
+                await viewer.DisposeAsync();
+                var summary = Path.Combine(folder, "summary.json");
+                var text = finished?.SummaryJson ?? (File.Exists(summary) ? await File.ReadAllTextAsync(summary, CancellationToken.None) : null);
+                RunSummary.Write(surroundings.Out, new LocalRunResult(code == ExitCode.Success, finished?.Sentence ?? "", text), folder, json);
+            }
         }
-
-        await Task.WhenAny(following, Task.Delay(new Timeouts(taken.Options.FailureDetection).LastWords, surroundings.Time, CancellationToken.None));
-        await over.CancelAsync();
-        var finished = await following;
-        if (viewer is not null)
+        catch (Exception refused) when (refused is IOException or UnauthorizedAccessException)
         {
-            await viewer.DisposeAsync();
-            var summary = Path.Combine(folder, "summary.json");
-            var text = finished?.SummaryJson ?? (File.Exists(summary) ? await File.ReadAllTextAsync(summary, CancellationToken.None) : null);
-            RunSummary.Write(surroundings.Out, new LocalRunResult(code == ExitCode.Success, finished?.Sentence ?? "", text), folder, json);
+            // Standard output may be a full disk: how the run ended stays true, and a Job is told that.
+            surroundings.Fail(refused.Message);
+            code = ExitCode.Failure;
         }
 
         return (code, outcome);
+    }
+
+    /// <summary>The run did not begin, or not go on: its folder is again as it was.</summary>
+    /// <returns>Whether it holds a run.</returns>
+    private static bool Restore(TakenFolder taken)
+    {
+        taken.GiveBack();
+        if (!taken.Resume)
+        {
+            RunFolder.Abandon(taken.Path);
+        }
+
+        return taken.Resume;
     }
 
     /// <summary>A coordinator shows its run as anybody else would: by watching it. That this fails is no reason to end the run.</summary>

@@ -48,11 +48,6 @@ internal static class DeleteVerb
     {
         var surroundings = app.Surroundings;
         var run = await RunSnapshot.TakeAsync(cluster, names, stop);
-        if (run.Phase == RunPhase.Missing && run.Workers is null && run.Volume is null)
-        {
-            return await ClusterArguments.UnknownAsync(cluster, names.Run, app, stop);
-        }
-
         IReadOnlyList<string> deleted;
         IReadOnlyList<string> left;
         try
@@ -63,6 +58,12 @@ internal static class DeleteVerb
         {
             surroundings.Fail($"Stopped before the run {names.Run} was deleted whole: 'delete {names.Run}{choice}' goes on.");
             return ExitCode.Failure;
+        }
+
+        if (run is { Job: null, Workers: null, Volume: null } && deleted.Count == 0)
+        {
+            // A launch that broke off may have left nothing but a role: so it is asked for every object first.
+            return await ClusterArguments.UnknownAsync(cluster, names.Run, app, stop);
         }
 
         var kept = run.Volume is not null && !withData;

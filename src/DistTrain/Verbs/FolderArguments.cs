@@ -127,7 +127,7 @@ internal sealed class FolderArguments
             return new TakenFolder(options, folder, Resume: false, Checkpoint: null);
         }
 
-        (folder, var problem) = RunFolder.Claim(folder, options.Name, RunConfiguration.Write(options));
+        (folder, var problem, IsPassing) = RunFolder.Claim(folder, options.Name, RunConfiguration.Write(options));
         if (folder is null)
         {
             app.Surroundings.Fail(problem!);

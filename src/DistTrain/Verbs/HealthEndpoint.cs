@@ -54,10 +54,10 @@ internal sealed class HealthEndpoint : IAsyncDisposable
             surroundings.Error.WriteLine($"Health is told at http://{server.Address}.");
             return new HealthEndpoint(server, meter);
         }
-        catch (AddressException e)
+        catch (Exception e) when (e is AddressException || (e is OperationCanceledException && cancellation.IsCancellationRequested))
         {
             meter.Dispose();
-            surroundings.Fail(e.Message);
+            surroundings.Fail(e is AddressException ? e.Message : "Stopped before it began.");
             return null;
         }
     }

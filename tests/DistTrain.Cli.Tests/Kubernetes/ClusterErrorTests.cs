@@ -85,7 +85,7 @@ public sealed class ClusterErrorTests
         {
             StatusReply.UnknownField("Job", Job, ".spec.podFailurePolicy"),
             "This cluster's version does not know all fields of job.batch/digits-coordinator: failed to create typed patch object (team/digits-coordinator; batch/v1, Kind=Job): "
-            + ".spec.podFailurePolicy: field not declared in schema. It is older than this program supports (1.26 or newer)."
+            + ".spec.podFailurePolicy: field not declared in schema. It is older than this program supports (1.25 or newer)."
         },
         {
             new StatusReply(503, "ServiceUnavailable", "etcdserver: leader changed"),

@@ -81,8 +81,8 @@ public sealed class DiagnosisTests
 
     [Fact]
     public void A_configuration_that_the_coordinator_refuses_fails_the_run_for_good() => Assert.Equal(
-        ["job.batch/digits-coordinator: The coordinator refused its configuration (exit code 2), and is not started again. Its last words: batch.global is 'x': must be a whole number. "
-            + "Correct the file, then delete the run and launch it anew. (final)"],
+        ["job.batch/digits-coordinator: The coordinator ended with exit code 2, and is not started again: another start would not mend it. Its last words: batch.global is 'x': must be a whole number. "
+            + "Correct that, then delete the run and launch it anew. (final)"],
         Problems(Run(
             Job("{ failed: 1, conditions: [{ type: Failed, status: \"True\", reason: PodFailurePolicy, message: \"Container coordinator failed with exit code 2 matching FailJob rule at index 0\" }] }"),
             [Pod("coordinator", "a", Container("{ terminated: { exitCode: 2, reason: Error, message: \"error: batch.global is 'x': must be a whole number.\" } }", phase: "Failed", name: "coordinator"))])));

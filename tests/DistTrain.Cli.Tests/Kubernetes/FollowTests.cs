@@ -96,8 +96,8 @@ public sealed class FollowTests
         Assert.Equal(1, code);
         Assert.Contains("status  failed\n", text, StringComparison.Ordinal);
         Assert.StartsWith(
-            "error: The coordinator refused its configuration (exit code 2), and is not started again. Its last words: data.name is 'x': no such data. "
-            + "Correct the file, then delete the run and launch it anew.\n  status digits\n", error, StringComparison.Ordinal);
+            "error: The coordinator ended with exit code 2, and is not started again: another start would not mend it. Its last words: data.name is 'x': no such data. "
+            + "Correct that, then delete the run and launch it anew.\n  status digits\n", error, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -147,6 +147,17 @@ public sealed class LaunchTests
     }
 
     [Fact]
+    public async Task A_webhook_that_cannot_be_tried_is_no_objection()
+    {
+        await using var cluster = await ClusterFixture.StartAsync();
+        cluster.Server.Refuse = r => r is { Verb: "apply", IsDryRun: true, Path.Plural: "jobs" or "deployments" }
+            ? StatusReply.BadRequest("admission webhook \"old.example\" does not support dry run") : null;
+        var (code, _, error) = await cluster.RunAsync(Launch);
+        Assert.Equal((0, ""), (code, error));
+        Assert.NotNull(cluster.Find("jobs.batch", "digits-coordinator"));
+    }
+
+    [Fact]
     public async Task A_namespace_that_is_missing_is_told_once()
     {
         await using var cluster = await ClusterFixture.StartAsync();
@@ -184,6 +195,7 @@ public sealed class LaunchTests
 
         Assert.Equal("mine-run", pod.Spec.Volumes.Single().PersistentVolumeClaim.ClaimName);
         Assert.True(pod.Spec.SecurityContext.RunAsNonRoot);
+        Assert.False(pod.Spec.AutomountServiceAccountToken);
         var container = pod.Spec.Containers.Single();
         Assert.Equal((false, true, true), (container.SecurityContext.AllowPrivilegeEscalation, container.SecurityContext.ReadOnlyRootFilesystem, container.VolumeMounts.Single().ReadOnlyProperty));
         Assert.Equal(["cpu", "memory"], container.Resources.Limits.Keys.Order());

@@ -231,6 +231,17 @@ public sealed class ManageTests
     }
 
     [Fact]
+    public async Task Delete_takes_what_a_launch_that_broke_off_has_left()
+    {
+        await using var cluster = await ClusterFixture.StartAsync();
+        cluster.Server.Refuse = r => r is { Verb: "apply", IsDryRun: false, Path.Plural: "networkpolicies" } ? new StatusReply(503, "ServiceUnavailable", "etcd is gone") : null;
+        Assert.EndsWith("remove them by 'delete digits', then launch again.\n", (await cluster.RunAsync("launch kubernetes toy --name digits --detach")).Error, StringComparison.Ordinal);
+        Assert.NotEmpty(Left(cluster, "digits"));
+        Assert.Equal(0, (await cluster.RunAsync("delete digits")).Code);
+        Assert.Empty(Left(cluster, "digits"));
+    }
+
+    [Fact]
     public async Task Delete_lets_the_coordinator_end_before_its_workers_and_waits_no_longer_than_it_may()
     {
         await using var cluster = await ClusterFixture.StartAsync();

@@ -100,6 +100,31 @@ public sealed class PodTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_folder_that_cannot_be_written_may_be_mended_and_ends_neither_Job_nor_workers()
+    {
+        Directory.CreateDirectory(Path.Combine(_folder["run"], "config.yaml.tmp"));
+        using var coordinator = Coordinator(FreePort());
+        var ended = await coordinator.EndAsync();
+        Assert.Equal(1, ended.Code);
+        Assert.Contains("config.yaml.tmp", ended.Error, StringComparison.Ordinal);
+        Assert.Contains("The run is not over: the workers wait for the Job's next coordinator", ended.Error, StringComparison.Ordinal);
+        Assert.Equal(2, _cluster.Replicas);
+    }
+
+    [Fact]
+    public async Task A_port_that_is_taken_may_be_free_at_the_next_start()
+    {
+        using var listener = new TcpListener(IPAddress.Loopback, 0);
+        listener.Start();
+        using var coordinator = Coordinator(((IPEndPoint)listener.LocalEndpoint).Port);
+        var ended = await coordinator.EndAsync();
+        Assert.Equal(1, ended.Code);
+        Assert.Contains(" is in use by another program", ended.Error, StringComparison.Ordinal);
+        Assert.Contains("The run is not over", ended.Error, StringComparison.Ordinal);
+        Assert.Equal(2, _cluster.Replicas);
+    }
+
+    [Fact]
     public async Task A_folder_that_another_coordinator_still_owns_is_waited_for()
     {
         using var owner = Coordinator(FreePort());

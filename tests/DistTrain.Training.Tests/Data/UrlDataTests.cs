@@ -76,6 +76,15 @@ public sealed class UrlDataTests : IDisposable
     }
 
     [Fact]
+    public async Task What_grants_access_in_an_address_is_not_told()
+    {
+        await using var server = await ServeAsync([1, 2, 3]);
+        var failed = await Assert.ThrowsAsync<DataException>(() => TakeAsync(server, "a.zip?signature=0123abcd", Hash([4])));
+        Assert.Contains($"{server.Address}a.zip is not the file it should be", failed.Message, StringComparison.Ordinal);
+        Assert.DoesNotContain("signature", failed.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Processes_of_one_host_fetch_once()
     {
         var archive = Zip("");

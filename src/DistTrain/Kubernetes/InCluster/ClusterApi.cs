@@ -26,7 +26,7 @@ internal sealed class ClusterApi : IDisposable
     /// <param name="environment">The environment variables.</param>
     /// <param name="timeouts">How long a call may take.</param>
     /// <param name="time">The clock.</param>
-    /// <exception cref="ClusterException">There is none.</exception>
+    /// <exception cref="ClusterApiException">There is none.</exception>
     public static ClusterApi Open(IReadOnlyDictionary<string, string> environment, Timeouts timeouts, TimeProvider time)
     {
         try
@@ -34,7 +34,7 @@ internal sealed class ClusterApi : IDisposable
             var file = environment.GetValueOrDefault(ConfigurationVariable);
             if (!KubernetesClientConfiguration.IsInCluster() && string.IsNullOrEmpty(file))
             {
-                throw new ClusterException("This process is in no cluster: it has no service account's token, and KUBECONFIG is not set.") { IsPassing = false };
+                throw new ClusterApiException("This process is in no cluster: it has no service account's token, and KUBECONFIG is not set.") { IsPassing = false };
             }
 
             var configuration = KubernetesClientConfiguration.IsInCluster()
@@ -45,14 +45,14 @@ internal sealed class ClusterApi : IDisposable
             var space = !string.IsNullOrEmpty(own) ? own : configuration.Namespace ?? "default";
             return new ClusterApi(new k8s.Kubernetes(configuration), space, timeouts.ClusterCall, time);
         }
-        catch (Exception e) when (e is not (ClusterException or OutOfMemoryException))
+        catch (Exception e) when (e is not (ClusterApiException or OutOfMemoryException))
         {
-            throw ClusterException.Of("do anything for this process", e);
+            throw ClusterApiException.Of("do anything for this process", e);
         }
     }
 
     /// <summary>Sets a Deployment's scale.</summary>
-    /// <exception cref="ClusterException">It was not set.</exception>
+    /// <exception cref="ClusterApiException">It was not set.</exception>
     public Task ScaleAsync(string deployment, int replicas, CancellationToken cancellation) => CallAsync(
         $"scale Deployment {deployment} in {_namespace}",
         token => _client.AppsV1.PatchNamespacedDeploymentScaleAsync(
@@ -61,7 +61,7 @@ internal sealed class ClusterApi : IDisposable
         cancellation);
 
     /// <summary>What became of a Job.</summary>
-    /// <exception cref="ClusterException">The cluster does not say.</exception>
+    /// <exception cref="ClusterApiException">The cluster does not say.</exception>
     public async Task<JobState> JobAsync(string job, CancellationToken cancellation)
     {
         try
@@ -69,14 +69,14 @@ internal sealed class ClusterApi : IDisposable
             return JobVerdict.StateOf(await CallAsync(
                 $"get Job {job} in {_namespace}", token => _client.BatchV1.ReadNamespacedJobAsync(job, _namespace, cancellationToken: token), cancellation));
         }
-        catch (ClusterException e) when (e.IsAbsence)
+        catch (ClusterApiException e) when (e.IsAbsence)
         {
             return JobState.Gone;
         }
     }
 
     /// <summary>Creates an Event.</summary>
-    /// <exception cref="ClusterException">It was not created.</exception>
+    /// <exception cref="ClusterApiException">It was not created.</exception>
     public Task CreateAsync(Corev1Event happened, CancellationToken cancellation) => CallAsync(
         $"create an Event in {_namespace}",
         token => _client.CoreV1.CreateNamespacedEventAsync(happened, happened.Metadata.NamespaceProperty ?? _namespace, cancellationToken: token),
@@ -93,9 +93,10 @@ internal sealed class ClusterApi : IDisposable
         {
             return await call(both.Token);
         }
-        catch (Exception e) when (!cancellation.IsCancellationRequested && e is not OutOfMemoryException)
+        catch (Exception e) when (e is not OutOfMemoryException)
         {
-            throw ClusterException.Of(what, e);
+            cancellation.ThrowIfCancellationRequested();
+            throw ClusterApiException.Of(what, e);
         }
     }
 }

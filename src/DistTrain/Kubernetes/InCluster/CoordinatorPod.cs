@@ -68,7 +68,7 @@ internal sealed class CoordinatorPod(string deployment, CoordinatorVitals vitals
             using var api = ClusterApi.Open(surroundings.Environment, Timeouts.Default, surroundings.Time);
             return await ScaleDown.RunAsync(api, deployment, surroundings.Time, CancellationToken.None);
         }
-        catch (ClusterException e)
+        catch (ClusterApiException e)
         {
             return (false, $"{e.Message} Deployment {deployment} was not set to 0 workers.");
         }

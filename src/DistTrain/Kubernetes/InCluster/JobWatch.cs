@@ -53,7 +53,7 @@ internal sealed class JobWatch(ClusterApi api, string job, string deployment, Fu
                 Say($"Job {job} is {$"{state}".ToLowerInvariant()}, and no coordinator comes. {(await ScaleDown.RunAsync(api, deployment, time, cancellation)).Sentence}");
             }
         }
-        catch (ClusterException e)
+        catch (ClusterApiException e)
         {
             Say(e.Message);
         }

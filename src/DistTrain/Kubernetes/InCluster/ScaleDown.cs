@@ -23,11 +23,11 @@ internal static class ScaleDown
                 await api.ScaleAsync(deployment, replicas: 0, cancellation);
                 return (true, $"Deployment {deployment} was set to 0 workers.");
             }
-            catch (ClusterException e) when (e.IsPassing && attempt < Attempts)
+            catch (ClusterApiException e) when (e.IsPassing && attempt < Attempts)
             {
                 await Task.Delay(pause, time, cancellation);
             }
-            catch (ClusterException e)
+            catch (ClusterApiException e)
             {
                 return (e.IsAbsence, e.IsAbsence ? e.Message : $"{e.Message} Its workers hold what they have until 'kubectl scale deployment/{deployment} --replicas=0'.");
             }

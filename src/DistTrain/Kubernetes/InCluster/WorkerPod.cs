@@ -24,7 +24,7 @@ internal sealed class WorkerPod(Surroundings surroundings)
             var watch = new JobWatch(api, job, deployment, absence, surroundings.Error.WriteLine, surroundings.Time);
             await watch.RunAsync(Timeouts.Default.ClusterQuestion, cancellation);
         }
-        catch (ClusterException e)
+        catch (ClusterApiException e)
         {
             surroundings.Error.WriteLine($"warning: {e.Message} Nobody will set Deployment {deployment} to none if Job {job} fails for good.");
         }
@@ -43,7 +43,7 @@ internal sealed class WorkerPod(Surroundings surroundings)
             using var api = ClusterApi.Open(surroundings.Environment, Timeouts.Default, surroundings.Time);
             await api.CreateAsync(happened, CancellationToken.None);
         }
-        catch (ClusterException e)
+        catch (ClusterApiException e)
         {
             surroundings.Error.WriteLine($"warning: {e.Message} The refusal is told here only.");
         }

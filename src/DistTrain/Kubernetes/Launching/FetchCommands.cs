@@ -22,6 +22,7 @@ internal static class FetchCommands
         {
             ["spec"] = new JsonObject
             {
+                ["automountServiceAccountToken"] = false,
                 ["securityContext"] = new JsonObject
                 {
                     ["runAsNonRoot"] = true,

@@ -38,7 +38,7 @@ internal static class RunDiagnosis
             yield return new RunProblem(subject, failed.Reason switch
             {
                 "PodFailurePolicy" when ended?.ExitCode is 2 or null =>
-                    $"The coordinator refused its configuration (exit code 2), and is not started again.{words} Correct the file, then delete the run and launch it anew.",
+                    $"The coordinator ended with exit code 2, and is not started again: another start would not mend it.{words} Correct that, then delete the run and launch it anew.",
                 "PodFailurePolicy" => $"The coordinator {PodWords.Ending(ended)}, which another start does not mend.{words}",
                 "BackoffLimitExceeded" => $"The coordinator failed {run.Job.Status.Failed ?? 0} times and is not started again"
                     + $"{(ended is null ? "" : $"; the last time it {PodWords.Ending(ended)}")}.{words}{Memory(ended)} Its volume is kept: delete the run, then launch it anew, and it goes on.",

@@ -20,7 +20,10 @@ internal static class RunLauncher
             catch (ClusterException refused) when (refused.Fault is not (ClusterFault.Unreachable or ClusterFault.Unauthorized or ClusterFault.Configuration))
             {
                 // Who may not bind every role must hold what the role allows, and for that the server looks for the role, which is only tried.
-                if (refused.Fault != ClusterFault.NotFound || (string?)manifest["kind"] != "RoleBinding")
+                var isRoleMissing = refused.Fault == ClusterFault.NotFound && (string?)manifest["kind"] == "RoleBinding";
+
+                // A webhook that has side effects cannot be asked without them: what it says is heard when the object is applied.
+                if (!isRoleMissing && !refused.Message.Contains("does not support dry run", StringComparison.Ordinal))
                 {
                     objections.Add(refused.Message);
                 }

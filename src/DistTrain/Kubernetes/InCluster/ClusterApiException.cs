@@ -5,7 +5,7 @@ using k8s.Exceptions;
 namespace DistTrain.Kubernetes.InCluster;
 
 /// <summary>The cluster's API did not do what it was asked, with the reason in a sentence.</summary>
-internal sealed class ClusterException(string sentence, Exception? cause = null) : Exception(sentence, cause)
+internal sealed class ClusterApiException(string sentence, Exception? cause = null) : Exception(sentence, cause)
 {
     /// <summary>Whether the same call may succeed later.</summary>
     public bool IsPassing { get; init; } = true;
@@ -16,7 +16,7 @@ internal sealed class ClusterException(string sentence, Exception? cause = null)
     /// <summary>Puts into words what came of a call.</summary>
     /// <param name="what">What was asked, such as <c>scale Deployment disttrain-worker</c>.</param>
     /// <param name="cause">What came instead.</param>
-    public static ClusterException Of(string what, Exception cause) => cause switch
+    public static ClusterApiException Of(string what, Exception cause) => cause switch
     {
         HttpOperationException { Response.StatusCode: HttpStatusCode.NotFound } => new($"There is nothing to {what}: the cluster knows no such object.", cause)
         {
