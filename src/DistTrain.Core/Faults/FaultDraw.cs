@@ -54,9 +54,9 @@ internal sealed class FaultDraw(ulong seed, int workers)
     {
         var entry = slot.Open!;
         var kind = entry.Named[random.Next(entry.Named.Count)]!.Value;
-        if ((kind == FaultKind.Leave || kind == FaultKind.CutLink) && staying.Count < 2)
+        if ((kind == FaultKind.Leave && staying.Count <= Math.Max(1, entry.Members)) || (kind == FaultKind.CutLink && staying.Count < 2))
         {
-            // The last one neither leaves nor has a link.
+            // The last one neither leaves nor has a link; and as many stay as have to take part, or nothing would happen any more.
             kind = FaultKind.Join;
         }
 
@@ -70,6 +70,9 @@ internal sealed class FaultDraw(ulong seed, int workers)
             FaultKind.Pause => fault with { Worker = staying[index], For = entry.For },
             FaultKind.Leave => fault with { Worker = staying[index] },
             FaultKind.CutLink => fault with { Worker = staying[index], Peer = staying[(index + 1 + random.Next(staying.Count - 1)) % staying.Count] },
+
+            // It waits for nobody: others may wait for it.
+            FaultKind.Join => fault with { Members = 0 },
             _ => fault,
         };
     }

@@ -99,15 +99,17 @@ public sealed class FaultPlanTests
         from seed in Gen.ULong
         from workers in Gen.Int[1, 8]
         from count in Gen.Int[1, 60]
-        select (seed, workers, count)).Always((seed, workers, count) =>
+        from members in Gen.Int[0, workers]
+        select (seed, workers, count, members)).Always(drawn =>
     {
-        var plan = Random(seed, workers, count);
-        Assert.Equal(plan.Faults, Random(seed, workers, count).Faults);
+        var (seed, workers, count, members) = drawn;
+        var plan = Random(seed, workers, count, members);
+        Assert.Equal(plan.Faults, Random(seed, workers, count, members).Faults);
         Assert.Equal(Enumerable.Range(1, count), plan.Faults.Select(f => f.Id));
         Assert.All(plan.Faults, f => Assert.InRange(f.Step, 10, 200));
         Assert.Equal(plan.Faults.Select(f => f.Step).Order(), plan.Faults.Select(f => f.Step));
 
-        // Somebody stays, and nothing is done to who has left or has not come yet.
+        // Somebody stays, and nothing is done to who has left or has not come yet. None waits for more workers than there are.
         var staying = Enumerable.Range(0, workers).ToHashSet();
         var started = workers;
         foreach (var fault in plan.Faults)
@@ -124,6 +126,7 @@ public sealed class FaultPlanTests
             }
 
             Assert.NotEmpty(staying);
+            Assert.InRange(fault.Members, 0, staying.Count);
         }
     });
 
@@ -144,7 +147,7 @@ public sealed class FaultPlanTests
     public void A_fault_is_due_from_its_block_on_or_after_the_last_and_once_enough_take_part(long step, int members, int blocks, bool last, bool due) =>
         Assert.Equal(due, new Fault { Step = 40, Block = 3, Members = 4 }.IsDue(new FaultPoint(step, members, blocks, last)));
 
-    private static FaultPlan Random(ulong seed, int workers, int count)
+    private static FaultPlan Random(ulong seed, int workers, int count, int members = 0)
     {
         var (plan, problems) = FaultPlanReader.Read(
             new Dictionary<string, string>
@@ -153,6 +156,7 @@ public sealed class FaultPlanTests
                 ["faults.1.random.count"] = $"{count}",
                 ["faults.1.random.from"] = "10",
                 ["faults.1.random.to"] = "200",
+                ["faults.1.random.members"] = $"{members}",
                 ["faults.1.random.kinds"] = "kill, pause, leave, join, cutLink, restartCoordinator, killAll",
             },
             workers);

@@ -50,7 +50,9 @@ internal sealed class JobWatch(ClusterApi api, string job, string deployment, Fu
             var state = await api.JobAsync(job, cancellation);
             if (_verdict.IsOver(state))
             {
-                Say($"Job {job} is {$"{state}".ToLowerInvariant()}, and no coordinator comes. {(await ScaleDown.RunAsync(api, deployment, time, cancellation)).Sentence}");
+                // One attempt for each answer: by the next one, another run of this name may have begun.
+                await api.ScaleAsync(deployment, replicas: 0, cancellation);
+                Say($"Job {job} is {$"{state}".ToLowerInvariant()}, and no coordinator comes. Deployment {deployment} was set to 0 workers.");
             }
         }
         catch (ClusterApiException e)
