@@ -152,7 +152,7 @@ public sealed record RunOptions
         }
     }
 
-    private static bool IsStep(string key) => long.TryParse(key, NumberStyles.None, CultureInfo.InvariantCulture, out var step) && step > 0;
+    private static bool IsStep(string key) => long.TryParse(key, NumberStyles.None, CultureInfo.InvariantCulture, out var step) && step > 0 && key[0] != '0';
 }
 
 /// <summary>The global batch, the only dial a user has to set, and how it is cut up.</summary>

@@ -28,6 +28,7 @@ public sealed class WrongContentException(string message) : DownloadException(me
 /// <param name="time">The clock of the deadlines.</param>
 public sealed class PinnedDownload(Uri address, TimeProvider time)
 {
+    private const int MostRedirections = 10;
     private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(8);
 
     /// <summary>
@@ -87,8 +88,9 @@ public sealed class PinnedDownload(Uri address, TimeProvider time)
         {
             throw new DownloadException($"{NameOf(source)} could not be downloaded within {Deadline.TotalSeconds:0} s", e);
         }
-        catch (HttpRequestException e)
+        catch (Exception e) when (e is HttpRequestException or UriFormatException)
         {
+            // A server may redirect to what is no address of the web.
             throw new DownloadException($"{NameOf(source)} could not be downloaded ({e.Message})", e);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
@@ -100,7 +102,7 @@ public sealed class PinnedDownload(Uri address, TimeProvider time)
     /// <summary>Attempts, each going on where the last one ended.</summary>
     private async Task TryAsync(Uri source, PinnedFile file, string target, CancellationToken cancellation)
     {
-        using var handler = new SocketsHttpHandler { ConnectTimeout = ConnectDeadline };
+        using var handler = new SocketsHttpHandler { ConnectTimeout = ConnectDeadline, MaxAutomaticRedirections = MostRedirections };
         using var client = new HttpClient(handler) { Timeout = Timeout.InfiniteTimeSpan };
         var progress = new TransferProgress($"Downloading {NameOf(source)}", file.Length, time, Say);
         await using var part = new PartFile(target + ".part");

@@ -84,6 +84,21 @@ public sealed class UrlDataTests : IDisposable
         Assert.DoesNotContain("signature", failed.Message, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("file:///etc/passwd")]
+    [InlineData("/again")]
+    public async Task A_redirection_that_leads_nowhere_ends_in_a_sentence(string target)
+    {
+        await using var server = await LoopbackServer.StartAsync((_, http) =>
+        {
+            http.Response.Redirect(target);
+            return Task.CompletedTask;
+        });
+        var failed = await Assert.ThrowsAsync<DataException>(() => TakeAsync(server, "a.zip", Hash([4])));
+        Assert.StartsWith($"The run's data cannot be had: {server.Address}a.zip could not be downloaded", failed.Message, StringComparison.Ordinal);
+        Assert.InRange(server.Requests, 1, 44);
+    }
+
     [Fact]
     public async Task Processes_of_one_host_fetch_once()
     {
