@@ -1,4 +1,5 @@
 using DistTrain.Configuration;
+using DistTrain.Core.Batches;
 using DistTrain.Core.Options;
 
 namespace DistTrain.Cli.Tests.Configuration;
@@ -17,7 +18,7 @@ public sealed class RunConfigurationTests : IDisposable
         var file = _folder.File("run.yaml", Toy + "seed: 1\nbatch: { global: 100, micro: 10, blocks: 8 }\n");
         var read = Read(file, ["batch.blocks=2", "seed=3", "seed=4"], new() { ["DISTTRAIN__BATCH__MICRO"] = "5", ["DISTTRAIN__SEED"] = "2" }, workers: "7");
         Assert.Empty(read.Problems);
-        Assert.Equal(new BatchOptions { Global = 100, Micro = 5, Blocks = 2 }, read.Options.Batch);
+        Assert.Equal(new BatchGeometry(100, 5, 2), read.Options.Geometry);
         Assert.Equal(4UL, read.Options.Seed);
         Assert.Equal(7, read.Options.Workers);
     }
