@@ -148,6 +148,7 @@ internal static class Scaling
         private async Task<(long At, int Steps, double Coordinator, double Workers)> ReachAsync(int steps, CancellationToken cancellation)
         {
             var metrics = Path.Combine(_folder, "metrics.jsonl");
+            using var sampling = new PeriodicTimer(TimeSpan.FromMilliseconds(10));
             while (true)
             {
                 var done = File.Exists(metrics) ? Lines(metrics) : 0;
@@ -162,7 +163,7 @@ internal static class Scaling
                     throw new InvalidOperationException($"disttrain train ended after {done} of {steps} steps, exit code {_process.ExitCode}: {await _error}");
                 }
 
-                await Task.Delay(10, cancellation);
+                await sampling.WaitForNextTickAsync(cancellation);
             }
         }
 
