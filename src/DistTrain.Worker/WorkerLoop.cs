@@ -265,7 +265,7 @@ internal sealed partial class WorkerLoop(
             await _sender.SendAsync(checkpoint, mayWait: false);
         }
 
-        report = report with { WaitSeconds = waited.TotalSeconds, ResidentBytes = ResidentMemory.PeakBytes() };
+        report = report with { WaitSeconds = waited.TotalSeconds, ResidentBytes = ProcessMemory.Peak() };
         services.Vitals.Totals.Add(report);
         state.Reports.Add(report);
         session.Send(new WorkerMessage { Report = Wire.ToWire(report) });

@@ -1,4 +1,4 @@
-using DistTrain.Worker;
+using DistTrain.Training.Native;
 
 namespace DistTrain.Cluster.Tests;
 
@@ -13,7 +13,7 @@ public sealed class MemoryTests
     public void The_peak_is_that_of_the_status_file()
     {
         var before = PeakOfStatusFile();
-        var reported = ResidentMemory.PeakBytes();
+        var reported = ProcessMemory.Peak();
 
         Assert.InRange(reported, before - Inexact, PeakOfStatusFile() + Inexact);
 

@@ -98,6 +98,9 @@ public sealed class Replica : IDisposable
     /// <summary>Memory for the nodes of training operations; disposed by the caller, ahead of the replica.</summary>
     public NodePool CreateNodes() => _model.CreateNodes();
 
+    /// <summary>Forgets the node that gradients were last added to: to be called before its memory is freed, where the replica goes on to live.</summary>
+    public void ForgetNode() => _model.UnbindGradients();
+
     /// <summary>To be called after the vectors of <see cref="State"/> were written from outside.</summary>
     public void StateWasReplaced()
     {
@@ -207,7 +210,7 @@ public sealed class Replica : IDisposable
         _model.WeightsChanged();
         using var nodes = CreateNodes();
         var hashes = Enumerable.Range(0, ProbeTimes).Select(_ => ProbeOnce(nodes)).Distinct().ToList();
-        _model.UnbindGradients();
+        ForgetNode();
         _model.Weights.CopyFrom(saved);
         _model.WeightsChanged();
         return hashes.Count == 1 ? hashes[0] : null;

@@ -1,12 +1,12 @@
 using System.Diagnostics;
 
-namespace DistTrain.Worker;
+namespace DistTrain.Training.Native;
 
 /// <summary>The process's memory as the operating system counts it.</summary>
-internal static class ResidentMemory
+public static class ProcessMemory
 {
     /// <summary>Largest resident size so far, in bytes.</summary>
-    public static long PeakBytes()
+    public static long Peak()
     {
         using var process = Process.GetCurrentProcess();
         return process.PeakWorkingSet64;

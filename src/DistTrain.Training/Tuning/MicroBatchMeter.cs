@@ -1,0 +1,65 @@
+using DistTrain.Core.Batches;
+using DistTrain.Core.Runs;
+using DistTrain.Core.Sampling;
+using DistTrain.Core.Tuning;
+using DistTrain.Training.Native;
+using DistTrain.Training.Replicas;
+
+namespace DistTrain.Training.Tuning;
+
+/// <summary>
+/// Measures what micro-batches of a size cost on this host, by computing some. The state of the replica is as before afterwards; the process keeps what torch does not give
+/// back, so that sizes are measured in ascending order. Used on the replica's thread.
+/// </summary>
+public sealed class MicroBatchMeter : IDisposable
+{
+    /// <summary>The first pass of a size plans its kernels and finds its memory: it is not timed.</summary>
+    private const int Untimed = 1;
+
+    private readonly Replica _replica;
+    private readonly long _samples;
+    private readonly TimeProvider _time;
+    private readonly NodePool _nodes;
+    private readonly NodeBuffer _node;
+    private readonly long _base;
+
+    /// <summary>A meter; takes the memory of one node.</summary>
+    /// <param name="replica">The model with its data.</param>
+    /// <param name="samples">Samples of the training data.</param>
+    /// <param name="time">The clock that passes are timed by.</param>
+    public MicroBatchMeter(Replica replica, long samples, TimeProvider time)
+    {
+        (_replica, _samples, _time) = (replica, samples, time);
+        _nodes = replica.CreateNodes();
+        _node = _nodes.Rent();
+        _node.Clear();
+        _base = ProcessMemory.Peak();
+    }
+
+    /// <summary>Computes micro-batches of one size.</summary>
+    /// <param name="size">Samples of each; where the data hold fewer, all of them.</param>
+    /// <param name="passes">How many are timed, at least 1.</param>
+    public MicroBatchCost Measure(int size, int passes)
+    {
+        size = (int)Math.Min(size, _samples);
+        var times = new List<TimeSpan>();
+        for (var pass = 0; pass < Untimed + passes; pass++)
+        {
+            var start = _time.GetTimestamp();
+            var operation = new Operation(0, OperationKind.Train, 0, new SampleRange(0, 0, size), new BatchGeometry(size, size, 1), 0, false, false);
+            _replica.Accumulate(operation, 0, _node, () => { });
+            times.Add(_time.GetElapsedTime(start));
+        }
+
+        var timed = times.Skip(Untimed).Order().ToList();
+        return new MicroBatchCost(size, timed[timed.Count / 2], _base, ProcessMemory.Peak());
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _replica.ForgetNode();
+        _nodes.Return(_node);
+        _nodes.Dispose();
+    }
+}
