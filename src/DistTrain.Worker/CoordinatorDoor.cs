@@ -47,7 +47,7 @@ internal sealed class CoordinatorDoor(Uri address, Func<Hello> hello, bool isPat
                 }
 
                 pause = Redial.Pause(pause, time.GetElapsedTime(began), holdsState, timeouts);
-                await Task.Delay(pause, time, both.Token).ContinueWith(_ => { }, CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
+                await Task.Delay(pause, time, both.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
             catch (Exception e) when (IsOutOfReach(e) && cancellation.IsCancellationRequested)
             {
@@ -91,7 +91,7 @@ internal sealed class CoordinatorDoor(Uri address, Func<Hello> hello, bool isPat
                 CoordinatorMessage.BodyOneofCase.Welcome => CoordinatorSession.Begin(address, channel, call, answer, time),
                 CoordinatorMessage.BodyOneofCase.Refusal =>
                     throw new RefusedException($"The coordinator at {address} refused this worker. {answer.Refusal.Sentence}"),
-                CoordinatorMessage.BodyOneofCase.Dismissal => throw (isPatient
+                CoordinatorMessage.BodyOneofCase.Dismissal => throw (isPatient || answer.Dismissal.MayReturn
                     ? Unavailable(answer.Dismissal.Sentence)
                     : new WorkerException($"The coordinator at {address} sent this worker away: {answer.Dismissal.Sentence}")),
                 _ => throw new WorkerException($"The coordinator at {address} answered with {answer.BodyCase}: install the same version on both."),

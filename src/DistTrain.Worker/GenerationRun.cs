@@ -125,7 +125,7 @@ internal sealed class GenerationRun : IAsyncDisposable
         {
             OutOfMemory = new OutOfMemory { Generation = _peers.Tag.Generation, Operation = shortage.Operation, Sentence = shortage.Message },
         });
-        await Task.Delay(Timeout.InfiniteTimeSpan, _time, _over.Token).ContinueWith(_ => { }, CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
+        await Task.Delay(Timeout.InfiniteTimeSpan, _time, _over.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         return null;
     }
 

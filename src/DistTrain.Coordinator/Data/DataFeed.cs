@@ -114,7 +114,7 @@ internal sealed class DataFeed : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         await _ended.CancelAsync();
-        await _copy.ContinueWith(_ => { }, CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
+        await ((Task)_copy).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
     }
 
     private async Task<long> SendAsync(

@@ -15,6 +15,15 @@ public sealed partial class RunMachine
             return;
         }
 
+        if (_workers.Values.FirstOrDefault(m => m.Hello.Address == hello.Address && m.Hello.Host != hello.Host) is { } other)
+        {
+            // Peers would reach the other one in its place. An address that has changed hands is free as soon as the loss of its last owner is noticed.
+            var claim = $"it says that peers reach it at {hello.Address}, which is the address of {other.Name} on {other.Hello.Host}: give each worker an --advertise of its own";
+            _effects.Add(new RunEffect.Dismiss(worker, false, true, $"It was not let in: {claim}."));
+            _effects.Add(new RunEffect.Announce("refused", $"{Member.NameOf(worker, hello)} on {hello.Host} was refused: {claim}."));
+            return;
+        }
+
         var member = new Member(worker, hello) { LastHeard = _now, Offer = hello.Offer };
         _workers.Add(worker, member);
         _effects.Add(new RunEffect.Welcome(worker));

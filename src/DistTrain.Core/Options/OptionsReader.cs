@@ -116,6 +116,11 @@ public static class OptionsReader
             }
             else if (MapOf(kind) is var (values, map))
             {
+                if (left.Remove(key, out var whole))
+                {
+                    problems.Add(new OptionProblem(Join(path, key), whole, $"takes a value for each number; set one below it, such as {Join(path, key)}.1"));
+                }
+
                 foreach (var (name, text) in TakeBelow(key, left))
                 {
                     if (TryParse(values, text, out var value, out var expected))

@@ -95,6 +95,23 @@ public class RunMachineTests
         Assert.Contains(new RunEffect.Welcome(1), run.Effects);
     }
 
+    [Fact]
+    public void An_address_that_another_host_s_worker_has_is_free_when_that_one_is_gone()
+    {
+        var run = new MachineRun(workers: 2);
+        run.Arrive(0);
+        var twin = MachineRun.Hello(1) with { Address = MachineRun.Hello(0).Address };
+        run.Handle(new RunEvent.Arrived(1, twin));
+        var dismissal = Assert.Single(run.Effects.OfType<RunEffect.Dismiss>());
+        Assert.Equal((1, false, true), (dismissal.Worker, dismissal.Success, dismissal.MayReturn));
+        Assert.Contains("http://host0:1, which is the address of Worker 0 on host0", dismissal.Sentence);
+        Assert.DoesNotContain(new RunEffect.Welcome(1), run.Effects);
+
+        run.Handle(new RunEvent.Gone(0, "x"));
+        run.Handle(new RunEvent.Arrived(2, twin));
+        Assert.Contains(new RunEffect.Welcome(2), run.Effects);
+    }
+
     [Theory]
     [InlineData(RefusalReason.Data, "Its data differ from the run's (100 + 10 samples, fingerprint other, against 100 + 10, data01234567): give it the same files.")]
     [InlineData(RefusalReason.Layout, "Its model has other parameters than the run's: build it from the same code and configuration.")]

@@ -59,6 +59,7 @@ public class RunOptionsTests
     [InlineData("task", "", "must not be empty")]
     [InlineData("batch", "64", "is a group of keys; set one of those below it, such as batch.global")]
     [InlineData("model", "cnn", "is a group of keys; set one of those below it, such as model.name")]
+    [InlineData("batch.microFrom", "4", "takes a value for each number; set one below it, such as batch.microFrom.1")]
     [InlineData("batch.globel", "64", "no such key; see disttrain train --help (the nearest is batch.global)")]
     [InlineData("wrokers", "2", "no such key; see disttrain train --help (the nearest is workers)")]
     [InlineData("somethingElse", "2", "no such key; see disttrain train --help")]

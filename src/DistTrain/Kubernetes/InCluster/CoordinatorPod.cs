@@ -36,7 +36,7 @@ internal sealed class CoordinatorPod(string deployment, CoordinatorVitals vitals
             }
 
             vitals.Begin(CoordinatorPhase.Opening, $"It waits for another coordinator to let go of the run in {folder}.");
-            await Task.Delay(limits.FormerWorkers, surroundings.Time, cancellation).ContinueWith(_ => { }, CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
+            await Task.Delay(limits.FormerWorkers, surroundings.Time, cancellation).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
 
         return true;
