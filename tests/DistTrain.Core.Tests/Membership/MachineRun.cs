@@ -109,4 +109,21 @@ internal sealed class MachineRun
 
         return run;
     }
+
+    /// <summary>An event costs the run a worker, and it says so to both.</summary>
+    public static void Loses(int worker, MachineRun run, RunEvent happened, string reason, bool mayReturn)
+    {
+        run.Handle(happened);
+        Assert.Contains(new RunEffect.Announce("lost", $"Worker {worker} on host{worker} (process {100 + worker}) was lost: {reason}."), run.Effects);
+        Assert.Contains(new RunEffect.Dismiss(worker, Success: false, mayReturn, $"It counts as lost: {reason}."), run.Effects);
+        Assert.Null(run.Outcome);
+    }
+
+    /// <summary>An event ends the run, without success.</summary>
+    public static void EndsWith(MachineRun run, RunEvent happened, string sentence)
+    {
+        run.Handle(happened);
+        Assert.Equal(new RunOutcome(false, sentence), run.Outcome);
+        Assert.IsType<RunEffect.Finish>(run.Effects[^1]);
+    }
 }
