@@ -5,7 +5,7 @@ namespace DistTrain.Cluster.Tests;
 
 /// <summary>
 /// Promise P2 for every built-in model, rule and change of images: ten configurations in which every pair of (model, optimizer, augmentation,
-/// clipping) occurs, 40 steps of 96 samples in micro-batches of 7, which divides nothing.
+/// clipping) occurs, and one for each rule that goes by layers, 40 steps of 96 samples in micro-batches of 7, which divides nothing.
 /// </summary>
 public sealed class SameBitsOfEveryModel
 {
@@ -16,6 +16,8 @@ public sealed class SameBitsOfEveryModel
     private const string Gpt = "task=language-model data.name=devils-dictionary model.name=gpt model.window=16 model.width=32 model.layers=2 model.heads=2 model.dropout=0.1";
     private const string Sgd = "optimizer.name=sgd optimizer.learningRate=0.05 optimizer.momentum=0.9 optimizer.weightDecay=0.0005";
     private const string AdamW = "optimizer.name=adamw optimizer.learningRate=0.003 optimizer.weightDecay=0.1 optimizer.decayMatricesOnly=true average.decay=0.9";
+    private const string Lars = "optimizer.name=lars optimizer.learningRate=4 optimizer.trustCoefficient=0.01 optimizer.weightDecay=0.0005";
+    private const string Lamb = "optimizer.name=lamb optimizer.learningRate=0.01 optimizer.weightDecay=0.1 optimizer.decayMatricesOnly=true";
     private const string Augmented = "data.shift=1 data.flip=true data.noise=0.2";
     private const string Clipped = "clip.globalNorm=0.5";
 
@@ -30,6 +32,8 @@ public sealed class SameBitsOfEveryModel
     [InlineData(GroupNorm, AdamW, Augmented)]
     [InlineData(Gpt, Sgd, Clipped)]
     [InlineData(Gpt, AdamW)]
+    [InlineData(Cnn, Lars, Clipped)]
+    [InlineData(Gpt, Lamb)]
     public async Task Any_number_of_workers_gives_the_same_bits(params string[] settings)
     {
         using var folder = new TemporaryFolder();

@@ -104,6 +104,11 @@ public sealed record RunOptions
                 "optimizer.nesterov", "true", "needs optimizer.momentum above 0; set one or drop nesterov");
         }
 
+        if (Optimizer is { Nesterov: true, Name: "lars" })
+        {
+            yield return new OptionProblem("optimizer.nesterov", "true", "is a form of sgd's momentum; drop it or name sgd");
+        }
+
         if (Several(Schedule.WarmupEpochs, Schedule.WarmupSteps, Schedule.WarmupSamples))
         {
             yield return new OptionProblem(
@@ -177,29 +182,32 @@ public sealed record BatchOptions
 /// <summary>The update rule.</summary>
 public sealed record OptimizerOptions
 {
-    [Description("sgd, adam or adamw"), AllowedValues("sgd", "adam", "adamw")]
+    [Description("sgd, adam, adamw, lars or lamb"), AllowedValues("sgd", "adam", "adamw", "lars", "lamb")]
     public string Name { get; init; } = "sgd";
 
     [Description("the full learning rate"), Range(0.0, 1e6)]
     public double LearningRate { get; init; } = 0.05;
 
-    [Description("momentum of SGD"), Range(0.0, 0.99999)]
+    [Description("momentum of sgd and lars"), Range(0.0, 0.99999)]
     public double Momentum { get; init; } = 0.9;
 
-    [Description("Nesterov's form of momentum")]
+    [Description("Nesterov's form of momentum, for sgd")]
     public bool Nesterov { get; init; }
 
-    [Description("decay of Adam's mean of gradients"), Range(0.0, 0.999999)]
+    [Description("decay of the mean of gradients in adam, adamw and lamb"), Range(0.0, 0.999999)]
     public double Beta1 { get; init; } = 0.9;
 
-    [Description("decay of Adam's mean of squares"), Range(0.0, 0.999999)]
+    [Description("decay of their mean of squares"), Range(0.0, 0.999999)]
     public double Beta2 { get; init; } = 0.999;
 
-    [Description("what keeps Adam's division away from zero"), Range(1e-30, 1.0)]
+    [Description("what keeps their division away from zero"), Range(1e-30, 1.0)]
     public double Epsilon { get; init; } = 1e-8;
 
-    [Description("weight decay: added to the gradient by sgd and adam, taken from the weights by adamw"), Range(0.0, 1e3)]
+    [Description("weight decay: added to the gradient by sgd, adam and lars, to the update by lamb, taken from the weights by adamw"), Range(0.0, 1e3)]
     public double WeightDecay { get; init; }
+
+    [Description("how far lars moves a layer against the size of its weights"), Range(1e-12, 1e3)]
+    public double TrustCoefficient { get; init; } = 0.001;
 
     [Description("spare parameters of one dimension, that is biases and norms, from weight decay")]
     public bool DecayMatricesOnly { get; init; }

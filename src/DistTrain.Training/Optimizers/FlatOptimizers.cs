@@ -13,6 +13,8 @@ public static class FlatOptimizers
         "sgd" => new Sgd(options, count),
         "adam" => new Adam(options, decoupled: false, count),
         "adamw" => new Adam(options, decoupled: true, count),
+        "lars" => new Lars(options, count),
+        "lamb" => new Lamb(options, count),
         _ => throw new ArgumentException($"There is no optimizer {options.Name}.", nameof(options)),
     };
 }

@@ -163,12 +163,12 @@ public sealed class Replica : IDisposable
         }
 
         var norm = Math.Sqrt(squares) / header.Weight;
-        var (weight, clip, rate) = ((float)header.Weight, ClipFactor(norm), (float)learningRate);
+        var (weight, clip) = ((float)header.Weight, ClipFactor(norm));
         _optimizer.BeginStep();
         tile = 0;
         foreach (var slot in Layout.Slots)
         {
-            var factors = new UpdateFactors(weight, clip, rate, DecayOf(slot));
+            var factors = FactorsOf(slot, tile, reduced, new UpdateFactors(weight, clip, (float)learningRate, DecayOf(slot)), learningRate);
             for (var end = slot.Offset + slot.Count; tile < tiles.Count && tiles.Start(tile) < end; tile++)
             {
                 var state = _model.Weights.Span(tiles.Start(tile), tiles.Length(tile));
@@ -251,6 +251,27 @@ public sealed class Replica : IDisposable
     /// <summary>Biases and the gains of norms have one dimension; pulling them to zero is rarely meant.</summary>
     private float DecayOf(Slot slot) =>
         _options.Optimizer.DecayMatricesOnly && slot.Shape.Count < 2 ? 0 : (float)_options.Optimizer.WeightDecay;
+
+    /// <summary>
+    /// Where the rule goes by norms, the rate is that of the parameter, from its tiles in index order. Biases and the gains of norms, which have one dimension, keep the
+    /// step's rate: their own size says nothing about how far they should go.
+    /// </summary>
+    private UpdateFactors FactorsOf(Slot slot, int tile, NativeVector reduced, UpdateFactors factors, double learningRate)
+    {
+        if (_optimizer is not ILayerWiseOptimizer rule || slot.Kind != SlotKind.Parameter)
+        {
+            return factors;
+        }
+
+        var (tiles, squares) = (Layout.Tiles, default(LayerSquares));
+        for (var end = slot.Offset + slot.Count; tile < tiles.Count && tiles.Start(tile) < end; tile++)
+        {
+            var (start, length) = (tiles.Start(tile), tiles.Length(tile));
+            squares += rule.Measure(start, _model.Weights.Span(start, length), reduced.Span(start, length), factors);
+        }
+
+        return slot.Shape.Count < 2 ? factors : factors with { Rate = (float)(learningRate * rule.Ratio(squares, factors)) };
+    }
 
     private string ProbeOnce(NodePool nodes)
     {

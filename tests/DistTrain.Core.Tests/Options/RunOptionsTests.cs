@@ -43,7 +43,7 @@ public class RunOptionsTests
     [InlineData("batch.global", "64.5", "must be a whole number between 1 and 1099511627776")]
     [InlineData("batch.micro", "9999999999", "must be a whole number between 1 and 1048576")]
     [InlineData("batch.blocks", "65537", "must be between 1 and 65536")]
-    [InlineData("optimizer.name", "lamb", "must be sgd or adam or adamw")]
+    [InlineData("optimizer.name", "lion", "must be sgd or adam or adamw or lars or lamb")]
     [InlineData("optimizer.learningRate", "-0.1", "must be between 0 and 1000000")]
     [InlineData("optimizer.learningRate", "NaN", "must be a number between 0 and 1000000")]
     [InlineData("optimizer.momentum", "1", "must be between 0 and 0.99999")]
@@ -87,6 +87,9 @@ public class RunOptionsTests
         Assert.Equal(
             ["optimizer.nesterov is 'true': needs optimizer.momentum above 0; set one or drop nesterov."],
             Sentences(With(("optimizer.nesterov", "true"), ("optimizer.momentum", "0"))));
+        Assert.Equal(
+            ["optimizer.nesterov is 'true': is a form of sgd's momentum; drop it or name sgd."],
+            Sentences(With(("optimizer.nesterov", "true"), ("optimizer.name", "lars"))));
         Assert.Equal(
             ["schedule is 'several warm-ups': keep one of warmupEpochs, warmupSteps and warmupSamples."],
             Sentences(With(("schedule.warmupEpochs", "1"), ("schedule.warmupSamples", "1"))));
