@@ -27,6 +27,7 @@ internal sealed partial class CoordinatorLoop
     private readonly RunLedger _ledger;
     private readonly Journal _journal;
     private readonly StepLines _lines;
+    private readonly StepNoise _noise;
     private readonly CoordinatorVitals _vitals;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
@@ -54,7 +55,8 @@ internal sealed partial class CoordinatorLoop
         _fingerprint = ProgramIdentity.Fingerprint(options);
         _machine = new RunMachine(options, ProgramIdentity.Version, _fingerprint, run.Memory);
         _ledger = new RunLedger(time);
-        _lines = new StepLines(run.Folder, _ledger, run.Lines, run.Memory?.Checkpoint ?? 0, Beat);
+        _noise = new StepNoise(options.Seed);
+        _lines = new StepLines(run.Folder, _ledger, run.Lines, run.Memory?.Checkpoint ?? 0, _noise, Beat);
         Run = run.Id;
         Term = run.Term;
         Workers = new WorkerConnections(run.Id, run.Term);
@@ -357,7 +359,7 @@ internal sealed partial class CoordinatorLoop
             return;
         }
 
-        var step = RunLedger.LineOf(e, Length.SamplesOf(e.Operation.Step));
+        var step = _noise.Complete(RunLedger.LineOf(e, Length.SamplesOf(e.Operation.Step)), e);
         _vitals.Totals.Step = step;
         if (_lines.Add(e.Operation.Number, step) is { } before)
         {
@@ -384,7 +386,7 @@ internal sealed partial class CoordinatorLoop
                     Announce("lines-lost", lost);
                 }
 
-                return _ledger.Summary(outcome, _machine, Checkpoints.Newest);
+                return _ledger.Summary(outcome, _machine, Checkpoints.Newest) with { NoiseScale = _noise.Last() };
             },
             Timeouts.Summary);
         TellOfDisk();

@@ -1,3 +1,5 @@
+using System.Text.Json.Serialization;
+
 namespace DistTrain.Coordinator;
 
 /// <summary>A line of <c>metrics.jsonl</c>.</summary>
@@ -17,7 +19,24 @@ namespace DistTrain.Coordinator;
 /// <param name="SamplesPerSecond">Samples of this step over that time; null where no time was measured.</param>
 internal sealed record StepRecord(
     long Step, long Epoch, double? Loss, double Lr, long GlobalBatch, int MicroBatch, long Samples, int WorldSize, ulong Generation, double? GradNorm,
-    bool Skipped, string WeightsHash, double StepMs, double? SamplesPerSecond);
+    bool Skipped, string WeightsHash, double StepMs, double? SamplesPerSecond)
+{
+    /// <summary>The noise scale in samples, every few steps where it is measured and resolved.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public double? NoiseScale { get; init; }
+
+    /// <summary>What it is estimated from, where it is measured.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public NoiseRecord? Noise { get; init; }
+
+    /// <summary>The same in the space in which the update rule scales gradients, where it does.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public NoiseRecord? PreconditionedNoise { get; init; }
+
+    /// <summary>What those who watch are told of it; in no line.</summary>
+    [JsonIgnore]
+    public NoiseReport? NoiseReport { get; init; }
+}
 
 /// <summary>A line of <c>evaluations.jsonl</c>.</summary>
 /// <param name="Step">The step after which was evaluated.</param>
@@ -70,6 +89,10 @@ internal sealed record RunSummary
     public double WallSeconds { get; init; }
 
     public double SamplesPerSecond { get; init; }
+
+    /// <summary>The noise scale at the end, where it is measured.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public NoiseReport? NoiseScale { get; init; }
 
     public required WorkerCounts Workers { get; init; }
 

@@ -12,6 +12,7 @@ internal sealed class StepLines
     private readonly RunFolder _folder;
     private readonly RunLedger _ledger;
     private readonly Action<ulong> _written;
+    private readonly StepNoise _noise;
     private readonly Lock _flushing = new();
     private Dictionary<long, string> _knownSteps;
     private HashSet<long> _knownEvaluations;
@@ -24,16 +25,23 @@ internal sealed class StepLines
     /// <param name="ledger">What adds them up.</param>
     /// <param name="lines">Those there are.</param>
     /// <param name="from">The step behind which some may be computed again.</param>
+    /// <param name="noise">What keeps the noise scale of the steps.</param>
     /// <param name="written">Told of the last operation whose line is durable.</param>
-    public StepLines(RunFolder folder, RunLedger ledger, RecordedLines lines, long from, Action<ulong> written)
+    public StepLines(RunFolder folder, RunLedger ledger, RecordedLines lines, long from, StepNoise noise, Action<ulong> written)
     {
-        (_folder, _ledger, _written) = (folder, ledger, written);
+        (_folder, _ledger, _noise, _written) = (folder, ledger, noise, written);
         (_knownSteps, _knownEvaluations) = Known(lines, from);
         ledger.Restore(lines);
+        noise.Restore(lines.Steps);
     }
 
     /// <summary>The run goes back to a step.</summary>
-    public void GoBack(long step) => (_knownSteps, _knownEvaluations) = Known(RecordedLines.Read(_folder.Path), step);
+    public void GoBack(long step)
+    {
+        var lines = RecordedLines.Read(_folder.Path);
+        (_knownSteps, _knownEvaluations) = Known(lines, step);
+        _noise.Restore(lines.Steps.TakeWhile(s => s.Step <= step));
+    }
 
     /// <summary>Adds a step that does not have its line yet.</summary>
     /// <returns>The hash of the weights that it had before, where that is another one; then the new line counts.</returns>

@@ -41,7 +41,17 @@ internal static class Views
             StepMilliseconds = step.StepMs,
             SamplesPerSecond = step.SamplesPerSecond ?? double.NaN,
             WeightsHash = step.WeightsHash,
+            Noise = step.NoiseReport is null ? null : Of(step.NoiseReport),
         },
+    };
+
+    private static NoiseScale Of(NoiseReport noise) => new()
+    {
+        Value = noise.Value ?? double.NaN,
+        Low = noise.Low ?? double.NaN,
+        High = noise.High ?? double.NaN,
+        Advice = noise.Advice,
+        Preconditioned = noise.Preconditioned is null ? null : Of(noise.Preconditioned),
     };
 
     /// <summary>A completed evaluation.</summary>

@@ -127,6 +127,8 @@ public static class Wire
         LossSum = report.LossSum,
         Weight = report.Weight,
         MetricSums = [.. report.MetricSums],
+        Gradients = FromWire(report.Gradients),
+        Preconditioned = FromWire(report.Preconditioned),
         GradientNorm = report.GradientNorm,
         ComputeSeconds = report.ComputeSeconds,
         ExchangeSeconds = report.ExchangeSeconds,
@@ -146,6 +148,8 @@ public static class Wire
         LossSum = report.LossSum,
         Weight = report.Weight,
         MetricSums = { report.MetricSums },
+        Gradients = ToWire(report.Gradients),
+        Preconditioned = ToWire(report.Preconditioned),
         GradientNorm = report.GradientNorm,
         ComputeSeconds = report.ComputeSeconds,
         ExchangeSeconds = report.ExchangeSeconds,
@@ -155,6 +159,12 @@ public static class Wire
         BytesSent = report.BytesSent,
         ResidentBytes = report.ResidentBytes,
     };
+
+    private static Core.BatchScience.GradientSums? FromWire(V1.GradientSums? sums) =>
+        sums is null ? null : new Core.BatchScience.GradientSums(sums.Blocks, sums.BlockSquares, sums.SumSquare);
+
+    private static V1.GradientSums? ToWire(Core.BatchScience.GradientSums? sums) =>
+        sums is null ? null : new V1.GradientSums { Blocks = sums.Blocks, BlockSquares = sums.BlockSquares, SumSquare = sums.SumSquare };
 
     public static Core.Reduction.NodeHeader FromWire(V1.NodeHeader header) =>
         new(header.LossSum, header.Weight, header.MetricSums.Count == 0 ? [] : [.. header.MetricSums]);

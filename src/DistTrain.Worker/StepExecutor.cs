@@ -104,7 +104,7 @@ internal sealed class StepExecutor : IDisposable
             : ReductionSpec.Canonical(operation.Batches.Blocks, shares);
         var allReduce = new AllReduce(
             operation.Number, HashPrefix(hash), peers.Rank, spec, new ShardTable(tiles, peers.WorldSize), tiles,
-            training ? 0 : _replica.MetricCount, reduced, peers);
+            _replica.SumCount(operation.Kind), reduced, peers);
         var sentBefore = peers.BytesSent;
         BlocksDone = 0;
         peers.Operations.Begin(allReduce);
@@ -152,7 +152,9 @@ internal sealed class StepExecutor : IDisposable
             Skipped = applied.Skipped,
             LossSum = header.LossSum,
             Weight = header.Weight,
-            MetricSums = header.MetricSums,
+            MetricSums = training ? [] : header.MetricSums,
+            Gradients = applied.Gradients,
+            Preconditioned = applied.Preconditioned,
             GradientNorm = applied.GradientNorm,
             ComputeSeconds = _time.GetElapsedTime(started, computed).TotalSeconds,
             ExchangeSeconds = _time.GetElapsedTime(computed, exchanged).TotalSeconds,
@@ -253,7 +255,7 @@ internal sealed class StepExecutor : IDisposable
         Offer(allReduce, fold.Finish(() =>
         {
             var node = pool.Rent();
-            node.SetZero(operation.Kind == OperationKind.Train ? 0 : _replica.MetricCount);
+            node.SetZero(_replica.SumCount(operation.Kind));
             return node;
         }));
     }

@@ -19,6 +19,7 @@ public sealed class RestartTests : IDisposable
     ];
 
     private readonly TemporaryFolder _folder = new();
+    private string[] _changed = [];
 
     public void Dispose() => _folder.Dispose();
 
@@ -71,8 +72,11 @@ public sealed class RestartTests : IDisposable
     [Theory]
     [InlineData(1, 3)]
     [InlineData(2, 1)]
-    public async Task A_run_that_was_stopped_is_resumed_on_any_number_of_workers_with_the_same_bits(int before, int after)
+    [InlineData(1, 2, "batch.noiseScale=true", "optimizer.name=lamb", "optimizer.learningRate=0.01")]
+    [InlineData(2, 1, "batch.noiseScale=true", "optimizer.name=lars", "optimizer.learningRate=1")]
+    public async Task A_run_that_was_stopped_is_resumed_on_any_number_of_workers_with_the_same_bits(int before, int after, params string[] changed)
     {
+        _changed = changed;
         await StopAtAsync(step: 13, before);
         await using var second = await StartAsync(after);
         var workers = Enumerable.Range(0, after).Select(n => second.StartWorker(second.Worker(n))).ToList();
@@ -201,7 +205,7 @@ public sealed class RestartTests : IDisposable
     private Task<LocalCoordinator> StartAsync(
         int workers, Core.Options.RunOptions? options = null, Func<CoordinatorSettings, CoordinatorSettings>? change = null) =>
         LocalCoordinator.StartAsync(
-            _folder.At("run"), options ?? LocalCluster.Options([.. Run, $"workers={workers}"]), s => change?.Invoke(s with { Resume = true }) ?? s with { Resume = true });
+            _folder.At("run"), options ?? LocalCluster.Options([.. Run, .. _changed, $"workers={workers}"]), s => change?.Invoke(s with { Resume = true }) ?? s with { Resume = true });
 
     /// <summary>A coordinator that does not get as far as to train.</summary>
     private Task<RunOutcome> StartedAsync(Func<CoordinatorSettings, CoordinatorSettings> change) => CoordinatorHost.RunAsync(
@@ -218,12 +222,16 @@ public sealed class RestartTests : IDisposable
     private async Task SameAsUndisturbedAsync(ClusterRun run)
     {
         Assert.True(run.Coordinator.Success, run.Coordinator.Sentence);
-        var undisturbed = await LocalCluster.RunAsync(_folder.At("undisturbed"), LocalCluster.Options([.. Run, "workers=1"]));
+        var undisturbed = await LocalCluster.RunAsync(_folder.At("undisturbed"), LocalCluster.Options([.. Run, .. _changed, "workers=1"]));
         Assert.Equal(undisturbed.Hashes, run.Hashes);
         Assert.Equal(60, run.Hashes.Count);
         Assert.Equal(undisturbed.Summary.GetProperty("weightsSha256").GetString(), run.Summary.GetProperty("weightsSha256").GetString());
         Assert.Equal(Evaluations(undisturbed), Evaluations(run));
+        Assert.Equal(Noise(undisturbed), Noise(run));
     }
+
+    private static List<string> Noise(ClusterRun run) =>
+        [.. run.Metrics.Where(line => line.TryGetProperty("noise", out _)).Select(line => $"{line.GetProperty("step")} {line.GetProperty("noise")}")];
 
     private static List<string> Evaluations(ClusterRun run) =>
         [.. run.Lines("evaluations.jsonl").Select(e => $"{e.GetProperty("step")} {e.GetProperty("loss")} {e.GetProperty("weightsHash")}")];

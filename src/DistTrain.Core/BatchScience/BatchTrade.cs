@@ -20,16 +20,17 @@ public readonly record struct BatchTrade(double Critical)
     /// <summary>Advice for people, in a sentence or two.</summary>
     /// <param name="noise">The noise scale.</param>
     /// <param name="batch">The global batch.</param>
-    public static string Advice(NoiseScale noise, long batch)
+    /// <param name="name">What the noise scale is called.</param>
+    public static string Advice(NoiseScale noise, long batch, string name = "noise scale")
     {
         if (noise.Unresolved is { } reason)
         {
-            return $"The noise scale is not resolved: {reason}.";
+            return $"The {name} is not resolved: {reason}.";
         }
 
         var trade = new BatchTrade(noise.Value);
         var (doubled, halved) = (trade.Change(batch, 2.0 * batch), trade.Change(batch, batch / 2.0));
-        var advice = $"The noise scale is {NoiseScale.Text(noise.Value)} samples ({NoiseScale.Text(noise.Low)} to {NoiseScale.Text(noise.High)}); the global batch is {batch:N0}. "
+        var advice = $"The {name} is {NoiseScale.Text(noise.Value)} samples ({NoiseScale.Text(noise.Low)} to {NoiseScale.Text(noise.High)}); the global batch is {batch:N0}. "
             + $"Doubling it would cost {Percent(doubled.Samples - 1)} more samples and save {Percent(1 - doubled.Steps)} of the steps";
         return batch < 2
             ? advice + "."

@@ -15,7 +15,11 @@ namespace DistTrain.Core.BatchScience;
 /// </remarks>
 /// <param name="Trace">S: the trace of the covariance of one sample's gradient. A single step's may be far off.</param>
 /// <param name="Square">|G|^2: the square of the norm of the true gradient. A single step's may be negative.</param>
-public readonly record struct GradientMoments(double Trace, double Square)
+/// <param name="Samples">
+/// Samples of the step, which it counts by in an average: the deviation of |G|^2 falls like 1 / samples where noise prevails, so that the short last batch of an epoch would
+/// drown all others.
+/// </param>
+public readonly record struct GradientMoments(double Trace, double Square, long Samples = 1)
 {
     /// <summary>The estimates of one step.</summary>
     /// <param name="blockSquares">Sum over the blocks of |block sum|^2 / weight.</param>
@@ -35,6 +39,6 @@ public readonly record struct GradientMoments(double Trace, double Square)
         var square = (sumSquare / weight / weight) - (perWeight / weight);
 
         // A sample's mean gradient is that of weight / samples units.
-        return new GradientMoments(perWeight * samples / weight, square);
+        return new GradientMoments(perWeight * samples / weight, square, samples);
     }
 }

@@ -4,10 +4,10 @@ namespace DistTrain.Core.BatchScience;
 
 /// <summary>
 /// The noise scale B_simple = S / |G|^2 (arXiv 1812.06162): the batch whose mean gradient is half signal, half noise, and with that the scale on which a larger
-/// batch stops paying. A pure function of the moments of the last steps, so that it has the same bits for any workers, and after any restart.
+/// batch stops paying. A pure function of the moments of the last steps, which it follows late where they change fast, so that it has the same bits for any workers, and after any restart.
 /// </summary>
 /// <remarks>
-/// S and |G|^2 are averaged separately, with weights that fade by <see cref="Fade"/> a step (an exponential moving average, its bias at the start corrected), and
+/// S and |G|^2 are averaged separately, by samples, with weights that fade by <see cref="Fade"/> a step (an exponential moving average, its bias at the start corrected), and
 /// only then divided: an average of ratios would be biased, and a step's |G|^2 may be negative. The interval is of 95 %, by a circular block bootstrap over these
 /// steps (D. Politis, J. Romano 1992): blocks, because neighbouring steps see nearly the same weights. What a resampled average differs from that of the window is added to the
 /// estimates of S and |G|^2 alike, before the division, and spread by what resampling itself loses.
@@ -75,35 +75,26 @@ public sealed record NoiseScale
         }
 
         var (low, high) = Interval(steps, weights, average, new CounterRandom(key));
-        return new NoiseScale(average, low, high, high > WidestFactor * low ? $"it may be anything from {Text(low)} to {Text(high)}" : null);
+        return new NoiseScale(
+            average, low, high,
+            high <= WidestFactor * low ? null : double.IsFinite(high) ? $"it may be anything from {Text(low)} to {Text(high)} samples" : $"it may be anything above {Text(low)} samples");
     }
 
     /// <summary>A number of samples as a person reads it: three digits.</summary>
     internal static string Text(double samples)
     {
-        if (!double.IsFinite(samples))
-        {
-            return "without bound";
-        }
-
         var unit = samples < 1 ? 1 : Math.Pow(10, Math.Max(0, Math.Floor(Math.Log10(samples)) - 2));
         return samples < 10 ? samples.ToString("0.##") : (Math.Round(samples / unit) * unit).ToString("N0");
     }
 
-    /// <summary>Add up to 1, the newest step last.</summary>
+    /// <summary>The newest step last.</summary>
     private static double[] Weights(int count)
     {
-        var (weights, weight, sum) = (new double[count], 1.0, 0.0);
+        var (weights, weight) = (new double[count], 1.0);
         for (var i = count - 1; i >= 0; i--)
         {
             weights[i] = weight;
-            sum += weight;
             weight *= Fade;
-        }
-
-        for (var i = 0; i < count; i++)
-        {
-            weights[i] /= sum;
         }
 
         return weights;
@@ -111,14 +102,16 @@ public sealed record NoiseScale
 
     private static GradientMoments Mean(ReadOnlySpan<GradientMoments> steps, ReadOnlySpan<double> weights)
     {
-        var (trace, square) = (0.0, 0.0);
+        var (trace, square, sum) = (0.0, 0.0, 0.0);
         for (var i = 0; i < steps.Length; i++)
         {
-            trace += weights[i] * steps[i].Trace;
-            square += weights[i] * steps[i].Square;
+            var weight = weights[i] * steps[i].Samples;
+            trace += weight * steps[i].Trace;
+            square += weight * steps[i].Square;
+            sum += weight;
         }
 
-        return new GradientMoments(trace, square);
+        return new GradientMoments(trace / sum, square / sum);
     }
 
     private static (double Low, double High) Interval(GradientMoments[] steps, double[] weights, GradientMoments average, CounterRandom random)
@@ -129,7 +122,7 @@ public sealed record NoiseScale
         // A window's own mean is nearer to its steps than the truth is, by as many steps as a block has.
         var spread = Math.Sqrt((double)count / (count - length));
         var flat = new double[count];
-        Array.Fill(flat, 1.0 / count);
+        Array.Fill(flat, 1);
         var centre = Mean(steps, flat);
         var ratios = new double[Resamples];
         var drawn = new GradientMoments[count];

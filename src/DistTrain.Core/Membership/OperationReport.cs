@@ -1,3 +1,5 @@
+using DistTrain.Core.BatchScience;
+
 namespace DistTrain.Core.Membership;
 
 /// <summary>What a worker says of an operation it has completed.</summary>
@@ -23,6 +25,12 @@ public sealed record OperationReport
 
     /// <summary>Sums of an evaluation's metrics.</summary>
     public IReadOnlyList<double> MetricSums { get; init; } = [];
+
+    /// <summary>What the noise scale is estimated from; null where it is not measured.</summary>
+    public GradientSums? Gradients { get; init; }
+
+    /// <summary>The same in the space in which the update rule scales gradients.</summary>
+    public GradientSums? Preconditioned { get; init; }
 
     /// <summary>Norm of the mean gradient before clipping.</summary>
     public double GradientNorm { get; init; }

@@ -54,6 +54,9 @@ public static class Hash64
     public static ulong SampleKey(ulong seed, long epoch, long position) =>
         Combine(Combine(seed, Domain.Sample), (ulong)epoch, (ulong)position);
 
+    /// <summary>The key of the random numbers by which the noise scale after a step gets its interval.</summary>
+    public static ulong NoiseKey(ulong seed, long step) => Combine(Combine(seed, Domain.Noise), (ulong)step);
+
     /// <summary>Keeps streams drawn from one seed apart.</summary>
     private static class Domain
     {
@@ -61,5 +64,6 @@ public static class Hash64
         public const ulong Initial = 2;
         public const ulong Permutation = 3;
         public const ulong Sample = 4;
+        public const ulong Noise = 5;
     }
 }

@@ -177,6 +177,9 @@ public sealed record BatchOptions
 
     [Description("most blocks of a step, the unit in which work is handed out"), Range(1, 1 << 16)]
     public int Blocks { get; init; } = 64;
+
+    [Description("measure the noise scale, which says what another global batch would cost and save")]
+    public bool NoiseScale { get; init; }
 }
 
 /// <summary>The update rule.</summary>

@@ -3,7 +3,7 @@ namespace DistTrain.Core.Reduction;
 /// <summary>What is folded beside the gradient, along the same tree: sums in float64, so that they too have one set of bits.</summary>
 /// <param name="LossSum">Sum of the losses of all samples (or tokens).</param>
 /// <param name="Weight">How many samples (or tokens).</param>
-/// <param name="MetricSums">Sums of an evaluation's metrics; empty when training.</param>
+/// <param name="MetricSums">Sums of an evaluation's metrics; of a step, what the noise scale takes, where it is measured.</param>
 public sealed record NodeHeader(double LossSum, long Weight, IReadOnlyList<double> MetricSums)
 {
     /// <summary>Left + right, as <see cref="TreeFold{T}"/> adds.</summary>

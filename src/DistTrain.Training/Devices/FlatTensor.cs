@@ -49,6 +49,22 @@ internal sealed class FlatTensor : IDisposable
         Values.add_(right.Values);
     }
 
+    /// <summary>The sum of squares of the first elements, in float64, in pieces that take little memory beside the vector.</summary>
+    public double SumOfSquares(long count)
+    {
+        const long piece = 1 << 21;
+        using var noGradient = no_grad();
+        using var scope = NewDisposeScope();
+        var sum = zeros(1, ScalarType.Float64, Values.device);
+        for (var at = 0L; at < count; at += piece)
+        {
+            using var inner = NewDisposeScope();
+            sum.add_(Values.narrow(0, at, Math.Min(piece, count - at)).to(ScalarType.Float64).pow_(2).sum());
+        }
+
+        return sum.item<double>();
+    }
+
     /// <summary>Adds a vector of the host to the part that belongs to the model's buffers.</summary>
     public void AddToBuffers(NativeVector changes)
     {

@@ -15,7 +15,7 @@ namespace DistTrain.Training.Optimizers;
 /// </code>
 /// The powers of the betas are kept as running products in float64, multiplied on applied steps only.
 /// </summary>
-public sealed class Adam : IFlatOptimizer
+public sealed class Adam : IFlatOptimizer, IPreconditioner
 {
     private const string Beta1Power = "beta1Power";
     private const string Beta2Power = "beta2Power";
@@ -98,6 +98,10 @@ public sealed class Adam : IFlatOptimizer
             weights[i] = (weights[i] * shrink) - (mean[i] / scale * step);
         }
     }
+
+    /// <inheritdoc/>
+    public double PreconditionedSquares(long offset, ReadOnlySpan<float> sums) =>
+        Preconditioner.SumOfSquares(sums, _square.Span(offset, sums.Length), _power2, _epsilon);
 
     /// <inheritdoc/>
     public void Dispose()

@@ -16,7 +16,7 @@ namespace DistTrain.Training.Optimizers;
 /// </code>
 /// The ratio is 1 where a norm is 0. The powers of the betas are kept as running products in float64, multiplied on applied steps only.
 /// </summary>
-public sealed class Lamb : ILayerWiseOptimizer
+public sealed class Lamb : ILayerWiseOptimizer, IPreconditioner
 {
     private const string Beta1Power = "beta1Power";
     private const string Beta2Power = "beta2Power";
@@ -91,6 +91,10 @@ public sealed class Lamb : ILayerWiseOptimizer
             weights[i] -= step[i] * factors.Rate;
         }
     }
+
+    /// <inheritdoc/>
+    public double PreconditionedSquares(long offset, ReadOnlySpan<float> sums) =>
+        Preconditioner.SumOfSquares(sums, _square.Span(offset, sums.Length), _power2, _epsilon);
 
     /// <inheritdoc/>
     public void Dispose()

@@ -1,3 +1,4 @@
+using DistTrain.Core.Layouts;
 using DistTrain.Training.Devices;
 using DistTrain.Training.Native;
 using static TorchSharp.torch;
@@ -43,6 +44,9 @@ internal sealed class DeviceNode(DeviceNodePool pool) : NodeBuffer
         LeaveHost();
         LeaveDevice();
     }
+
+    internal override double SumOfSquares(ParameterLayout layout) =>
+        _tensor?.SumOfSquares(layout.BuffersStart) ?? throw new InvalidOperationException("The node has left the device: measure it before.");
 
     internal override void AddToBuffers(NativeVector changes) => _tensor!.AddToBuffers(changes);
 

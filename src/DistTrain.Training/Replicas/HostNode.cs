@@ -1,3 +1,5 @@
+using DistTrain.Core.Layouts;
+using DistTrain.Core.Numerics;
 using DistTrain.Training.Native;
 using static TorchSharp.torch;
 
@@ -19,6 +21,18 @@ internal sealed class HostNode(NativeVector values, Tensor[] gradients, long buf
     {
         Array.ForEach(gradients, g => g.Dispose());
         values.Dispose();
+    }
+
+    internal override double SumOfSquares(ParameterLayout layout)
+    {
+        // Nothing is accumulated into what is frozen: it is 0.
+        var (tiles, sum) = (layout.Tiles, 0.0);
+        for (var tile = 0; tile < tiles.Count && tiles.Start(tile) < layout.BuffersStart; tile++)
+        {
+            sum += VectorKernels.SumOfSquares(values.Span(tiles.Start(tile), tiles.Length(tile)));
+        }
+
+        return sum;
     }
 
     internal override void AddToBuffers(NativeVector changes) => values.Add(buffersStart, changes);

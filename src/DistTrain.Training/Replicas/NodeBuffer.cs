@@ -1,3 +1,4 @@
+using DistTrain.Core.Layouts;
 using DistTrain.Core.Reduction;
 using DistTrain.Training.Native;
 using static TorchSharp.torch;
@@ -33,6 +34,9 @@ public abstract class NodeBuffer
         AddValues(right);
         Header = NodeHeader.Add(Header, right.Header);
     }
+
+    /// <summary>The sum of squares of the parameters' part, over its tiles in index order; a device adds in an order of its own, always the same.</summary>
+    internal abstract double SumOfSquares(ParameterLayout layout);
 
     /// <summary>Adds to the part that belongs to the model's buffers.</summary>
     internal abstract void AddToBuffers(NativeVector changes);

@@ -1,6 +1,7 @@
 using System.IO.Hashing;
 using System.Runtime.InteropServices;
 using DistTrain.Core.Batches;
+using DistTrain.Core.BatchScience;
 using DistTrain.Core.Layouts;
 using DistTrain.Core.Numerics;
 using DistTrain.Core.Options;
@@ -19,7 +20,9 @@ namespace DistTrain.Training.Replicas;
 /// <summary>What became of a reduced step.</summary>
 /// <param name="Skipped">Whether the weights were left as they were, because the step had no weight or a gradient was not finite.</param>
 /// <param name="GradientNorm">Norm of the mean gradient before clipping.</param>
-public readonly record struct AppliedStep(bool Skipped, double GradientNorm);
+/// <param name="Gradients">What the noise scale is estimated from; null where it is not measured or the step was skipped.</param>
+/// <param name="Preconditioned">The same as the rule scales gradients; null also where it scales none.</param>
+public readonly record struct AppliedStep(bool Skipped, double GradientNorm, GradientSums? Gradients = null, GradientSums? Preconditioned = null);
 
 /// <summary>
 /// One worker's copy of the training state, and the arithmetic on it: gradients of blocks, and the update. No method depends on the worker's rank
@@ -42,6 +45,7 @@ public sealed class Replica : IDisposable
     private readonly IFlatOptimizer _optimizer;
     private readonly WeightsHash _hash;
     private readonly NativeVector? _average;
+    private readonly NoiseMeter? _noise;
 
     /// <summary>Builds the model and lays it out.</summary>
     /// <param name="task">The task; disposed by the caller.</param>
@@ -59,6 +63,7 @@ public sealed class Replica : IDisposable
         }
 
         _optimizer = FlatOptimizers.Create(options.Optimizer, Layout.Count);
+        _noise = options.Batch.NoiseScale ? new NoiseMeter(Layout, _optimizer, !device.HasOwnMemory) : null;
         if (options.Average.Decay > 0)
         {
             _average = new NativeVector(Layout.Count);
@@ -92,8 +97,8 @@ public sealed class Replica : IDisposable
         set => _optimizer.Scalars = value;
     }
 
-    /// <summary>How many metrics an evaluation sums.</summary>
-    public int MetricCount => _task.Metrics.Count;
+    /// <summary>How many sums beside loss and weight an operation's headers have: an evaluation's metrics, or what the noise scale takes.</summary>
+    public int SumCount(OperationKind kind) => kind == OperationKind.Evaluate ? _task.Metrics.Count : _noise?.Count ?? 0;
 
     /// <summary>Memory for the nodes of training operations; disposed by the caller, ahead of the replica.</summary>
     public NodePool CreateNodes() => _model.CreateNodes();
@@ -137,7 +142,7 @@ public sealed class Replica : IDisposable
             afterMicroBatch();
         }
 
-        node.Header = new NodeHeader(lossSum, weightSum, metrics);
+        node.Header = new NodeHeader(lossSum, weightSum, training && _noise is not null ? _noise.OfBlock(node, weightSum) : metrics);
     }
 
     /// <summary>Updates the weights from a whole reduced step: all of them, or none.</summary>
@@ -164,6 +169,7 @@ public sealed class Replica : IDisposable
 
         var norm = Math.Sqrt(squares) / header.Weight;
         var (weight, clip) = ((float)header.Weight, ClipFactor(norm));
+        var noise = _noise?.OfStep(reduced, header, squares);
         _optimizer.BeginStep();
         tile = 0;
         foreach (var slot in Layout.Slots)
@@ -189,7 +195,7 @@ public sealed class Replica : IDisposable
 
         _hash.Complete();
         _model.WeightsChanged();
-        return new AppliedStep(Skipped: false, norm);
+        return new AppliedStep(Skipped: false, norm, noise?.Plain, noise?.Preconditioned);
     }
 
     /// <summary>

@@ -43,22 +43,7 @@ internal sealed class JsonViewer(TextWriter output) : IRunViewer
             ["worldSize"] = happened.Started.WorldSize,
             ["parameters"] = happened.Started.Parameters,
         },
-        V1.RunEvent.BodyOneofCase.Step => new JsonObject
-        {
-            ["event"] = "step",
-            ["step"] = happened.Step.Step,
-            ["epoch"] = happened.Step.Epoch,
-            ["samples"] = happened.Step.Samples,
-            ["loss"] = Number(happened.Step.Loss),
-            ["lr"] = Number(happened.Step.LearningRate),
-            ["gradNorm"] = Number(happened.Step.GradientNorm),
-            ["skipped"] = happened.Step.Skipped,
-            ["worldSize"] = happened.Step.WorldSize,
-            ["generation"] = happened.Step.Generation,
-            ["stepMs"] = Number(happened.Step.StepMilliseconds),
-            ["samplesPerSecond"] = Number(happened.Step.SamplesPerSecond),
-            ["weightsHash"] = happened.Step.WeightsHash,
-        },
+        V1.RunEvent.BodyOneofCase.Step => Step(happened.Step),
         V1.RunEvent.BodyOneofCase.Evaluation => new JsonObject
         {
             ["event"] = "evaluation",
@@ -77,6 +62,49 @@ internal sealed class JsonViewer(TextWriter output) : IRunViewer
         },
         _ => null,
     };
+
+    private static JsonObject Step(V1.StepDone step)
+    {
+        var json = new JsonObject
+        {
+            ["event"] = "step",
+            ["step"] = step.Step,
+            ["epoch"] = step.Epoch,
+            ["samples"] = step.Samples,
+            ["loss"] = Number(step.Loss),
+            ["lr"] = Number(step.LearningRate),
+            ["gradNorm"] = Number(step.GradientNorm),
+            ["skipped"] = step.Skipped,
+            ["worldSize"] = step.WorldSize,
+            ["generation"] = step.Generation,
+            ["stepMs"] = Number(step.StepMilliseconds),
+            ["samplesPerSecond"] = Number(step.SamplesPerSecond),
+            ["weightsHash"] = step.WeightsHash,
+        };
+        if (step.Noise is { } noise)
+        {
+            json["noise"] = Noise(noise);
+        }
+
+        return json;
+    }
+
+    private static JsonObject Noise(V1.NoiseScale noise)
+    {
+        var json = new JsonObject
+        {
+            ["scale"] = Number(noise.Value),
+            ["low"] = Number(noise.Low),
+            ["high"] = Number(noise.High),
+            ["advice"] = noise.Advice,
+        };
+        if (noise.Preconditioned is { } preconditioned)
+        {
+            json["preconditioned"] = Noise(preconditioned);
+        }
+
+        return json;
+    }
 
     /// <summary>JSON has no word for a number that is not finite; a text says which it is.</summary>
     private static JsonValue Number(double value) =>

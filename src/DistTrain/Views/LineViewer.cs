@@ -37,7 +37,7 @@ internal sealed class LineViewer(TextWriter output, TimeProvider time) : IRunVie
             case V1.RunEvent.BodyOneofCase.Started:
                 return Words.Frame(_view);
             case V1.RunEvent.BodyOneofCase.Evaluation:
-                return $"step {happened.Evaluation.Step}: {Words.Validation(_view)}";
+                return $"step {happened.Evaluation.Step}: {Words.Validation(_view)}" + (_view.NoiseAdvice.Length == 0 ? "" : $"{Environment.NewLine}{_view.NoiseAdvice}");
             case V1.RunEvent.BodyOneofCase.Happening:
                 return happened.Happening.Sentence;
             case V1.RunEvent.BodyOneofCase.Step

@@ -46,6 +46,11 @@ internal static class RunSummary
             Row($"validation {metric}", value);
         }
 
+        if (summary["noiseScale"] is JsonObject noise)
+        {
+            Row("noise scale", (noise["preconditioned"] ?? noise)["advice"]);
+        }
+
         Row("samples/s", summary["samplesPerSecond"]);
         Row("wall time", summary["wallSeconds"] is JsonValue v && v.TryGetValue<double>(out var s) ? Words.Span(TimeSpan.FromSeconds(s)) : null);
         Row("weights SHA-256", summary["weightsSha256"]);

@@ -53,6 +53,9 @@ internal sealed record RunView
     /// <summary>The validation metrics by name, such as accuracy.</summary>
     public ImmutableSortedDictionary<string, double> Metrics { get; init; } = ImmutableSortedDictionary<string, double>.Empty;
 
+    /// <summary>What was last said of the noise scale, the one that the update rule sees where it has its own; empty where it is not measured.</summary>
+    public string NoiseAdvice { get; init; } = "";
+
     /// <summary>The newest happening, in a sentence.</summary>
     public string Happening { get; init; } = "";
 
@@ -109,6 +112,7 @@ internal sealed record RunView
 
         // A reconnected watch repeats the newest step.
         Skipped = Skipped + (step.Skipped && step.Step != Step ? 1 : 0),
+        NoiseAdvice = step.Noise is { } noise ? (noise.Preconditioned ?? noise).Advice : NoiseAdvice,
         SamplesPerSecond = Smooth(SamplesPerSecond, step.SamplesPerSecond),
     };
 

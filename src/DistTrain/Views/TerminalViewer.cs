@@ -77,6 +77,7 @@ internal sealed class TerminalViewer : IRunViewer
             new Text(Words.Frame(view)),
             new Markup($"[green]{new string('━', done)}[/][grey]{new string('━', cells - done)}[/] {view.Progress,4:P0}  {Markup.Escape(left)}"),
             grid,
+            .. view.NoiseAdvice.Length == 0 ? Array.Empty<IRenderable>() : [new Text(view.NoiseAdvice)],
             .. happenings.Select(h => new Text(h)),
         ]);
     }
