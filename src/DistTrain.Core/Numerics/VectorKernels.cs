@@ -72,6 +72,43 @@ public static class VectorKernels
             lanes[tail % Lanes] += (double)values[tail] * values[tail];
         }
 
+        return Sum(lanes);
+    }
+
+    /// <summary>The sum of squares of the products of two vectors: products in fp32, the rest as in <see cref="SumOfSquares"/>.</summary>
+    public static double SumOfSquaredProducts(ReadOnlySpan<float> left, ReadOnlySpan<float> right)
+    {
+        if (left.Length != right.Length)
+        {
+            throw new ArgumentException($"Lengths {left.Length} and {right.Length} differ.");
+        }
+
+        ref var a = ref MemoryMarshal.GetReference(left);
+        ref var b = ref MemoryMarshal.GetReference(right);
+        var low = Vector256<double>.Zero;
+        var high = Vector256<double>.Zero;
+        nuint i = 0;
+        for (; i + Lanes <= (nuint)left.Length; i += Lanes)
+        {
+            var (l, h) = Vector256.Widen(Vector256.LoadUnsafe(ref a, i) * Vector256.LoadUnsafe(ref b, i));
+            low += l * l;
+            high += h * h;
+        }
+
+        Span<double> lanes = stackalloc double[Lanes];
+        low.CopyTo(lanes);
+        high.CopyTo(lanes[4..]);
+        for (var tail = (int)i; tail < left.Length; tail++)
+        {
+            var product = left[tail] * right[tail];
+            lanes[tail % Lanes] += (double)product * product;
+        }
+
+        return Sum(lanes);
+    }
+
+    private static double Sum(ReadOnlySpan<double> lanes)
+    {
         var sum = 0.0;
         foreach (var lane in lanes)
         {

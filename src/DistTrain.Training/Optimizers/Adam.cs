@@ -100,8 +100,7 @@ public sealed class Adam : IFlatOptimizer, IPreconditioner
     }
 
     /// <inheritdoc/>
-    public double PreconditionedSquares(long offset, ReadOnlySpan<float> sums) =>
-        Preconditioner.SumOfSquares(sums, _square.Span(offset, sums.Length), _power2, _epsilon);
+    public void WriteScale(long offset, Span<float> scale) => Preconditioner.WriteScale(_square.Span(offset, scale.Length), _power2, _epsilon, scale);
 
     /// <inheritdoc/>
     public void Dispose()

@@ -1,5 +1,6 @@
 using DistTrain.Core.BatchScience;
 using DistTrain.Core.Layouts;
+using DistTrain.Core.Numerics;
 using DistTrain.Core.Reduction;
 using DistTrain.Training.Native;
 using DistTrain.Training.Optimizers;
@@ -13,9 +14,11 @@ namespace DistTrain.Training.Replicas;
 /// <param name="layout">Where the parameters lie.</param>
 /// <param name="optimizer">The rule.</param>
 /// <param name="scalesOnHost">Whether blocks lie in host memory.</param>
-internal sealed class NoiseMeter(ParameterLayout layout, IFlatOptimizer optimizer, bool scalesOnHost)
+internal sealed class NoiseMeter(ParameterLayout layout, IFlatOptimizer optimizer, bool scalesOnHost) : IDisposable
 {
     private readonly IPreconditioner? _preconditioner = optimizer as IPreconditioner;
+    private NativeVector? _scale;
+    private bool _isStale = true;
 
     /// <summary>How many sums a training header has: blocks, their squares, and those as the rule scales them.</summary>
     public int Count => _preconditioner is null ? 2 : 3;
@@ -44,19 +47,43 @@ internal sealed class NoiseMeter(ParameterLayout layout, IFlatOptimizer optimize
             _preconditioner is null || double.IsNaN(header.MetricSums[2]) ? null : new GradientSums(blocks, header.MetricSums[2], Scaled(reduced)));
     }
 
+    /// <summary>To be called after the rule's state has changed.</summary>
+    public void StateChanged() => _isStale = true;
+
+    /// <inheritdoc/>
+    public void Dispose() => _scale?.Dispose();
+
     private double Scaled(NativeVector sums)
     {
+        var scale = CurrentScale();
         var (tiles, tile, sum) = (layout.Tiles, 0, 0.0);
         foreach (var slot in layout.Slots)
         {
             for (var end = slot.Offset + slot.Count; tile < tiles.Count && tiles.Start(tile) < end; tile++)
             {
                 sum += slot.Kind == SlotKind.Parameter
-                    ? _preconditioner!.PreconditionedSquares(tiles.Start(tile), sums.Span(tiles.Start(tile), tiles.Length(tile)))
+                    ? VectorKernels.SumOfSquaredProducts(sums.Span(tiles.Start(tile), tiles.Length(tile)), scale.Span(tiles.Start(tile), tiles.Length(tile)))
                     : 0;
             }
         }
 
         return sum;
+    }
+
+    /// <summary>Written once a step: a root and a division for every element of every block would take longer than all else that is measured.</summary>
+    private NativeVector CurrentScale()
+    {
+        _scale ??= new NativeVector(layout.Count);
+        if (_isStale)
+        {
+            for (var tile = 0; tile < layout.Tiles.Count; tile++)
+            {
+                _preconditioner!.WriteScale(layout.Tiles.Start(tile), _scale.Span(layout.Tiles.Start(tile), layout.Tiles.Length(tile)));
+            }
+
+            _isStale = false;
+        }
+
+        return _scale;
     }
 }

@@ -94,7 +94,11 @@ public sealed class Replica : IDisposable
     public IReadOnlyDictionary<string, double> Scalars
     {
         get => _optimizer.Scalars;
-        set => _optimizer.Scalars = value;
+        set
+        {
+            _optimizer.Scalars = value;
+            _noise?.StateChanged();
+        }
     }
 
     /// <summary>How many sums beside loss and weight an operation's headers have: an evaluation's metrics, or what the noise scale takes.</summary>
@@ -110,6 +114,7 @@ public sealed class Replica : IDisposable
     public void StateWasReplaced()
     {
         _model.WeightsChanged();
+        _noise?.StateChanged();
         _hash.TakeAll(_model.Weights);
     }
 
@@ -195,6 +200,7 @@ public sealed class Replica : IDisposable
 
         _hash.Complete();
         _model.WeightsChanged();
+        _noise?.StateChanged();
         return new AppliedStep(Skipped: false, norm, noise?.Plain, noise?.Preconditioned);
     }
 
@@ -228,6 +234,7 @@ public sealed class Replica : IDisposable
         _model.Dispose();
         _optimizer.Dispose();
         _average?.Dispose();
+        _noise?.Dispose();
     }
 
     /// <summary>As torch.nn.utils.clip_grad_norm_ documents: the factor that brings the norm down to the limit, at most 1.</summary>

@@ -3,6 +3,7 @@ using DistTrain.Views;
 using Microsoft.Extensions.Time.Testing;
 using Spectre.Console;
 using Spectre.Console.Rendering;
+using V1 = DistTrain.Protocol.V1;
 
 namespace DistTrain.Cli.Tests.Views;
 
@@ -64,6 +65,31 @@ public sealed class ViewerTests
             ["2 of 4", "0.123", "0.75", "50 %", "generation", "7", "0.2 s left", "[worker] 1 joined"],
             part => Assert.Contains(part, text, StringComparison.Ordinal));
         Assert.DoesNotContain("\x1b", text, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void The_noise_scale_is_told_as_the_rule_sees_it()
+    {
+        var step = Events.Step(20, 200);
+        step.Step.Noise = new V1.NoiseScale { Value = 90, Low = 70, High = 120, Advice = "plain advice" };
+        var (output, json) = (new StringWriter(), new StringWriter());
+        var (lines, objects) = (new LineViewer(output, new FakeTimeProvider()), new JsonViewer(json));
+        foreach (var happened in new[] { Events.Started(1000, 10_000), step, Events.Step(21, 210), Events.Evaluation(21, 0.5, 0.75) })
+        {
+            lines.Show(happened);
+            objects.Show(happened);
+        }
+
+        Assert.EndsWith($"accuracy 0.75{Environment.NewLine}plain advice{Environment.NewLine}", output.ToString(), StringComparison.Ordinal);
+        var noise = json.ToString().Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(l => JsonNode.Parse(l)!["noise"]).ToList();
+        Assert.Equal("""{"scale":90,"low":70,"high":120,"advice":"plain advice"}""", noise[1]!.ToJsonString());
+        Assert.Null(noise[2]);
+
+        step.Step.Noise.Preconditioned = new V1.NoiseScale { Value = double.NaN, Low = double.NaN, High = double.NaN, Advice = "Adam's advice" };
+        var text = Draw(TerminalViewer.Picture(new RunView().With(Events.Started(1000, 10_000)).With(step), [], 80));
+        Assert.Contains("Adam's advice", text, StringComparison.Ordinal);
+        Assert.DoesNotContain("plain advice", text, StringComparison.Ordinal);
+        Assert.Equal("NaN", (string)JsonViewer.Translate(step)!["noise"]!["preconditioned"]!["scale"]!);
     }
 
     [Fact]

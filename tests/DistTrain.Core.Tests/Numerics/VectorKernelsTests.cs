@@ -46,6 +46,25 @@ public class VectorKernelsTests
         Assert.Equal(Bits(EightLanes(values)), Bits(VectorKernels.SumOfSquares(values)));
     }
 
+    [Theory]
+    [MemberData(nameof(Lengths))]
+    public void Sum_of_squared_products_has_the_bits_of_eight_lanes(int length)
+    {
+        var left = Numbers(length + 1, 3).AsSpan(1);
+        var right = Numbers(length + 3, 5).AsSpan(3);
+        var products = new float[length];
+        for (var i = 0; i < length; i++)
+        {
+            products[i] = left[i] * right[i];
+        }
+
+        Assert.Equal(Bits(EightLanes(products)), Bits(VectorKernels.SumOfSquaredProducts(left, right)));
+    }
+
+    [Fact]
+    public void Products_of_vectors_of_two_lengths_are_refused() =>
+        Assert.Throws<ArgumentException>(() => VectorKernels.SumOfSquaredProducts(new float[3], new float[4]));
+
     [Fact]
     public void Random_vectors_have_the_bits_of_the_references() =>
         Gen.Select(Gen.Float[-1e30f, 1e30f].Array[0, 300], Gen.Int[0, 1000]).Always((left, seed) =>
