@@ -1,5 +1,6 @@
 using DistTrain.Protocol.Exchange;
 using DistTrain.Protocol.V1;
+using DistTrain.Worker.Exchange.Links;
 using DistTrain.Worker.Healing;
 using Grpc.Core;
 
@@ -37,7 +38,7 @@ internal sealed class PeerService(PeerGroupDirectory groups, StateSource states)
                 StatusCode.InvalidArgument, $"Rank {hello.Rank} is no peer of rank {group.Rank} in a world of {group.WorldSize}."));
         }
 
-        await group.ServeAsync(hello.Rank, requests, responses, context.CancellationToken);
+        await group.ServeAsync(hello.Rank, new GrpcFrames<ShardChunk, NodeChunk>(responses, requests), context.CancellationToken);
     }
 
     /// <inheritdoc/>
