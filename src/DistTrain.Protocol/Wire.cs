@@ -135,6 +135,7 @@ public static class Wire
         Blocks = report.Blocks,
         BytesSent = report.BytesSent,
         ResidentBytes = report.ResidentBytes,
+        Transports = report.Transports,
     };
 
     public static Report ToWire(OperationReport report) => new()
@@ -154,6 +155,7 @@ public static class Wire
         Blocks = report.Blocks,
         BytesSent = report.BytesSent,
         ResidentBytes = report.ResidentBytes,
+        Transports = report.Transports,
     };
 
     public static Core.Reduction.NodeHeader FromWire(V1.NodeHeader header) =>

@@ -1,3 +1,4 @@
+using System.Net.Sockets;
 using System.Threading.Channels;
 using DistTrain.Core.Layouts;
 using DistTrain.Core.Reduction;
@@ -16,11 +17,17 @@ namespace DistTrain.Worker.Exchange;
 /// <param name="owner">The other end.</param>
 /// <param name="dialer">The way to it; the link's from here on.</param>
 /// <param name="cut">Cancelled when the link is cut or the generation is over.</param>
-internal sealed class OwnerLink(PeerGroup group, int owner, GrpcLinkDialer dialer, CancellationToken cut) : IAsyncDisposable
+internal sealed class OwnerLink(PeerGroup group, int owner, LinkDialer dialer, CancellationToken cut) : IAsyncDisposable
 {
     private readonly Channel<NodeSend> _nodes = Channel.CreateUnbounded<NodeSend>(new UnboundedChannelOptions { SingleReader = true });
     private readonly CancellationTokenSource _over = CancellationTokenSource.CreateLinkedTokenSource(cut);
     private Task _running = Task.CompletedTask;
+
+    /// <summary>How the owner is reached; empty where it is not yet.</summary>
+    public string Transport { get; private set; } = "";
+
+    /// <summary>Why by no better way; empty for no reason.</summary>
+    public string Reason => dialer.Reason;
 
     /// <summary>Queues a node; its slice of the owner's shard is sent.</summary>
     public void Send(ulong operation, ulong weightsHash, NodeId node, NativeVector values, NodeHeader header, ShardTable shards) =>
@@ -31,21 +38,24 @@ internal sealed class OwnerLink(PeerGroup group, int owner, GrpcLinkDialer diale
     public async Task<bool> TryOpenAsync(CancellationToken cancellation)
     {
         var address = group.Addresses[owner];
+        IFrameStream<NodeChunk, ShardChunk>? call = null;
         try
         {
-            var call = dialer.Open(_over.Token);
+            call = await dialer.OpenAsync(group.Tag, group.Rank, owner, cancellation, _over.Token);
             await call.SendAsync(Head(new NodeChunk(), 0), ChunkPayload.Empty, cancellation);
             if (!await call.MoveNextAsync(cancellation))
             {
                 throw new RpcException(new Status(StatusCode.Unavailable, $"Rank {owner} at {address} ended the call without an answer."));
             }
 
+            Transport = call.Transport;
             _running = RunAsync(call);
             return true;
         }
-        catch (Exception e) when (e is RpcException or OperationCanceledException or IOException or InvalidOperationException)
+        catch (Exception e) when (e is RpcException or OperationCanceledException or IOException or SocketException or InvalidDataException or InvalidOperationException)
         {
             var reason = e is RpcException ? PeerGroup.Sentence(e) : "no answer in time";
+            await (call?.DisposeAsync() ?? ValueTask.CompletedTask);
             group.BreakUnlinked(owner, $"{address} is not reached: see that --advertise names an address its peers can reach ({reason})");
             return false;
         }

@@ -23,6 +23,7 @@ internal sealed class PeerGroup : IPeerLinks, IAsyncDisposable
     private readonly OwnerLink?[] _outgoing;
     private readonly Channel<ShardSend>[] _shards;
     private readonly Task?[] _served;
+    private readonly Meetings _meetings;
     private bool _isOver;
     private readonly CancellationTokenSource _ended = new();
     private readonly CancellationTokenSource[] _links;
@@ -34,14 +35,17 @@ internal sealed class PeerGroup : IPeerLinks, IAsyncDisposable
     /// <param name="rank">The own rank.</param>
     /// <param name="addresses">Where each rank is reached, the own included.</param>
     /// <param name="connectTimeout">How long a connection may take.</param>
-    public PeerGroup(RunTag tag, int rank, IReadOnlyList<Uri> addresses, TimeSpan connectTimeout)
+    /// <param name="links">By which ways; gRPC where nothing is said.</param>
+    public PeerGroup(RunTag tag, int rank, IReadOnlyList<Uri> addresses, TimeSpan connectTimeout, LinkSettings? links = null)
     {
+        links ??= LinkSettings.GrpcOnly;
+        _meetings = new Meetings(links);
         _tag = tag;
         _rank = rank;
         Addresses = addresses;
         _links = [.. addresses.Select(_ => CancellationTokenSource.CreateLinkedTokenSource(_ended.Token))];
         _outgoing = [.. addresses.Select((address, owner) =>
-            owner == rank ? null : new OwnerLink(this, owner, new GrpcLinkDialer(address, connectTimeout), _links[owner].Token))];
+            owner == rank ? null : new OwnerLink(this, owner, new LinkDialer(address, connectTimeout, links), _links[owner].Token))];
         _shards = [.. addresses.Select(_ => Channel.CreateUnbounded<ShardSend>(new UnboundedChannelOptions { SingleReader = true }))];
         _served = new Task?[addresses.Count];
     }
@@ -72,6 +76,15 @@ internal sealed class PeerGroup : IPeerLinks, IAsyncDisposable
 
     /// <summary>Gradient bytes sent so far.</summary>
     public long BytesSent => Interlocked.Read(ref _bytesSent);
+
+    /// <summary>How each rank is reached, with the reason where there is a better way; empty for the own rank and where it is not reached yet.</summary>
+    public IReadOnlyList<(string Transport, string Reason)> Ways => [.. _outgoing.Select(link => (link?.Transport ?? "", link?.Reason ?? ""))];
+
+    /// <summary>Agrees with another rank on how its call comes.</summary>
+    public MeetReply Meet(MeetRequest request) => _meetings.Meet(request);
+
+    /// <summary>What was agreed on with a rank; null where it does not show the right token.</summary>
+    public Meeting? Claim(int rank, byte[] token) => _meetings.Claim(rank, token);
 
     /// <summary>Opens a call to every other rank and has each answer.</summary>
     /// <returns>Whether all did; else <see cref="Broken"/> says which did not.</returns>
@@ -178,6 +191,7 @@ internal sealed class PeerGroup : IPeerLinks, IAsyncDisposable
             await link.DisposeAsync();
         }
 
+        _meetings.Dispose();
         Array.ForEach(_links, link => link.Dispose());
         _ended.Dispose();
     }
