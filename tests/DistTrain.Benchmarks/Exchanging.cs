@@ -21,7 +21,7 @@ namespace DistTrain.Benchmarks;
 /// </summary>
 internal static class Exchanging
 {
-    private const int WarmUps = 20;
+    private const int Piece = 1 << 20;
     private static readonly string[] Ways = ["shared-memory", "tcp", "grpc"];
     private static readonly int[] Sizes = [4 << 10, 1_000_000, 25_000_000, 100_000_000];
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
@@ -59,9 +59,9 @@ internal static class Exchanging
         Console.WriteLine(await GrpcListener.StartAsync(server, "127.0.0.1:0", CancellationToken.None));
         var addresses = (await ReadAsync()).Select(a => new Uri($"http://{a}")).ToList();
         var generation = 0UL;
-        var made = new Dictionary<string, PeerGroup>();
-        var reducers = new Dictionary<(string, int), Reducer>();
-        while (await ReadAsync() is [var verb, var way, .. var rest] && verb != "end")
+        var made = new Dictionary<string, Linked>();
+        var (reducer, bytes) = (default(Reducer), 0);
+        while (await ReadAsync() is [var verb, var way, .. var rest])
         {
             if (verb == "link")
             {
@@ -72,34 +72,39 @@ internal static class Exchanging
                     throw new InvalidOperationException($"Not linked by {way}: {string.Join("; ", group.Ways)}");
                 }
 
-                made[way] = group;
+                made[way] = new Linked(group);
                 Console.WriteLine("linked");
                 continue;
             }
 
-            var size = int.Parse(rest[0], CultureInfo.InvariantCulture);
-            if (!reducers.TryGetValue((way, size), out var reducer))
+            var (size, times) = (int.Parse(rest[0], CultureInfo.InvariantCulture), int.Parse(rest[1], CultureInfo.InvariantCulture));
+            if (size != bytes)
             {
-                foreach (var old in reducers.Where(r => r.Key.Item2 != size).ToList())
-                {
-                    old.Value.Dispose();
-                    reducers.Remove(old.Key);
-                }
-
-                reducers[(way, size)] = reducer = new Reducer(made.GetValueOrDefault(way), rank, world, size);
+                reducer?.Dispose();
+                (reducer, bytes) = (new Reducer(rank, world, size), size);
             }
 
             var (allocated, cpu, started) = (GC.GetTotalAllocatedBytes(), Environment.CpuUsage.TotalTime, Stopwatch.GetTimestamp());
-            await reducer.RunAsync(int.Parse(rest[1], CultureInfo.InvariantCulture));
+            if (made.TryGetValue(way, out var linked))
+            {
+                await reducer!.ReduceAsync(linked, times);
+            }
+            else
+            {
+                reducer!.Copy(times);
+            }
+
             var took = Stopwatch.GetElapsedTime(started).TotalMilliseconds;
             Console.WriteLine(string.Create(
                 CultureInfo.InvariantCulture, $"{took} {(Environment.CpuUsage.TotalTime - cpu).TotalSeconds} {GC.GetTotalAllocatedBytes() - allocated}"));
         }
 
-        foreach (var group in made.Values)
+        foreach (var linked in made.Values)
         {
-            await group.DisposeAsync();
+            await linked.Group.DisposeAsync();
         }
+
+        reducer?.Dispose();
     }
 
     private static async Task<string[]> ReadAsync() => (await Console.In.ReadLineAsync() ?? "end").Split(' ');
@@ -111,7 +116,7 @@ internal static class Exchanging
         var all = Ways.Append("memcpy").ToDictionary(w => w, _ => new List<(double Milliseconds, double Cpu, double Allocated)>());
         foreach (var way in all.Keys)
         {
-            await workers.RunAsync(way, size, Math.Max(WarmUps * Math.Min(times, 10), 5) / (size > 10_000_000 ? 4 : 1));
+            await workers.RunAsync(way, size, Math.Max(5, times));
         }
 
         for (var pair = 0; pair < pairs; pair++)
@@ -134,52 +139,48 @@ internal static class Exchanging
         }
     }
 
-    /// <summary>All-reduces of one size over one group; without a group, copies.</summary>
+    /// <summary>A group, and how many operations it has done.</summary>
+    private sealed class Linked(PeerGroup group)
+    {
+        public PeerGroup Group => group;
+
+        public ulong Operation { get; set; }
+    }
+
+    /// <summary>All-reduces of one size, by whichever way; and copies.</summary>
     private sealed class Reducer : IDisposable
     {
-        private static ulong _operation;
-        private readonly PeerGroup? _group;
         private readonly int _world;
         private readonly ParameterLayout _layout;
         private readonly ShardTable _shards;
         private readonly ReductionSpec _spec;
         private readonly NativeVector _own;
         private readonly ReducedVector[] _reduced;
-        private ulong _done;
+        private int _done;
 
-        public Reducer(PeerGroup? group, int rank, int world, int bytes)
+        public Reducer(int rank, int world, int bytes)
         {
-            (_group, _world) = (group, world);
+            _world = world;
             _layout = new ParameterLayout([("p", [bytes / sizeof(float)], SlotKind.Parameter)]);
             _shards = new ShardTable(_layout.Tiles, world);
             _spec = ReductionSpec.Canonical(world, [.. Enumerable.Range(0, world).Select(r => WorkShare.Of(new BlockRange(r, r + 1)))]);
             _own = new NativeVector(_layout.Count);
             _reduced = [.. Enumerable.Range(0, 2).Select(_ => new ReducedVector(new NativeVector(_layout.Count), new double[_layout.Tiles.Count]))];
-            for (var at = 0L; at < _own.Count; at += 1 << 20)
+            for (var at = 0L; at < _own.Count; at += Piece)
             {
-                _own.Span(at, (int)Math.Min(1 << 20, _own.Count - at)).Fill(rank + 1);
+                _own.Span(at, (int)Math.Min(Piece, _own.Count - at)).Fill(rank + 1);
             }
         }
 
-        public async Task RunAsync(int times)
+        public async Task ReduceAsync(Linked linked, int times)
         {
-            if (_group is null)
-            {
-                for (var i = 0; i < times; i++)
-                {
-                    Copy();
-                }
-
-                return;
-            }
-
             for (var i = 0; i < times; i++)
             {
-                var number = ++Operations[_group];
                 var reduced = _reduced[++_done % 2];
-                var operation = new AllReduce(number, 0, _group.Rank, _spec, _shards, _layout.Tiles, 0, reduced, _group);
-                _group.Operations.Begin(operation);
-                operation.Offer(new NodeId(0, _group.Rank), _own, new NodeHeader(1, 1, []));
+                var group = linked.Group;
+                var operation = new AllReduce(++linked.Operation, 0, group.Rank, _spec, _shards, _layout.Tiles, 0, reduced, group);
+                group.Operations.Begin(operation);
+                operation.Offer(new NodeId(0, group.Rank), _own, new NodeHeader(1, 1, []));
                 await operation.Whole;
                 if (reduced.Values.Span(_own.Count - 1, 1)[0] != _world * (_world + 1) / 2)
                 {
@@ -188,24 +189,24 @@ internal static class Exchanging
             }
         }
 
-        private static Dictionary<PeerGroup, ulong> Operations { get; } = new OperationNumbers();
+        public void Copy(int times)
+        {
+            for (var i = 0; i < times; i++)
+            {
+                var (at, left) = (0L, 2 * (_world - 1) * _own.Count / _world);
+                while (left > 0)
+                {
+                    var count = (int)Math.Min(Math.Min(Piece, left), _own.Count - at);
+                    _own.Span(at, count).CopyTo(_reduced[0].Values.Span(at, count));
+                    (at, left) = ((at + count) % _own.Count, left - count);
+                }
+            }
+        }
 
         public void Dispose()
         {
             _own.Dispose();
             Array.ForEach(_reduced, r => r.Values.Dispose());
-        }
-
-        private void Copy()
-        {
-            var left = 2 * (_world - 1) * _own.Count / _world;
-            for (var at = 0L; left > 0; left -= 1 << 20)
-            {
-                var count = (int)Math.Min(Math.Min(1 << 20, left), _own.Count);
-                at = at + count > _own.Count ? 0 : at;
-                _own.Span(at, count).CopyTo(_reduced[0].Values.Span(at, count));
-                at += count;
-            }
         }
     }
 }

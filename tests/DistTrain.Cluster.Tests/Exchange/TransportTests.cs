@@ -84,28 +84,6 @@ public sealed class TransportTests : IDisposable
         Assert.DoesNotContain(run.Lines("events.jsonl"), e => e.GetProperty("event").GetString() == "lost");
     }
 
-    [Fact]
-    public async Task Behind_what_passes_tcp_frames_pass_too_and_a_cut_is_a_lost_link()
-    {
-        var options = LongRun("tcp", "workers=2");
-        var alone = await LocalCluster.RunAsync(_folder.At("alone"), Shorter(options) with { Workers = 1 });
-        await using var coordinator = await LocalCoordinator.StartAsync(_folder.At("run"), Shorter(options) with { FailureDetection = TimeSpan.FromSeconds(1) });
-        var port = FreePort();
-        await using var relay = new Relay(new Uri($"http://127.0.0.1:{port}"));
-        var workers = new[]
-        {
-            coordinator.Worker(0) with { Listen = $"127.0.0.1:{port}", Advertise = $"127.0.0.1:{relay.Address.Port}" },
-            coordinator.Worker(1),
-        }.Select(w => coordinator.StartWorker(w)).ToList();
-        await coordinator.StepAsync(3);
-        relay.Reset();
-        var run = await coordinator.EndAsync(workers).WaitAsync(Soon, TestContext.Current.CancellationToken);
-        Assert.True(run.Coordinator.Success, run.Coordinator.Sentence);
-        Assert.Equal(alone.Hashes, run.Hashes);
-        Assert.Contains(run.Log.Entries, e => e.Event == "link-broke");
-        Assert.Contains(run.Lines("events.jsonl"), e => e.GetProperty("sentence").GetString() == "Generation 2: gradients travel by tcp (2 of 2 links).");
-    }
-
     private static async Task<byte[]> AllAsync(Socket socket)
     {
         var all = new List<byte>();

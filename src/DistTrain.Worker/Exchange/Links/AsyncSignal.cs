@@ -3,10 +3,11 @@ using System.Threading.Tasks.Sources;
 namespace DistTrain.Worker.Exchange.Links;
 
 /// <summary>Wakes its one waiter, without an allocation. A signal that nobody waits for is kept, once.</summary>
-internal sealed class AsyncSignal : IValueTaskSource
+/// <param name="runsInline">Whether the waiter goes on within <see cref="Set"/>, which saves the way over another thread.</param>
+internal sealed class AsyncSignal(bool runsInline) : IValueTaskSource
 {
     private readonly Lock _lock = new();
-    private ManualResetValueTaskSourceCore<bool> _core = new() { RunContinuationsAsynchronously = true };
+    private ManualResetValueTaskSourceCore<bool> _core = new() { RunContinuationsAsynchronously = !runsInline };
     private CancellationTokenRegistration _registration;
     private bool _isSet;
     private bool _isWaiting;

@@ -19,11 +19,12 @@ internal sealed class SharedFrames<TSent, TReceived> : IFrameStream<TSent, TRece
     private readonly SharedRing _out;
     private readonly SharedRing _in;
     private readonly HeadCodec<TReceived> _codec;
-    private readonly AsyncSignal _room = new();
-    private readonly AsyncSignal _frame = new();
+    private readonly AsyncSignal _room = new(runsInline: false);
+    private readonly AsyncSignal _frame = new(runsInline: true);
     private readonly CancellationTokenSource _over = new();
     private readonly Task _listening;
     private volatile bool _isLost;
+    private volatile bool _awaitsRoom;
     private bool _isHolding;
 
     /// <summary>A call over a segment that both ends have mapped.</summary>
@@ -55,6 +56,12 @@ internal sealed class SharedFrames<TSent, TReceived> : IFrameStream<TSent, TRece
         {
             _isHolding = false;
             Wake(_in.Acknowledge());
+        }
+
+        // The receiving half goes on within the listening one, which hears no bell meanwhile: so it looks for the sending half.
+        if (_awaitsRoom && _out.MayHaveRoom)
+        {
+            _room.Set();
         }
 
         while (!_in.HasFrame)
@@ -95,7 +102,9 @@ internal sealed class SharedFrames<TSent, TReceived> : IFrameStream<TSent, TRece
                 throw new IOException("it ended the call");
             }
 
+            _awaitsRoom = true;
             await _room.WaitAsync(cancellation);
+            _awaitsRoom = false;
         }
 
         Wake(_out.Write(head, payload));
@@ -104,6 +113,11 @@ internal sealed class SharedFrames<TSent, TReceived> : IFrameStream<TSent, TRece
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()
     {
+        if (_over.IsCancellationRequested)
+        {
+            return;
+        }
+
         await _over.CancelAsync();
         await _listening;
         _socket.Dispose();
@@ -136,8 +150,8 @@ internal sealed class SharedFrames<TSent, TReceived> : IFrameStream<TSent, TRece
         {
             while (await _socket.ReceiveAsync(bells, SocketFlags.None, _over.Token) > 0)
             {
-                _frame.Set();
                 _room.Set();
+                _frame.Set();
             }
         }
         catch (Exception e) when (e is SocketException or OperationCanceledException or ObjectDisposedException)
@@ -146,7 +160,7 @@ internal sealed class SharedFrames<TSent, TReceived> : IFrameStream<TSent, TRece
         }
 
         _isLost = true;
-        _frame.Set();
         _room.Set();
+        _frame.Set();
     }
 }

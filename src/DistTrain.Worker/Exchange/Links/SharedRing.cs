@@ -45,6 +45,9 @@ internal sealed unsafe class SharedRing
     /// <summary>Whether the writer may write.</summary>
     public bool HasRoom => Within(_own - Volatile.Read(ref *_taken)) < _count;
 
+    /// <summary>Whether the writer may have room, as somebody else than the writer sees it.</summary>
+    public bool MayHaveRoom => Volatile.Read(ref _own) - Volatile.Read(ref *_taken) != _count;
+
     /// <summary>Whether the reader may read.</summary>
     public bool HasFrame => Within(Volatile.Read(ref *_written) - _own) > 0;
 
