@@ -26,11 +26,11 @@ internal sealed class LinkedPair : IAsyncDisposable
 
     /// <summary>Starts two workers; they are not linked yet.</summary>
     /// <param name="change">Changes the settings of a rank, which are those of auto.</param>
-    /// <param name="address">Where a rank is reached by the other, given its own address.</param>
-    public static async Task<LinkedPair> StartAsync(Func<int, LinkSettings, LinkSettings> change, Func<int, Uri, Uri>? address = null)
+    /// <param name="onlyHttp">Whether nothing but HTTP passes their ports, as where a proxy stands before them.</param>
+    public static async Task<LinkedPair> StartAsync(Func<int, LinkSettings, LinkSettings> change, bool onlyHttp = false)
     {
-        var ends = new List<End> { await End.StartAsync(Patience), await End.StartAsync(Patience) };
-        var addresses = ends.Select((e, rank) => address?.Invoke(rank, e.Address) ?? e.Address).ToList();
+        var ends = new List<End> { await End.StartAsync(Patience, onlyHttp), await End.StartAsync(Patience, onlyHttp) };
+        var addresses = ends.Select(e => e.Address).ToList();
         for (var rank = 0; rank < 2; rank++)
         {
             ends[rank].Group = new PeerGroup(new RunTag(0xABCD, 1, 3), rank, addresses, Patience, change(rank, ends[rank].Door.Settings("auto"))) { Numbers = [0, 1] };
@@ -100,13 +100,20 @@ internal sealed class LinkedPair : IAsyncDisposable
 
         public PeerGroup? Group { get; set; }
 
-        public static async Task<End> StartAsync(TimeSpan patience)
+        public static async Task<End> StartAsync(TimeSpan patience, bool onlyHttp)
         {
             var groups = new PeerGroupDirectory(TimeProvider.System, patience);
             var door = new LinkDoor(groups, TimeProvider.System);
             var server = GrpcListener.Create(
                 "127.0.0.1:0",
-                all => all.AddSingleton(new PeerService(groups, new StateSource())).AddSingleton<IConnectionListenerFactory>(new SharedPort(door)),
+                all =>
+                {
+                    all.AddSingleton(new PeerService(groups, new StateSource()));
+                    if (!onlyHttp)
+                    {
+                        all.AddSingleton<IConnectionListenerFactory>(new SharedPort(door));
+                    }
+                },
                 log: new LogBook());
             server.MapGrpcService<PeerService>();
             var bound = await GrpcListener.StartAsync(server, "127.0.0.1:0", CancellationToken.None);

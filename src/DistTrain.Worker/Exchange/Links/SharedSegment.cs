@@ -70,7 +70,7 @@ internal sealed unsafe class SharedSegment : IDisposable
             options.UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite;
         }
 
-        var file = new FileStream(path, options);
+        var file = Allocate(folder, path, options);
         try
         {
             Sweep(folder, File.GetLastWriteTimeUtc(path));
@@ -142,6 +142,18 @@ internal sealed unsafe class SharedSegment : IDisposable
         _view.Dispose();
         _map.Dispose();
         _file.Dispose();
+    }
+
+    private static FileStream Allocate(string folder, string path, FileStreamOptions options)
+    {
+        try
+        {
+            return new FileStream(path, options);
+        }
+        catch (IOException e) when (Directory.Exists(folder) && new DriveInfo(folder).AvailableFreeSpace < Bytes)
+        {
+            throw new IOException($"{folder} has no room for another {Bytes:N0} bytes", e);
+        }
     }
 
     /// <summary>Takes away what processes left behind that were killed between making a segment and its being mapped.</summary>
