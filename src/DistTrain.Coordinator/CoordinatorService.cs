@@ -177,6 +177,7 @@ internal sealed class CoordinatorService(Task<CoordinatorLoop> ready, DataFeed? 
             worker, message.Linked.Generation, message.Linked.Applied, [.. message.Linked.Held.Select(Wire.FromWire)])
         {
             Micro = message.Linked.MicroBatch,
+            Transports = [.. message.Linked.Transports],
         },
         WorkerMessage.BodyOneofCase.Learned => new RunEvent.Learned(worker, message.Learned.Applied) { Told = (int)message.Told },
         WorkerMessage.BodyOneofCase.LinkBroke => new RunEvent.LinkBroke(

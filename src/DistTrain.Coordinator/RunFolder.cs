@@ -87,6 +87,7 @@ internal sealed class RunFolder : IDisposable
                 applyMs = Milliseconds(report.ApplySeconds),
                 bytesSent = report.BytesSent,
                 residentBytes = report.ResidentBytes,
+                transports = report.Transports,
             });
         }
     }

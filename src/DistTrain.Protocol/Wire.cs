@@ -137,6 +137,7 @@ public static class Wire
         Blocks = report.Blocks,
         BytesSent = report.BytesSent,
         ResidentBytes = report.ResidentBytes,
+        Transports = report.Transports,
     };
 
     public static Report ToWire(OperationReport report) => new()
@@ -158,6 +159,7 @@ public static class Wire
         Blocks = report.Blocks,
         BytesSent = report.BytesSent,
         ResidentBytes = report.ResidentBytes,
+        Transports = report.Transports,
     };
 
     private static Core.BatchScience.GradientSums? FromWire(V1.GradientSums? sums) =>

@@ -55,6 +55,9 @@ internal sealed class GenerationRun : IAsyncDisposable
     /// <summary>The operation in progress; 0 for none.</summary>
     public ulong Operation { get; private set; }
 
+    /// <summary>Told when every member is reached.</summary>
+    public Action OnLinked { get; init; } = () => { };
+
     /// <summary>Takes a plan, which later operations name.</summary>
     public void Add(BlockPlanTable plan) => _plans.Add(plan);
 
@@ -92,6 +95,8 @@ internal sealed class GenerationRun : IAsyncDisposable
             var linked = new Linked { Generation = _peers.Tag.Generation, Applied = _executor.Applied };
             linked.Held.AddRange(_executor.Held.Select(Wire.ToWire));
             linked.MicroBatch = _executor.HeldMicro;
+            linked.Transports.AddRange(_peers.Ways.Select(w => w.Transport));
+            OnLinked();
             _session.Send(new WorkerMessage { Linked = linked });
 
             var waiting = _time.GetTimestamp();

@@ -10,10 +10,12 @@ using DistTrain.Training.Data;
 using DistTrain.Training.Devices;
 using DistTrain.Training.Tasks;
 using DistTrain.Worker.Exchange;
+using DistTrain.Worker.Exchange.Links;
 using DistTrain.Worker.Healing;
 using DistTrain.Worker.Health;
 using Grpc.Core;
 using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Connections;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 
@@ -86,9 +88,13 @@ public static class WorkerHost
     {
         try
         {
-            var services = new WorkerServices(new PeerGroupDirectory(time, settings.FirstPatience), new StateSource(), settings.Vitals ?? new WorkerVitals(time));
+            var groups = new PeerGroupDirectory(time, settings.FirstPatience);
+            await using var door = new LinkDoor(groups, time);
+            var services = new WorkerServices(groups, new StateSource(), door, settings.Vitals ?? new WorkerVitals(time));
             await using var server = GrpcListener.Create(
-                settings.Listen, all => all.AddSingleton(new PeerService(services.Groups, services.States)), log: settings.Log);
+                settings.Listen,
+                all => all.AddSingleton(new PeerService(services.Groups, services.States)).AddSingleton<IConnectionListenerFactory>(new SharedPort(door)),
+                log: settings.Log);
             server.MapGrpcService<PeerService>();
             var bound = await GrpcListener.StartAsync(server, settings.Listen, cancellation);
             var (own, arithmetic) = (GivenAddress(settings, bound), Arithmetic.Describe());

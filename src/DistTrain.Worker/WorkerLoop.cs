@@ -23,6 +23,7 @@ internal sealed partial class WorkerLoop(
     private readonly CheckpointTransfer _checkpoints = new(session, session.Welcome.Worker);
     private readonly CheckpointSender _sender = new(state, new CheckpointTransfer(session, session.Welcome.Worker), logger, session.Ended);
     private GenerationRun? _generation;
+    private string _transports = "";
     private Task _training = Task.CompletedTask;
     private CancellationTokenSource _learning = new();
     private Task _learner = Task.CompletedTask;
@@ -237,7 +238,8 @@ internal sealed partial class WorkerLoop(
         var rank = membership.Members.ToList().FindIndex(m => m.Worker == session.Welcome.Worker);
         var (run, term) = session.Tag;
         var peers = new PeerGroup(
-            new RunTag(run, term, membership.Generation), rank, [.. membership.Members.Select(m => new Uri(m.Address))], session.Timeouts.Link)
+            new RunTag(run, term, membership.Generation), rank, [.. membership.Members.Select(m => new Uri(m.Address))], session.Timeouts.Link,
+            services.Door.Settings(state.Options.Transport))
         {
             Numbers = [.. membership.Members.Select(m => m.Number)],
         };
@@ -247,7 +249,7 @@ internal sealed partial class WorkerLoop(
         services.States.Set(run, state.Executor.FeedAsync);
         (state.IsMember, state.Generation) = (true, membership.Generation);
         services.Vitals.Enter(membership.Generation, rank, peers.WorldSize);
-        _generation = new GenerationRun(session, state, peers, session.Timeouts.Link, ReportAsync, time);
+        _generation = new GenerationRun(session, state, peers, session.Timeouts.Link, ReportAsync, time) { OnLinked = () => LogWays(peers) };
         _ = ReportBreakAsync(_generation);
         Log.Member(logger, membership.Generation, rank, peers.WorldSize);
         var problem = await _generation.RunAsync();
@@ -258,6 +260,18 @@ internal sealed partial class WorkerLoop(
         }
     }
 
+    private void LogWays(PeerGroup peers)
+    {
+        _transports = string.Join(',', peers.Ways.Select(w => w.Transport).Where(t => t.Length > 0).Distinct().Order(StringComparer.Ordinal));
+        var ways = peers.Ways.Index().Where(w => w.Item.Transport.Length > 0)
+            .GroupBy(w => w.Item, w => w.Index)
+            .Select(g => $"{(g.Count() == 1 ? "rank" : "ranks")} {string.Join(", ", g)} by {g.Key.Transport}{(g.Key.Reason.Length > 0 ? $" ({g.Key.Reason})" : "")}");
+        if (_transports.Length > 0)
+        {
+            Log.Linked(logger, peers.Tag.Generation, string.Join("; ", ways));
+        }
+    }
+
     private async Task ReportAsync(OperationReport report, long checkpoint, TimeSpan waited)
     {
         if (checkpoint >= 0)
@@ -265,7 +279,7 @@ internal sealed partial class WorkerLoop(
             await _sender.SendAsync(checkpoint, mayWait: false);
         }
 
-        report = report with { WaitSeconds = waited.TotalSeconds, ResidentBytes = ProcessMemory.Peak() };
+        report = report with { WaitSeconds = waited.TotalSeconds, ResidentBytes = ProcessMemory.Peak(), Transports = _transports };
         services.Vitals.Totals.Add(report);
         state.Reports.Add(report);
         session.Send(new WorkerMessage { Report = Wire.ToWire(report) });
@@ -317,6 +331,9 @@ internal sealed partial class WorkerLoop(
 
         [LoggerMessage(2, LogLevel.Information, "Member: generation {Generation}, rank {Rank} of {WorldSize}", EventName = "member")]
         public static partial void Member(ILogger logger, ulong generation, int rank, int worldSize);
+
+        [LoggerMessage(9, LogLevel.Information, "Linked: generation {Generation}, {Ways}", EventName = "linked")]
+        public static partial void Linked(ILogger logger, ulong generation, string ways);
 
         [LoggerMessage(3, LogLevel.Warning, "Rank {Peer}: {Reason}", EventName = "link-broke")]
         public static partial void LinkBroke(ILogger logger, int peer, string reason);

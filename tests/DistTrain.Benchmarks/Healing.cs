@@ -160,6 +160,8 @@ internal static class Healing
         public override Task Exchange(
             IAsyncStreamReader<ChunkFrame<NodeChunk>> requests, IServerStreamWriter<ChunkFrame<ShardChunk>> responses, ServerCallContext context) => Task.CompletedTask;
 
+        public override Task<MeetReply> Meet(MeetRequest request, ServerCallContext context) => Task.FromResult(new MeetReply());
+
         public override async Task Heal(HealRequest request, IServerStreamWriter<ChunkFrame<StateChunk>> responses, ServerCallContext context)
         {
             var state = source.Replica.State;

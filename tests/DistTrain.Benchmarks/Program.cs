@@ -1,6 +1,12 @@
 using DistTrain.Benchmarks;
 
-const string Usage = "usage: dotnet run -c Release --project tests/DistTrain.Benchmarks -- scaling|tree|kernels|checkpoint|heal [--pairs N] [--steps N] [--global N] [--millions N]";
+const string Usage = "usage: dotnet run -c Release --project tests/DistTrain.Benchmarks -- scaling|tree|kernels|checkpoint|heal|exchange [--pairs N] [--steps N] [--global N] [--millions N]";
+if (args is ["exchange-worker", var rank, var world])
+{
+    await Exchanging.WorkAsync(int.Parse(rank), int.Parse(world));
+    return 0;
+}
+
 if (args is not [var name, .. var rest] || Read(rest) is not { } settings)
 {
     Console.Error.WriteLine(Usage);
@@ -14,6 +20,7 @@ Func<Task>? benchmark = name switch
     "kernels" => () => Kernels.RunAsync(settings.Pairs ?? 15),
     "checkpoint" => () => CheckpointPause.RunAsync(settings.Pairs ?? 15, settings.Millions ?? 100),
     "heal" => () => Healing.RunAsync(settings.Pairs ?? 9, settings.Steps ?? 8, settings.Millions ?? 100),
+    "exchange" => () => Exchanging.RunAsync(settings.Pairs ?? 15),
     _ => null,
 };
 if (benchmark is null)

@@ -178,11 +178,13 @@ public sealed class ElasticTests : IDisposable
         Assert.Contains(run.Lines("events.jsonl"), e => e.GetProperty("sentence").GetString()!.StartsWith("The run goes on from checkpoint ", StringComparison.Ordinal));
     }
 
-    [Fact]
-    public async Task A_link_that_breaks_between_two_workers_is_made_anew()
+    [Theory]
+    [InlineData("tcp")]
+    [InlineData("grpc")]
+    public async Task A_link_that_breaks_between_two_workers_is_made_anew(string transport)
     {
         await using var coordinator = await LocalCoordinator.StartAsync(
-            _folder.At("run"), LocalCluster.Options([.. Run, "workers=2", "failureDetection=2s", Slow]));
+            _folder.At("run"), LocalCluster.Options([.. Run, "workers=2", "failureDetection=2s", $"transport={transport}", Slow]));
         var port = FreePort();
         await using var relay = new Relay(new Uri($"http://127.0.0.1:{port}"));
         var workers = new List<Task<RunOutcome>>
@@ -205,7 +207,7 @@ public sealed class ElasticTests : IDisposable
     public async Task Of_two_workers_that_do_not_reach_each_other_the_newer_goes()
     {
         await using var coordinator = await LocalCoordinator.StartAsync(
-            _folder.At("run"), LocalCluster.Options([.. Run, "workers=1", "failureDetection=2s", Slow]));
+            _folder.At("run"), LocalCluster.Options([.. Run, "workers=1", "failureDetection=2s", "transport=tcp", Slow]));
         var port = FreePort();
         await using var relay = new Relay(new Uri($"http://127.0.0.1:{port}"));
         using var asked = new CancellationTokenSource();

@@ -44,6 +44,9 @@ internal sealed class Member(int id, WorkerHello hello)
     /// <summary>Whether it reaches every member of the generation.</summary>
     public bool IsLinked { get; set; }
 
+    /// <summary>How it reaches the others, by rank.</summary>
+    public IReadOnlyList<string> Transports { get; set; } = [];
+
     /// <summary>Whether it wants to go.</summary>
     public bool IsLeaving { get; set; }
 

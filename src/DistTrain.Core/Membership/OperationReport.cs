@@ -55,4 +55,7 @@ public sealed record OperationReport
 
     /// <summary>Largest resident memory so far, in bytes.</summary>
     public long ResidentBytes { get; init; }
+
+    /// <summary>By which transports its gradients went out, each once, with commas between; empty where they went to nobody.</summary>
+    public string Transports { get; init; } = "";
 }

@@ -53,6 +53,9 @@ public abstract record RunEvent
     {
         /// <summary>Most samples of a micro-batch of the operation whose nodes it holds: nodes of another size are none of it.</summary>
         public int Micro { get; init; }
+
+        /// <summary>How it reaches the others, by rank; empty for its own.</summary>
+        public IReadOnlyList<string> Transports { get; init; } = [];
     }
 
     /// <summary>A member does not reach another one, of which nothing else is known.</summary>

@@ -47,6 +47,7 @@ public sealed partial class RunMachine
             return;
         }
 
+        AnnounceTransports();
         _holders = _ranks.Count;
         RecordCompleted();
         HalveBehind(highest);
@@ -56,6 +57,16 @@ public sealed partial class RunMachine
         }
 
         GoOn();
+    }
+
+    private void AnnounceTransports()
+    {
+        var used = Trainers.SelectMany(m => m.Transports).Where(t => t.Length > 0).CountBy(t => t).OrderByDescending(t => t.Value).ThenBy(t => t.Key, StringComparer.Ordinal);
+        var words = string.Join(", ", used.Select(t => $"{t.Key} ({t.Value} of {_ranks.Count * (_ranks.Count - 1)} links)"));
+        if (words.Length > 0)
+        {
+            _effects.Add(new RunEffect.Announce("linked", $"Generation {Generation}: gradients travel by {words}."));
+        }
     }
 
     private IReadOnlyList<WorkShare>? SharesOf(Operation operation, ulong highest)

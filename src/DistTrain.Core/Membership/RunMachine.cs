@@ -217,7 +217,7 @@ public sealed partial class RunMachine
                 Fail(member, e.Reason);
                 break;
             case RunEvent.Linked e when e.Generation == Generation && member.Stage == Stage.Training:
-                (member.IsLinked, member.Applied, member.Held, member.HeldMicro) = (true, e.Applied, e.Held, e.Micro);
+                (member.IsLinked, member.Applied, member.Held, member.HeldMicro, member.Transports) = (true, e.Applied, e.Held, e.Micro, e.Transports);
                 ResumeIfLinked();
                 break;
             case RunEvent.LinkBroke e when e.Generation == Generation && member.Stage == Stage.Training && e.Peer >= 0 && e.Peer < _ranks.Count:

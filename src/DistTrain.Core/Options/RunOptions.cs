@@ -63,6 +63,11 @@ public sealed record RunOptions
         RegularExpression("auto|cpu|cuda(:[0-9]{1,3})?", ErrorMessage = "must be cpu, cuda, cuda:1 and so on, or auto for a GPU where there is one"), HostOnly]
     public string Device { get; init; } = "auto";
 
+    [Description("how gradients travel: shared-memory within a host, tcp, or grpc, which passes proxies; auto takes for each pair the fastest that works. Where the "
+        + "named one does not, grpc is used"),
+        AllowedValues("auto", "shared-memory", "tcp", "grpc"), HostOnly]
+    public string Transport { get; init; } = "auto";
+
     [Description("admit hosts that compute other bits than the first, or never the same twice; the run then promises no equal bits"), HostOnly]
     public bool AllowMixedHosts { get; init; }
 

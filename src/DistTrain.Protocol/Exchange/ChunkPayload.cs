@@ -18,11 +18,12 @@ public sealed unsafe class ChunkPayload : IDisposable
     private readonly float* _source;
     private float[]? _rented;
 
-    private ChunkPayload(float* source, float[]? rented, int count)
+    private ChunkPayload(float* source, float[]? rented, int count, bool isPassing = false)
     {
         _source = source;
         _rented = rented;
         Count = count;
+        IsPassing = isPassing;
     }
 
     /// <summary>A payload without numbers.</summary>
@@ -37,8 +38,14 @@ public sealed unsafe class ChunkPayload : IDisposable
     /// <summary>Whether the memory is this payload's own to change.</summary>
     public bool IsOwned => _rented is not null;
 
+    /// <summary>Whether the memory is going to hold something else as soon as the call that was given this payload is over.</summary>
+    public bool IsPassing { get; }
+
     /// <summary>A place in a vector, which must stay as it is until the payload was used.</summary>
     public static ChunkPayload Over(float* source, int count) => count == 0 ? Empty : new(source, null, count);
+
+    /// <summary>A place in memory that is the transport's: whoever needs the numbers for longer copies them.</summary>
+    public static ChunkPayload Passing(float* source, int count) => count == 0 ? Empty : new(source, null, count, isPassing: true);
 
     /// <summary>Memory for up to <see cref="ShardTable.MaxChunkElements"/> numbers, of any content.</summary>
     public static ChunkPayload Rent(int count)
@@ -59,6 +66,14 @@ public sealed unsafe class ChunkPayload : IDisposable
         }
 
         return new ChunkPayload(null, buffer, count);
+    }
+
+    /// <summary>A copy in rented memory.</summary>
+    public ChunkPayload Copy()
+    {
+        var copy = Rent(Count);
+        Values.CopyTo(copy.Values);
+        return copy;
     }
 
     /// <summary>Rents memory and copies received bytes into it.</summary>

@@ -12,6 +12,12 @@ public static class PeerContract
         MethodType.DuplexStreaming, "disttrain.v1.Peer", "Exchange",
         ChunkMarshaller.For(NodeChunk.Parser), ChunkMarshaller.For(ShardChunk.Parser));
 
+    /// <summary>What comes before a call that may go another way.</summary>
+    public static Method<MeetRequest, MeetReply> Meet { get; } = new(
+        MethodType.Unary, "disttrain.v1.Peer", "Meet",
+        Marshallers.Create(request => request.ToByteArray(), MeetRequest.Parser.ParseFrom),
+        Marshallers.Create(reply => reply.ToByteArray(), MeetReply.Parser.ParseFrom));
+
     /// <summary>A joiner's call to a member.</summary>
     public static Method<HealRequest, ChunkFrame<StateChunk>> Heal { get; } = new(
         MethodType.ServerStreaming, "disttrain.v1.Peer", "Heal",
@@ -26,6 +32,9 @@ public abstract class PeerServiceBase
     public abstract Task Exchange(
         IAsyncStreamReader<ChunkFrame<NodeChunk>> requests, IServerStreamWriter<ChunkFrame<ShardChunk>> responses, ServerCallContext context);
 
+    /// <summary>Says how one peer's call may come.</summary>
+    public abstract Task<MeetReply> Meet(MeetRequest request, ServerCallContext context);
+
     /// <summary>Feeds one joiner.</summary>
     public abstract Task Heal(HealRequest request, IServerStreamWriter<ChunkFrame<StateChunk>> responses, ServerCallContext context);
 
@@ -33,6 +42,7 @@ public abstract class PeerServiceBase
     public static void BindService(ServiceBinderBase binder, PeerServiceBase? service)
     {
         binder.AddMethod(PeerContract.Exchange, service is null ? null : service.Exchange);
+        binder.AddMethod(PeerContract.Meet, service is null ? null : service.Meet);
         binder.AddMethod(PeerContract.Heal, service is null ? null : service.Heal);
     }
 }

@@ -51,7 +51,7 @@ internal sealed unsafe class AllReduce
         _metrics = metrics;
         _reduced = reduced;
         _links = links;
-        _fold = new ShardFold(spec, shards.Chunks(rank), metrics, CompleteOwnChunk);
+        _fold = new ShardFold(spec, shards.Chunks(rank), metrics, OwnTarget, CompleteOwnChunk);
         var counts = Enumerable.Range(0, shards.WorldSize).Select(r => shards.Chunks(r).Count).ToArray();
         _received = [.. counts.Select(c => new BitArray(c))];
         _headers = new NodeHeader?[shards.WorldSize];
@@ -141,8 +141,12 @@ internal sealed unsafe class AllReduce
     private void CompleteOwnChunk(int index, ChunkPayload sum, NodeHeader? header)
     {
         var chunk = _shards.Chunks(_rank)[index];
-        sum.Values.CopyTo(Target(chunk));
-        sum.Dispose();
+        if (sum.Values != Target(chunk))
+        {
+            sum.Values.CopyTo(Target(chunk));
+            sum.Dispose();
+        }
+
         for (var tile = chunk.FirstTile; tile < chunk.EndTile; tile++)
         {
             _reduced.TileSquares[tile] = VectorKernels.SumOfSquares(_reduced.Values.Span(_tiles!.Start(tile), _tiles.Length(tile)));
@@ -152,6 +156,8 @@ internal sealed unsafe class AllReduce
         _links.SendShardChunk(Operation, index, chunk, _reduced.Values, squares, header);
         Arrived(_rank, header);
     }
+
+    private ChunkPayload OwnTarget(int index) => PeerGroup.Payload(_reduced.Values, _shards.Chunks(_rank)[index]);
 
     private Span<float> Target(Chunk chunk) => _reduced.Values.Span(chunk.FirstElement, chunk.Count);
 

@@ -5,22 +5,25 @@ using DistTrain.Protocol;
 using DistTrain.Protocol.Exchange;
 using DistTrain.Protocol.V1;
 using DistTrain.Training.Native;
+using DistTrain.Worker.Exchange.Links;
+using Google.Protobuf.Collections;
 using Grpc.Core;
 using NodeHeader = DistTrain.Core.Reduction.NodeHeader;
 
 namespace DistTrain.Worker.Exchange;
 
 /// <summary>
-/// The other ranks of one generation, reached by gRPC: an outgoing call to each owner, on which nodes go and its reduced shard comes back, and an
-/// incoming call from each rank the other way round.
+/// The other ranks of one generation: an outgoing call to each owner, on which nodes go and its reduced shard comes back, and an incoming call from each rank
+/// the other way round.
 /// </summary>
 internal sealed class PeerGroup : IPeerLinks, IAsyncDisposable
 {
     private readonly RunTag _tag;
     private readonly int _rank;
-    private readonly OutgoingLink?[] _outgoing;
+    private readonly OwnerLink?[] _outgoing;
     private readonly Channel<ShardSend>[] _shards;
     private readonly Task?[] _served;
+    private readonly Meetings _meetings;
     private bool _isOver;
     private readonly CancellationTokenSource _ended = new();
     private readonly CancellationTokenSource[] _links;
@@ -32,14 +35,17 @@ internal sealed class PeerGroup : IPeerLinks, IAsyncDisposable
     /// <param name="rank">The own rank.</param>
     /// <param name="addresses">Where each rank is reached, the own included.</param>
     /// <param name="connectTimeout">How long a connection may take.</param>
-    public PeerGroup(RunTag tag, int rank, IReadOnlyList<Uri> addresses, TimeSpan connectTimeout)
+    /// <param name="links">By which ways; gRPC where nothing is said.</param>
+    public PeerGroup(RunTag tag, int rank, IReadOnlyList<Uri> addresses, TimeSpan connectTimeout, LinkSettings? links = null)
     {
+        links ??= LinkSettings.GrpcOnly;
+        _meetings = new Meetings(links);
         _tag = tag;
         _rank = rank;
         Addresses = addresses;
         _links = [.. addresses.Select(_ => CancellationTokenSource.CreateLinkedTokenSource(_ended.Token))];
         _outgoing = [.. addresses.Select((address, owner) =>
-            owner == rank ? null : new OutgoingLink(this, owner, address, connectTimeout))];
+            owner == rank ? null : new OwnerLink(this, owner, new LinkDialer(address, connectTimeout, links), _links[owner].Token))];
         _shards = [.. addresses.Select(_ => Channel.CreateUnbounded<ShardSend>(new UnboundedChannelOptions { SingleReader = true }))];
         _served = new Task?[addresses.Count];
     }
@@ -56,6 +62,9 @@ internal sealed class PeerGroup : IPeerLinks, IAsyncDisposable
     /// <summary>Each rank's number where a launcher gave one; empty where nobody asks.</summary>
     public IReadOnlyList<int> Numbers { get; init; } = [];
 
+    /// <summary>Whether the generation has ended for this worker.</summary>
+    public bool IsOver => _ended.IsCancellationRequested;
+
     /// <summary>How many ranks there are.</summary>
     public int WorldSize => _outgoing.Length;
 
@@ -68,11 +77,20 @@ internal sealed class PeerGroup : IPeerLinks, IAsyncDisposable
     /// <summary>Gradient bytes sent so far.</summary>
     public long BytesSent => Interlocked.Read(ref _bytesSent);
 
+    /// <summary>How each rank is reached, with the reason where there is a better way; empty for the own rank and where it is not reached yet.</summary>
+    public IReadOnlyList<(string Transport, string Reason)> Ways => [.. _outgoing.Select(link => (link?.Transport ?? "", link?.Reason ?? ""))];
+
+    /// <summary>Agrees with another rank on how its call comes.</summary>
+    public MeetReply Meet(MeetRequest request) => _meetings.Meet(request);
+
+    /// <summary>What was agreed on with a rank; null where it does not show the right token.</summary>
+    public Meeting? Claim(int rank, byte[] token) => _meetings.Claim(rank, token);
+
     /// <summary>Opens a call to every other rank and has each answer.</summary>
     /// <returns>Whether all did; else <see cref="Broken"/> says which did not.</returns>
     public async Task<bool> LinkAsync(CancellationToken cancellation)
     {
-        var opened = await Task.WhenAll(_outgoing.OfType<OutgoingLink>().Select(link => link.TryOpenAsync(cancellation)));
+        var opened = await Task.WhenAll(_outgoing.OfType<OwnerLink>().Select(link => link.TryOpenAsync(cancellation)));
         return opened.All(o => o);
     }
 
@@ -94,9 +112,9 @@ internal sealed class PeerGroup : IPeerLinks, IAsyncDisposable
     /// <inheritdoc/>
     public void SendNode(ulong operation, ulong weightsHash, NodeId node, NativeVector values, NodeHeader header, ShardTable shards)
     {
-        foreach (var link in _outgoing.OfType<OutgoingLink>())
+        foreach (var link in _outgoing.OfType<OwnerLink>())
         {
-            link.Send(new NodeSend(operation, weightsHash, node, values, header, shards));
+            link.Send(operation, weightsHash, node, values, header, shards);
         }
     }
 
@@ -116,9 +134,7 @@ internal sealed class PeerGroup : IPeerLinks, IAsyncDisposable
 
     /// <summary>Serves the call of another rank: takes its nodes, and sends it the own reduced shard.</summary>
     /// <exception cref="RpcException">A message was refused; the call ends.</exception>
-    public async Task ServeAsync(
-        int peer, IAsyncStreamReader<ChunkFrame<NodeChunk>> requests, IServerStreamWriter<ChunkFrame<ShardChunk>> responses,
-        CancellationToken cancellation)
+    public async Task ServeAsync(int peer, IFrameStream<ShardChunk, NodeChunk> call, CancellationToken cancellation)
     {
         var served = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         lock (_served)
@@ -133,16 +149,16 @@ internal sealed class PeerGroup : IPeerLinks, IAsyncDisposable
         }
 
         using var both = CancellationTokenSource.CreateLinkedTokenSource(cancellation, _links[peer].Token);
-        var sending = SendShardsAsync(peer, responses, both.Token);
+        var sending = SendShardsAsync(peer, call, both.Token);
         try
         {
-            await TakeNodesAsync(peer, requests, both.Token);
-            if (!_ended.IsCancellationRequested)
+            await TakeNodesAsync(peer, call, both.Token);
+            if (!IsOver)
             {
                 Break(peer, "it ended the call");
             }
         }
-        catch (Exception e) when (!_ended.IsCancellationRequested)
+        catch (Exception e) when (!IsOver)
         {
             Break(peer, Sentence(e));
             throw;
@@ -170,48 +186,64 @@ internal sealed class PeerGroup : IPeerLinks, IAsyncDisposable
 
         await _ended.CancelAsync();
         await Task.WhenAll(served.OfType<Task>());
-        foreach (var link in _outgoing.OfType<OutgoingLink>())
+        foreach (var link in _outgoing.OfType<OwnerLink>())
         {
             await link.DisposeAsync();
         }
 
+        _meetings.Dispose();
         Array.ForEach(_links, link => link.Dispose());
         _ended.Dispose();
     }
 
-    private void Break(int rank, string reason) => _broken.TrySetResult(new BrokenLink(rank, $"the link to {Addresses[rank]} broke: {reason}"));
+    /// <summary>A link that was made does not hold.</summary>
+    internal void Break(int rank, string reason) => BreakUnlinked(rank, $"the link to {Addresses[rank]} broke: {reason}");
 
-    private static string Sentence(Exception e) =>
-        e is not RpcException rpc ? e.Message : rpc.Status.Detail.Length > 0 ? rpc.Status.Detail : $"{rpc.StatusCode}";
+    /// <summary>A link cannot be made.</summary>
+    internal void BreakUnlinked(int rank, string reason) => _broken.TrySetResult(new BrokenLink(rank, reason));
 
-    private async Task SendShardsAsync(int peer, IServerStreamWriter<ChunkFrame<ShardChunk>> responses, CancellationToken cancellation)
+    /// <summary>Notes what is sent.</summary>
+    internal void CountSent(int elements) => Interlocked.Add(ref _bytesSent, (long)elements * sizeof(float));
+
+    /// <summary>Why a call broke, as the end of a sentence.</summary>
+    internal static string Sentence(Exception e) => e switch
     {
-        await responses.WriteAsync(new ChunkFrame<ShardChunk>(Head(0, 0), ChunkPayload.Empty), cancellation);
+        RpcException rpc => rpc.Status.Detail.Length > 0 ? rpc.Status.Detail : $"{rpc.StatusCode}",
+        OperationCanceledException => "it was cut here",
+        _ => e.Message,
+    };
+
+    /// <summary>A chunk where it lies.</summary>
+    internal static unsafe ChunkPayload Payload(NativeVector vector, Chunk chunk) => ChunkPayload.Over(vector.Data + chunk.FirstElement, chunk.Count);
+
+    private async Task SendShardsAsync(int peer, IFrameStream<ShardChunk, NodeChunk> call, CancellationToken cancellation)
+    {
+        var head = new ShardChunk { Run = _tag.Run, Term = _tag.Term, Generation = _tag.Generation, Rank = _rank };
+        await call.SendAsync(head, ChunkPayload.Empty, cancellation);
         await foreach (var send in _shards[peer].Reader.ReadAllAsync(cancellation))
         {
-            var head = Head(send.Operation, send.Index);
+            (head.Operation, head.Chunk) = (send.Operation, send.Index);
             head.Header = send.Header is null ? null : Wire.ToWire(send.Header);
-            head.TileSquares.AddRange(send.TileSquares.ToArray());
-            Interlocked.Add(ref _bytesSent, send.Chunk.Count * sizeof(float));
-            await responses.WriteAsync(new ChunkFrame<ShardChunk>(head, Payload(send.Reduced, send.Chunk)), cancellation);
+            Fill(head.TileSquares, send.TileSquares.Span);
+            CountSent(send.Chunk.Count);
+            await call.SendAsync(head, Payload(send.Reduced, send.Chunk), cancellation);
         }
 
-        ShardChunk Head(ulong operation, int index) => new()
+        static void Fill(RepeatedField<double> field, ReadOnlySpan<double> squares)
         {
-            Run = _tag.Run,
-            Term = _tag.Term,
-            Generation = _tag.Generation,
-            Operation = operation,
-            Rank = _rank,
-            Chunk = index,
-        };
+            field.Clear();
+            foreach (var square in squares)
+            {
+                field.Add(square);
+            }
+        }
     }
 
-    private async Task TakeNodesAsync(int peer, IAsyncStreamReader<ChunkFrame<NodeChunk>> requests, CancellationToken cancellation)
+    private async Task TakeNodesAsync(int peer, IFrameStream<ShardChunk, NodeChunk> call, CancellationToken cancellation)
     {
-        while (await requests.MoveNext(cancellation))
+        while (await call.MoveNextAsync(cancellation))
         {
-            var (head, payload) = requests.Current;
+            var (head, payload) = (call.Head, call.Payload);
             var refusal = _tag.Refuse(new RunTag(head.Run, head.Term, head.Generation))
                 ?? (head.Rank == peer ? null : $"it says rank {head.Rank} on the call of rank {peer}");
             if (refusal is null)
@@ -231,130 +263,11 @@ internal sealed class PeerGroup : IPeerLinks, IAsyncDisposable
         }
     }
 
-    private static unsafe ChunkPayload Payload(NativeVector vector, Chunk chunk) =>
-        ChunkPayload.Over(vector.Data + chunk.FirstElement, chunk.Count);
-
     /// <summary>A link that does not hold.</summary>
     /// <param name="Rank">The other end.</param>
     /// <param name="Reason">Why, as the end of a sentence.</param>
     public sealed record BrokenLink(int Rank, string Reason);
 
-    private sealed record NodeSend(
-        ulong Operation, ulong WeightsHash, NodeId Node, NativeVector Values, NodeHeader Header, ShardTable Shards);
-
-    private sealed record ShardSend(
+    private readonly record struct ShardSend(
         ulong Operation, int Index, Chunk Chunk, NativeVector Reduced, ReadOnlyMemory<double> TileSquares, NodeHeader? Header);
-
-    /// <summary>The call to one owner.</summary>
-    private sealed class OutgoingLink(PeerGroup group, int owner, Uri address, TimeSpan connectTimeout) : IAsyncDisposable
-    {
-        private readonly Channel<NodeSend> _nodes = Channel.CreateUnbounded<NodeSend>(new UnboundedChannelOptions { SingleReader = true });
-        private readonly Grpc.Net.Client.GrpcChannel _channel = Protocol.Hosting.GrpcDialer.Open(address, connectTimeout);
-        private Task _running = Task.CompletedTask;
-
-        public void Send(NodeSend send) => _nodes.Writer.TryWrite(send);
-
-        public async Task<bool> TryOpenAsync(CancellationToken cancellation)
-        {
-            try
-            {
-                await OpenAsync(cancellation);
-                return true;
-            }
-            catch (Exception e) when (e is RpcException or OperationCanceledException or IOException or InvalidOperationException)
-            {
-                var reason = e is RpcException ? Sentence(e) : "no answer in time";
-                group._broken.TrySetResult(new BrokenLink(owner, $"{address} is not reached: see that --advertise names an address its peers can reach ({reason})"));
-                return false;
-            }
-        }
-
-        private async Task OpenAsync(CancellationToken cancellation)
-        {
-            var call = _channel.CreateCallInvoker()
-                .AsyncDuplexStreamingCall(PeerContract.Exchange, null, new CallOptions(cancellationToken: group._links[owner].Token));
-            await call.RequestStream.WriteAsync(new ChunkFrame<NodeChunk>(Head(0), ChunkPayload.Empty), cancellation);
-            if (!await call.ResponseStream.MoveNext(cancellation))
-            {
-                throw new RpcException(new Status(StatusCode.Unavailable, $"Rank {owner} at {address} ended the call without an answer."));
-            }
-
-            _running = RunAsync(call);
-        }
-
-        public async ValueTask DisposeAsync()
-        {
-            await _running;
-            _channel.Dispose();
-        }
-
-        private async Task RunAsync(AsyncDuplexStreamingCall<ChunkFrame<NodeChunk>, ChunkFrame<ShardChunk>> call)
-        {
-            // A break shows first in whichever direction is in use; the other one ends with the call, at the latest with the generation.
-            Task[] directions = [SendNodesAsync(call.RequestStream), TakeShardsAsync(call.ResponseStream)];
-            var first = await Task.WhenAny(directions);
-            if (!group._ended.IsCancellationRequested)
-            {
-                var reason = first.Exception is null ? "it ended the call" : Sentence(first.Exception.GetBaseException());
-                group.Break(owner, reason);
-            }
-
-            call.Dispose();
-            await Task.WhenAll(directions).ContinueWith(_ => { }, CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
-        }
-
-        private async Task SendNodesAsync(IClientStreamWriter<ChunkFrame<NodeChunk>> requests)
-        {
-            await foreach (var send in _nodes.Reader.ReadAllAsync(group._ended.Token))
-            {
-                var chunks = send.Shards.Chunks(owner);
-                for (var index = 0; index < chunks.Count; index++)
-                {
-                    var head = Head(send.Operation);
-                    head.WeightsHash = send.WeightsHash;
-                    head.Level = send.Node.Level;
-                    head.Index = send.Node.Index;
-                    head.Chunk = index;
-                    head.Header = index == 0 ? Wire.ToWire(send.Header) : null;
-                    Interlocked.Add(ref group._bytesSent, chunks[index].Count * sizeof(float));
-                    await requests.WriteAsync(new ChunkFrame<NodeChunk>(head, Payload(send.Values, chunks[index])), group._ended.Token);
-                }
-            }
-        }
-
-        private async Task TakeShardsAsync(IAsyncStreamReader<ChunkFrame<ShardChunk>> responses)
-        {
-            while (await responses.MoveNext(group._ended.Token))
-            {
-                var (head, payload) = responses.Current;
-                using (payload)
-                {
-                    var refusal = group._tag.Refuse(new RunTag(head.Run, head.Term, head.Generation))
-                        ?? (head.Rank == owner ? null : $"it says rank {head.Rank} on the call to rank {owner}");
-                    if (refusal is null)
-                    {
-                        var operation = await group.Operations.FindAsync(head.Operation, group._ended.Token);
-                        refusal = operation is null
-                            ? $"operation {head.Operation} is not in progress"
-                            : operation.TakeShardChunk(
-                                owner, head.Chunk, payload, head.TileSquares, head.Header is null ? null : Wire.FromWire(head.Header));
-                    }
-
-                    if (refusal is not null)
-                    {
-                        throw new InvalidDataException($"Rank {group._rank} refuses a shard of rank {owner}: {refusal}.");
-                    }
-                }
-            }
-        }
-
-        private NodeChunk Head(ulong operation) => new()
-        {
-            Run = group._tag.Run,
-            Term = group._tag.Term,
-            Generation = group._tag.Generation,
-            Operation = operation,
-            Rank = group._rank,
-        };
-    }
 }

@@ -1,5 +1,6 @@
 using DistTrain.Protocol.Exchange;
 using DistTrain.Protocol.V1;
+using DistTrain.Worker.Exchange.Links;
 using DistTrain.Worker.Healing;
 using Grpc.Core;
 
@@ -30,15 +31,13 @@ internal sealed class PeerService(PeerGroupDirectory groups, StateSource states)
             throw new RpcException(new Status(StatusCode.InvalidArgument, "A call begins with operation 0, which names its sender."));
         }
 
-        var group = await groups.FindAsync(new RunTag(hello.Run, hello.Term, hello.Generation), context.CancellationToken);
-        if (hello.Rank < 0 || hello.Rank >= group.WorldSize || hello.Rank == group.Rank)
-        {
-            throw new RpcException(new Status(
-                StatusCode.InvalidArgument, $"Rank {hello.Rank} is no peer of rank {group.Rank} in a world of {group.WorldSize}."));
-        }
-
-        await group.ServeAsync(hello.Rank, requests, responses, context.CancellationToken);
+        var group = await FindAsync(new RunTag(hello.Run, hello.Term, hello.Generation), hello.Rank, context);
+        await group.ServeAsync(hello.Rank, new GrpcFrames<ShardChunk, NodeChunk>(responses, requests), context.CancellationToken);
     }
+
+    /// <inheritdoc/>
+    public override async Task<MeetReply> Meet(MeetRequest request, ServerCallContext context) =>
+        (await FindAsync(new RunTag(request.Run, request.Term, request.Generation), request.Rank, context)).Meet(request);
 
     /// <inheritdoc/>
     public override async Task Heal(HealRequest request, IServerStreamWriter<ChunkFrame<StateChunk>> responses, ServerCallContext context)
@@ -52,6 +51,15 @@ internal sealed class PeerService(PeerGroupDirectory groups, StateSource states)
         {
             throw new RpcException(new Status(StatusCode.ResourceExhausted, e.Message));
         }
+    }
+
+    private async Task<PeerGroup> FindAsync(RunTag tag, int rank, ServerCallContext context)
+    {
+        var group = await groups.FindAsync(tag, context.CancellationToken);
+        return rank >= 0 && rank < group.WorldSize && rank != group.Rank
+            ? group
+            : throw new RpcException(new Status(
+                StatusCode.InvalidArgument, $"Rank {rank} is no peer of rank {group.Rank} in a world of {group.WorldSize}."));
     }
 }
 

@@ -18,7 +18,9 @@ internal sealed class ShardFold
     private readonly TreeFold<NodeHeader> _headers;
     private readonly NodeId _root;
     private readonly int _metrics;
+    private readonly Func<int, ChunkPayload> _target;
     private readonly Action<int, ChunkPayload, NodeHeader?> _onRoot;
+    private readonly int[] _missing;
     private ChunkPayload? _firstChunk;
     private NodeHeader? _rootHeader;
 
@@ -26,15 +28,17 @@ internal sealed class ShardFold
     /// <param name="spec">Which nodes will come, and from whom.</param>
     /// <param name="chunks">The shard's chunks.</param>
     /// <param name="metrics">How many metric sums every header has.</param>
+    /// <param name="target">Where a chunk's sum is to lie in the end.</param>
     /// <param name="onRoot">Called once per chunk with its sum, and with the root's header for chunk 0; it may keep neither.</param>
-    public ShardFold(ReductionSpec spec, IReadOnlyList<Chunk> chunks, int metrics, Action<int, ChunkPayload, NodeHeader?> onRoot)
+    public ShardFold(ReductionSpec spec, IReadOnlyList<Chunk> chunks, int metrics, Func<int, ChunkPayload> target, Action<int, ChunkPayload, NodeHeader?> onRoot)
     {
+        _target = target;
         _chunks = chunks;
         _onRoot = onRoot;
         _metrics = metrics;
         _root = spec.Tree.Root;
         _headers = new TreeFold<NodeHeader>(spec.Tree, NodeHeader.Add);
-        _folds = [.. chunks.Select(_ => new TreeFold<ChunkPayload>(spec.Tree, Add))];
+        _folds = [.. chunks.Select((_, index) => new TreeFold<ChunkPayload>(spec.Tree, (left, right) => Add(index, left, right)))];
         for (var rank = 0; rank < spec.Covers.Count; rank++)
         {
             foreach (var node in spec.Covers[rank])
@@ -42,6 +46,9 @@ internal sealed class ShardFold
                 _expected.Add(node, (rank, new BitArray(chunks.Count)));
             }
         }
+
+        _missing = new int[chunks.Count];
+        Array.Fill(_missing, _expected.Count);
     }
 
     /// <summary>Takes one chunk of one node.</summary>
@@ -101,6 +108,8 @@ internal sealed class ShardFold
         ChunkPayload? root = null;
         lock (fold)
         {
+            _missing[index]--;
+            payload = payload.IsPassing && (node == _root || !fold.Waiting.ContainsKey(node.Sibling)) ? payload.Copy() : payload;
             root = fold.Add(node, payload) is var (top, sum) && top == _root ? sum : null;
         }
 
@@ -138,19 +147,20 @@ internal sealed class ShardFold
         _onRoot(0, _firstChunk, _rootHeader);
     }
 
-    private static ChunkPayload Add(ChunkPayload left, ChunkPayload right)
+    private ChunkPayload Add(int index, ChunkPayload left, ChunkPayload right)
     {
-        // Addition of two numbers is commutative to the bit, so the sum may lie in either one's memory; memory that is not
-        // the fold's own is a worker's node, which must stay as it is.
-        if (left.IsOwned)
+        // Addition of two numbers is commutative to the bit, so the sum may lie in either one's memory; memory that is not the fold's own is a worker's node, which
+        // must stay as it is, or the transport's. What the last node completes is all on the way to the root, and may lie where that is to be.
+        var sum = _missing[index] == 0 ? _target(index) : left.IsOwned ? left : right.IsOwned ? right : ChunkPayload.Rent(left.Count);
+        VectorKernels.Add(left.Values, right.Values, sum.Values);
+        foreach (var operand in (ReadOnlySpan<ChunkPayload>)[left, right])
         {
-            VectorKernels.AddInPlace(left.Values, right.Values);
-            right.Dispose();
-            return left;
+            if (operand != sum)
+            {
+                operand.Dispose();
+            }
         }
 
-        var sum = right.IsOwned ? right : ChunkPayload.Rent(left.Count);
-        VectorKernels.Add(left.Values, right.Values, sum.Values);
         return sum;
     }
 }

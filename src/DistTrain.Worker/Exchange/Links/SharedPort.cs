@@ -1,0 +1,114 @@
+using System.Net;
+using System.Net.Sockets;
+using System.Threading.Channels;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
+using Microsoft.Extensions.Logging.Abstractions;
+
+namespace DistTrain.Worker.Exchange.Links;
+
+/// <summary>
+/// Lets the exchange's frames share a worker's port with gRPC, so that whatever lets one pass, lets the other: a connection whose first byte is the exchange's mark goes to the
+/// door, every other one to the server.
+/// </summary>
+/// <param name="door">Takes the exchange's connections.</param>
+internal sealed class SharedPort(LinkDoor door) : IConnectionListenerFactory
+{
+    /// <inheritdoc/>
+    public ValueTask<IConnectionListener> BindAsync(EndPoint endpoint, CancellationToken cancellationToken = default)
+    {
+        var socket = SocketTransportOptions.CreateDefaultBoundListenSocket(endpoint);
+        socket.Listen();
+        return new(new Listener(socket, door));
+    }
+
+    private sealed class Listener : IConnectionListener
+    {
+        /// <summary>How long a connection may say nothing: as long as the server would wait for a request's headers.</summary>
+        private static readonly TimeSpan Silence = TimeSpan.FromSeconds(30);
+
+        private readonly Socket _socket;
+        private readonly LinkDoor _door;
+        private readonly SocketConnectionContextFactory _factory = new(new SocketConnectionFactoryOptions(), NullLogger.Instance);
+        private readonly Channel<ConnectionContext> _served = Channel.CreateUnbounded<ConnectionContext>();
+        private readonly CancellationTokenSource _over = new();
+        private readonly Task _accepting;
+
+        public Listener(Socket socket, LinkDoor door)
+        {
+            (_socket, _door, EndPoint) = (socket, door, socket.LocalEndPoint!);
+            _accepting = AcceptAsync();
+        }
+
+        public EndPoint EndPoint { get; }
+
+        public async ValueTask<ConnectionContext?> AcceptAsync(CancellationToken cancellationToken = default) =>
+            await _served.Reader.WaitToReadAsync(cancellationToken) && _served.Reader.TryRead(out var connection) ? connection : null;
+
+        public async ValueTask UnbindAsync(CancellationToken cancellationToken = default)
+        {
+            await _over.CancelAsync();
+            _socket.Dispose();
+            await _accepting;
+            _served.Writer.TryComplete();
+        }
+
+        public async ValueTask DisposeAsync()
+        {
+            await UnbindAsync();
+            while (_served.Reader.TryRead(out var connection))
+            {
+                await connection.DisposeAsync();
+            }
+
+            _factory.Dispose();
+        }
+
+        private async Task AcceptAsync()
+        {
+            while (!_over.IsCancellationRequested)
+            {
+                try
+                {
+                    var connection = await _socket.AcceptAsync(_over.Token);
+                    _ = SortAsync(connection);
+                }
+                catch (SocketException)
+                {
+                    // The caller has changed its mind, or the system has no handle left for it.
+                }
+                catch (Exception e) when (e is OperationCanceledException or ObjectDisposedException)
+                {
+                    return;
+                }
+            }
+        }
+
+        private async Task SortAsync(Socket connection)
+        {
+            try
+            {
+                connection.NoDelay = true;
+                var first = new byte[1];
+                using var deadline = CancellationTokenSource.CreateLinkedTokenSource(_over.Token);
+                deadline.CancelAfter(Silence);
+                if (await connection.ReceiveAsync(first, SocketFlags.Peek, deadline.Token) == 0)
+                {
+                    connection.Dispose();
+                }
+                else if (first[0] == Introduction.Mark)
+                {
+                    _door.Take(connection);
+                }
+                else if (!_served.Writer.TryWrite(_factory.Create(connection)))
+                {
+                    connection.Dispose();
+                }
+            }
+            catch (Exception e) when (e is SocketException or OperationCanceledException or ObjectDisposedException)
+            {
+                connection.Dispose();
+            }
+        }
+    }
+}

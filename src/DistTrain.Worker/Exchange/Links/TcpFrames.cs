@@ -1,0 +1,168 @@
+using System.Buffers.Binary;
+using System.Net.Sockets;
+using System.Runtime.InteropServices;
+using DistTrain.Core.Layouts;
+using DistTrain.Protocol.Exchange;
+using Google.Protobuf;
+
+namespace DistTrain.Worker.Exchange.Links;
+
+/// <summary>
+/// A call on a TCP connection. A frame is the length of its head, how many numbers it has, the head, the numbers. A frame is sent when the one before is with the system, whose
+/// buffers bound what is under way, and numbers are received into the memory in which they are folded.
+/// </summary>
+internal sealed class TcpFrames<TSent, TReceived> : IFrameStream<TSent, TReceived>
+    where TSent : IBufferMessage, IMessage<TSent>
+    where TReceived : IBufferMessage, IMessage<TReceived>
+{
+    /// <summary>The largest head, norms and all.</summary>
+    private const int MaxHeadBytes = 16 * 1024;
+
+    private const int LengthBytes = 2 * sizeof(int);
+
+    /// <summary>Numbers that are few are sent in one piece with their head.</summary>
+    private const int SmallBytes = 16 * 1024;
+
+    private readonly Socket _socket;
+    private readonly HeadCodec<TReceived> _codec;
+    private readonly byte[] _out = GC.AllocateUninitializedArray<byte>(LengthBytes + MaxHeadBytes + SmallBytes, pinned: true);
+    private readonly byte[] _in = GC.AllocateUninitializedArray<byte>(LengthBytes + MaxHeadBytes, pinned: true);
+    private readonly NativeBytes _sending = new();
+    private readonly NativeBytes _receiving = new();
+    private int _first;
+    private int _end;
+
+    /// <summary>A call on a connection whose ends have proved themselves.</summary>
+    /// <param name="socket">The connection; the call's from here on.</param>
+    /// <param name="codec">Reads what comes in.</param>
+    public TcpFrames(Socket socket, HeadCodec<TReceived> codec)
+    {
+        (_socket, _codec) = (socket, codec);
+        socket.NoDelay = true;
+        Payload = ChunkPayload.Empty;
+    }
+
+    /// <inheritdoc/>
+    public string Transport => Transports.Tcp;
+
+    /// <inheritdoc/>
+    public TReceived Head => _codec.Head;
+
+    /// <inheritdoc/>
+    public ChunkPayload Payload { get; private set; }
+
+    /// <inheritdoc/>
+    public async ValueTask<bool> MoveNextAsync(CancellationToken cancellation)
+    {
+        Payload = ChunkPayload.Empty;
+        if (!await FillAsync(LengthBytes, mayEnd: true, cancellation))
+        {
+            return false;
+        }
+
+        var (head, count) = (Number(0), Number(sizeof(int)));
+        if (head is < 0 or > MaxHeadBytes || count is < 0 or > ShardTable.MaxChunkElements)
+        {
+            throw new InvalidDataException($"a message says it holds {head} bytes and {count} numbers; a chunk has at most {ShardTable.MaxChunkElements}");
+        }
+
+        await FillAsync(LengthBytes + head, mayEnd: false, cancellation);
+        _codec.Read(_in.AsSpan(_first + LengthBytes, head));
+        _first += LengthBytes + head;
+        Payload = await ReceiveAsync(count, cancellation);
+        return true;
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask SendAsync(TSent head, ChunkPayload payload, CancellationToken cancellation)
+    {
+        var length = head.CalculateSize();
+        if (length > MaxHeadBytes)
+        {
+            throw new InvalidDataException($"a message of {length} bytes beside its numbers is too long for a frame: set transport to grpc");
+        }
+
+        BinaryPrimitives.WriteInt32LittleEndian(_out, length);
+        BinaryPrimitives.WriteInt32LittleEndian(_out.AsSpan(sizeof(int)), payload.Count);
+        head.WriteTo(_out.AsSpan(LengthBytes, length));
+        var bytes = LengthBytes + length;
+        var isSmall = payload.Count * sizeof(float) <= SmallBytes;
+        if (isSmall)
+        {
+            MemoryMarshal.AsBytes(payload.Values).CopyTo(_out.AsSpan(bytes));
+            bytes += payload.Count * sizeof(float);
+        }
+
+        await SendAsync(_out.AsMemory(0, bytes), cancellation);
+        if (!isSmall)
+        {
+            await SendAsync(_sending.Of(payload), cancellation);
+        }
+    }
+
+    /// <inheritdoc/>
+    public ValueTask DisposeAsync()
+    {
+        _socket.Dispose();
+        return ValueTask.CompletedTask;
+    }
+
+    private int Number(int at) => BinaryPrimitives.ReadInt32LittleEndian(_in.AsSpan(_first + at));
+
+    private async ValueTask SendAsync(ReadOnlyMemory<byte> bytes, CancellationToken cancellation)
+    {
+        while (!bytes.IsEmpty)
+        {
+            bytes = bytes[await _socket.SendAsync(bytes, SocketFlags.None, cancellation)..];
+        }
+    }
+
+    private async ValueTask<ChunkPayload> ReceiveAsync(int count, CancellationToken cancellation)
+    {
+        var payload = ChunkPayload.Rent(count);
+        try
+        {
+            var left = _receiving.Of(payload);
+            var early = Math.Min(left.Length, _end - _first);
+            _in.AsSpan(_first, early).CopyTo(left.Span);
+            _first += early;
+            left = left[early..];
+            while (!left.IsEmpty)
+            {
+                var received = await _socket.ReceiveAsync(left, SocketFlags.None, cancellation);
+                left = received > 0 ? left[received..] : throw new IOException("it ended the call within a message");
+            }
+
+            return payload;
+        }
+        catch
+        {
+            payload.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Receives until so many bytes are in the buffer.</summary>
+    private async ValueTask<bool> FillAsync(int bytes, bool mayEnd, CancellationToken cancellation)
+    {
+        if (_end - _first >= bytes)
+        {
+            return true;
+        }
+
+        _in.AsSpan(_first.._end).CopyTo(_in);
+        (_first, _end) = (0, _end - _first);
+        while (_end < bytes)
+        {
+            var received = await _socket.ReceiveAsync(_in.AsMemory(_end), SocketFlags.None, cancellation);
+            if (received == 0)
+            {
+                return mayEnd && _end == 0 ? false : throw new IOException("it ended the call within a message");
+            }
+
+            _end += received;
+        }
+
+        return true;
+    }
+}

@@ -1,0 +1,141 @@
+using System.Net.Sockets;
+using System.Threading.Channels;
+using DistTrain.Core.Layouts;
+using DistTrain.Core.Reduction;
+using DistTrain.Protocol;
+using DistTrain.Protocol.Exchange;
+using DistTrain.Protocol.V1;
+using DistTrain.Training.Native;
+using DistTrain.Worker.Exchange.Links;
+using Grpc.Core;
+using NodeHeader = DistTrain.Core.Reduction.NodeHeader;
+
+namespace DistTrain.Worker.Exchange;
+
+/// <summary>The call to one owner: nodes go out, its reduced shard comes back.</summary>
+/// <param name="group">The generation it belongs to.</param>
+/// <param name="owner">The other end.</param>
+/// <param name="dialer">The way to it; the link's from here on.</param>
+/// <param name="cut">Cancelled when the link is cut or the generation is over.</param>
+internal sealed class OwnerLink(PeerGroup group, int owner, LinkDialer dialer, CancellationToken cut) : IAsyncDisposable
+{
+    private readonly Channel<NodeSend> _nodes = Channel.CreateUnbounded<NodeSend>(new UnboundedChannelOptions { SingleReader = true });
+    private readonly CancellationTokenSource _over = CancellationTokenSource.CreateLinkedTokenSource(cut);
+    private Task _running = Task.CompletedTask;
+
+    /// <summary>How the owner is reached; empty where it is not yet.</summary>
+    public string Transport { get; private set; } = "";
+
+    /// <summary>Why by no better way; empty for no reason.</summary>
+    public string Reason => dialer.Reason;
+
+    /// <summary>Queues a node; its slice of the owner's shard is sent.</summary>
+    public void Send(ulong operation, ulong weightsHash, NodeId node, NativeVector values, NodeHeader header, ShardTable shards) =>
+        _nodes.Writer.TryWrite(new NodeSend(operation, weightsHash, node, values, header, shards));
+
+    /// <summary>Opens the call and has the owner's answer.</summary>
+    /// <returns>Whether it is open; else the group knows why.</returns>
+    public async Task<bool> TryOpenAsync(CancellationToken cancellation)
+    {
+        var address = group.Addresses[owner];
+        IFrameStream<NodeChunk, ShardChunk>? call = null;
+        try
+        {
+            call = await dialer.OpenAsync(group.Tag, group.Rank, owner, cancellation, _over.Token);
+            await call.SendAsync(Head(new NodeChunk(), 0), ChunkPayload.Empty, cancellation);
+            if (!await call.MoveNextAsync(cancellation))
+            {
+                throw new RpcException(new Status(StatusCode.Unavailable, $"Rank {owner} at {address} ended the call without an answer."));
+            }
+
+            Transport = call.Transport;
+            _running = RunAsync(call);
+            return true;
+        }
+        catch (Exception e) when (e is RpcException or OperationCanceledException or IOException or SocketException or InvalidDataException or InvalidOperationException)
+        {
+            var reason = e is RpcException ? PeerGroup.Sentence(e) : "no answer in time";
+            await (call?.DisposeAsync() ?? ValueTask.CompletedTask);
+            group.BreakUnlinked(owner, $"{address} is not reached: see that --advertise names an address its peers can reach ({reason})");
+            return false;
+        }
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask DisposeAsync()
+    {
+        await _over.CancelAsync();
+        await _running;
+        dialer.Dispose();
+        _over.Dispose();
+    }
+
+    private async Task RunAsync(IFrameStream<NodeChunk, ShardChunk> call)
+    {
+        // A break shows first in whichever direction is in use; the other one ends with the call, at the latest with the generation.
+        Task[] directions = [SendNodesAsync(call), TakeShardsAsync(call)];
+        var first = await Task.WhenAny(directions);
+        if (!group.IsOver)
+        {
+            group.Break(owner, first.Exception is null ? "it ended the call" : PeerGroup.Sentence(first.Exception.GetBaseException()));
+        }
+
+        await _over.CancelAsync();
+        await Task.WhenAll(directions).ContinueWith(_ => { }, CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
+        await call.DisposeAsync();
+    }
+
+    private async Task SendNodesAsync(IFrameStream<NodeChunk, ShardChunk> call)
+    {
+        var head = new NodeChunk();
+        await foreach (var send in _nodes.Reader.ReadAllAsync(_over.Token))
+        {
+            var chunks = send.Shards.Chunks(owner);
+            for (var index = 0; index < chunks.Count; index++)
+            {
+                Head(head, send.Operation);
+                head.WeightsHash = send.WeightsHash;
+                head.Level = send.Node.Level;
+                head.Index = send.Node.Index;
+                head.Chunk = index;
+                head.Header = index == 0 ? Wire.ToWire(send.Header) : null;
+                group.CountSent(chunks[index].Count);
+                await call.SendAsync(head, PeerGroup.Payload(send.Values, chunks[index]), _over.Token);
+            }
+        }
+    }
+
+    private async Task TakeShardsAsync(IFrameStream<NodeChunk, ShardChunk> call)
+    {
+        while (await call.MoveNextAsync(_over.Token))
+        {
+            var head = call.Head;
+            using var payload = call.Payload;
+            var refusal = group.Tag.Refuse(new RunTag(head.Run, head.Term, head.Generation))
+                ?? (head.Rank == owner ? null : $"it says rank {head.Rank} on the call to rank {owner}");
+            if (refusal is null)
+            {
+                var operation = await group.Operations.FindAsync(head.Operation, _over.Token);
+                refusal = operation is null
+                    ? $"operation {head.Operation} is not in progress"
+                    : operation.TakeShardChunk(
+                        owner, head.Chunk, payload, head.TileSquares, head.Header is null ? null : Wire.FromWire(head.Header));
+            }
+
+            if (refusal is not null)
+            {
+                throw new InvalidDataException($"Rank {group.Rank} refuses a shard of rank {owner}: {refusal}.");
+            }
+        }
+    }
+
+    private NodeChunk Head(NodeChunk head, ulong operation)
+    {
+        (head.Run, head.Term, head.Generation) = (group.Tag.Run, group.Tag.Term, group.Tag.Generation);
+        (head.Operation, head.Rank) = (operation, group.Rank);
+        return head;
+    }
+
+    private readonly record struct NodeSend(
+        ulong Operation, ulong WeightsHash, NodeId Node, NativeVector Values, NodeHeader Header, ShardTable Shards);
+}

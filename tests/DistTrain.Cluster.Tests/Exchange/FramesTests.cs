@@ -1,0 +1,223 @@
+using System.Buffers.Binary;
+using System.Net;
+using System.Net.Sockets;
+using DistTrain.Core.Layouts;
+using DistTrain.Protocol.Exchange;
+using DistTrain.Protocol.V1;
+using DistTrain.TestKit;
+using DistTrain.Worker.Exchange.Links;
+using Google.Protobuf;
+
+namespace DistTrain.Cluster.Tests.Exchange;
+
+/// <summary>Frames on shared memory and on TCP: what is sent arrives, in order, however the two ends dawdle; what cannot be is refused before it is used.</summary>
+public sealed class FramesTests : IDisposable
+{
+    private readonly TemporaryFolder _folder = new();
+
+    public static TheoryData<string> Kinds => ["shared-memory", "tcp"];
+
+    public void Dispose() => _folder.Dispose();
+
+    [Theory]
+    [MemberData(nameof(Kinds))]
+    public async Task Frames_of_both_directions_arrive_in_order_whoever_dawdles(string kind)
+    {
+        await using var ends = await EndsAsync(kind);
+        await Task.WhenAll(
+            SendAsync(ends.Caller, 300, seed: 1, (i, head) => (head.Operation, head.Level) = ((ulong)i, i)),
+            TakeAsync(ends.Owner, 300, seed: 2, (i, head) => Assert.Equal(((ulong)i, i), (head.Operation, head.Level))),
+            SendAsync(ends.Owner, 300, seed: 3, (i, head) =>
+            {
+                (head.Operation, head.Header) = ((ulong)i, i % 7 == 0 ? new NodeHeader { LossSum = i } : null);
+                head.TileSquares.Clear();
+                head.TileSquares.AddRange(Enumerable.Range(0, i % 5).Select(t => (double)t));
+            }),
+            TakeAsync(ends.Caller, 300, seed: 4, (i, head) =>
+            {
+                // A head is used again: nothing of the one before may be left in it.
+                Assert.Equal((ulong)i, head.Operation);
+                Assert.Equal(i % 7 == 0 ? new NodeHeader { LossSum = i } : null, head.Header);
+                Assert.Equal(Enumerable.Range(0, i % 5).Select(t => (double)t), head.TileSquares);
+            }));
+    }
+
+    [Theory]
+    [MemberData(nameof(Kinds))]
+    public async Task What_was_sent_before_the_other_end_ended_still_comes(string kind)
+    {
+        await using var ends = await EndsAsync(kind);
+        await SendAsync(ends.Caller, 3, seed: 1, (i, head) => head.Level = i);
+        await ends.Caller.DisposeAsync();
+        await TakeAsync(ends.Owner, 3, seed: 2, (i, head) => Assert.Equal(i, head.Level));
+        Assert.False(await ends.Owner.MoveNextAsync(TestContext.Current.CancellationToken));
+    }
+
+    [Theory]
+    [MemberData(nameof(Kinds))]
+    public async Task A_wait_ends_when_it_is_cancelled(string kind)
+    {
+        await using var ends = await EndsAsync(kind);
+        using var cancellation = new CancellationTokenSource();
+        var waiting = ends.Owner.MoveNextAsync(cancellation.Token).AsTask();
+        await cancellation.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => waiting);
+    }
+
+    [Fact]
+    public async Task A_sender_waits_for_a_slot_and_learns_that_nobody_will_free_it()
+    {
+        await using var ends = await EndsAsync("shared-memory");
+        await SendAsync(ends.Caller, SharedSegment.Slots, seed: 1, (_, _) => { });
+        var next = ends.Caller.SendAsync(new NodeChunk { Level = 9 }, ChunkPayload.Empty, TestContext.Current.CancellationToken).AsTask();
+        Assert.False(next.IsCompleted);
+
+        // A slot is free when the frame after the one in it is asked for.
+        Assert.True(await ends.Owner.MoveNextAsync(TestContext.Current.CancellationToken));
+        Assert.False(next.IsCompleted);
+        Assert.True(await ends.Owner.MoveNextAsync(TestContext.Current.CancellationToken));
+        await next.WaitAsync(TimeSpan.FromSeconds(20), TestContext.Current.CancellationToken);
+
+        var last = ends.Caller.SendAsync(new NodeChunk(), ChunkPayload.Empty, TestContext.Current.CancellationToken).AsTask();
+        await ends.Owner.DisposeAsync();
+        Assert.Equal("it ended the call", (await Assert.ThrowsAsync<IOException>(() => last)).Message);
+    }
+
+    [Theory]
+    [InlineData(128, 5UL, "5 frames are under way in 4 slots")]
+    [InlineData(128, ulong.MaxValue, "frames are under way in 4 slots")]
+    [InlineData(4096, (ulong)uint.MaxValue, "says it holds -1 bytes")]
+    [InlineData(4096, (ulong)(ShardTable.MaxChunkElements + 1) << 32, "says it holds 0 bytes and 61441 numbers")]
+    [InlineData(4096, 16_384UL, "says it holds 16384 bytes")]
+    public async Task Shared_memory_that_says_what_cannot_be_is_refused(long offset, ulong value, string why)
+    {
+        await using var ends = await EndsAsync("shared-memory");
+        await ends.Caller.SendAsync(new NodeChunk { Level = 1 }, ChunkPayload.Empty, TestContext.Current.CancellationToken);
+        using (var file = new FileStream(ends.Path!, FileMode.Open, FileAccess.Write, FileShare.ReadWrite))
+        {
+            var bytes = new byte[sizeof(ulong)];
+            BinaryPrimitives.WriteUInt64LittleEndian(bytes, value);
+            file.Position = offset;
+            file.Write(bytes);
+        }
+
+        Assert.Contains(why, (await Assert.ThrowsAsync<InvalidDataException>(async () => await ends.Owner.MoveNextAsync(TestContext.Current.CancellationToken))).Message);
+    }
+
+    [Theory]
+    [InlineData(-1, 0, "a message says it holds -1 bytes")]
+    [InlineData(16_385, 0, "a message says it holds 16385 bytes")]
+    [InlineData(0, -1, "and -1 numbers")]
+    [InlineData(0, ShardTable.MaxChunkElements + 1, "61441 numbers; a chunk has at most 61440")]
+    [InlineData(3, 0, "a message is refused")]
+    public async Task A_frame_that_says_what_cannot_be_is_refused(int head, int count, string why)
+    {
+        var (near, far) = await SocketsAsync();
+        await using var owner = new TcpFrames<ShardChunk, NodeChunk>(near, HeadCodec.Nodes());
+        using (far)
+        {
+            var bytes = new byte[11];
+            BinaryPrimitives.WriteInt32LittleEndian(bytes, head);
+            BinaryPrimitives.WriteInt32LittleEndian(bytes.AsSpan(4), count);
+            bytes.AsSpan(8).Fill(0xFF);
+            await far.SendAsync(bytes, TestContext.Current.CancellationToken);
+            Assert.Contains(why, (await Assert.ThrowsAsync<InvalidDataException>(async () => await owner.MoveNextAsync(TestContext.Current.CancellationToken))).Message);
+        }
+    }
+
+    [Theory]
+    [InlineData(3)]
+    [InlineData(9)]
+    [InlineData(12)]
+    public async Task A_connection_that_ends_within_a_frame_is_an_error(int bytes)
+    {
+        var (near, far) = await SocketsAsync();
+        await using var owner = new TcpFrames<ShardChunk, NodeChunk>(near, HeadCodec.Nodes());
+        var frame = new byte[8 + 2 + 8];
+        (frame[0], frame[4], frame[8], frame[9]) = (2, 2, 0x40, 1);
+        await far.SendAsync(frame.AsMemory(0, bytes), TestContext.Current.CancellationToken);
+        far.Dispose();
+        await Assert.ThrowsAsync<IOException>(async () => await owner.MoveNextAsync(TestContext.Current.CancellationToken));
+    }
+
+    private static async Task SendAsync<TSent, TReceived>(IFrameStream<TSent, TReceived> end, int frames, int seed, Action<int, TSent> fill)
+        where TSent : IBufferMessage, new()
+    {
+        var (random, head) = (new Random(seed), new TSent());
+        for (var i = 0; i < frames; i++)
+        {
+            fill(i, head);
+            using var payload = ChunkPayload.Rent(i % 50 == 49 ? ShardTable.MaxChunkElements : i * 37 % 6000);
+            payload.Values.Fill(i);
+            await end.SendAsync(head, payload, TestContext.Current.CancellationToken);
+            await DawdleAsync(random);
+        }
+    }
+
+    private static async Task TakeAsync<TSent, TReceived>(IFrameStream<TSent, TReceived> end, int frames, int seed, Action<int, TReceived> check)
+    {
+        var random = new Random(seed);
+        for (var i = 0; i < frames; i++)
+        {
+            Assert.True(await end.MoveNextAsync(TestContext.Current.CancellationToken));
+            check(i, end.Head);
+            Assert.Equal(i % 50 == 49 ? ShardTable.MaxChunkElements : i * 37 % 6000, end.Payload.Count);
+            Assert.Equal(-1, end.Payload.Values.IndexOfAnyExcept(i));
+            if (end.Payload.IsOwned)
+            {
+                end.Payload.Dispose();
+            }
+
+            await DawdleAsync(random);
+        }
+    }
+
+    /// <summary>Lets others go first, or takes its time, as chance has it.</summary>
+    private static async Task DawdleAsync(Random random)
+    {
+        if (random.Next(3) == 0)
+        {
+            await Task.Yield();
+        }
+        else if (random.Next(8) == 0)
+        {
+            Thread.SpinWait(random.Next(20_000));
+        }
+    }
+
+    private async Task<Ends> EndsAsync(string kind)
+    {
+        if (kind == "tcp")
+        {
+            var (one, other) = await SocketsAsync();
+            return new Ends(new TcpFrames<NodeChunk, ShardChunk>(one, HeadCodec.Shards()), new TcpFrames<ShardChunk, NodeChunk>(other, HeadCodec.Nodes()), null);
+        }
+
+        var segment = SharedSegment.Create(_folder.Path, default, 0, 1);
+        var opened = SharedSegment.Open(_folder.Path, segment.Name);
+        Assert.Equal(segment.Content.ToArray(), opened.Content.ToArray());
+        var (near, far) = await SocketsAsync();
+        return new Ends(
+            new SharedFrames<NodeChunk, ShardChunk>(segment, near, isOwner: false, HeadCodec.Shards()),
+            new SharedFrames<ShardChunk, NodeChunk>(opened, far, isOwner: true, HeadCodec.Nodes()), _folder.At(segment.Name));
+    }
+
+    private static async Task<(Socket Near, Socket Far)> SocketsAsync()
+    {
+        using var listener = new TcpListener(IPAddress.Loopback, 0);
+        listener.Start();
+        var near = new Socket(SocketType.Stream, ProtocolType.Tcp);
+        var accepting = listener.AcceptSocketAsync(TestContext.Current.CancellationToken);
+        await near.ConnectAsync(listener.LocalEndpoint, TestContext.Current.CancellationToken);
+        return (near, await accepting);
+    }
+
+    private sealed record Ends(IFrameStream<NodeChunk, ShardChunk> Caller, IFrameStream<ShardChunk, NodeChunk> Owner, string? Path) : IAsyncDisposable
+    {
+        public async ValueTask DisposeAsync()
+        {
+            await Caller.DisposeAsync();
+            await Owner.DisposeAsync();
+        }
+    }
+}

@@ -1,0 +1,137 @@
+using DistTrain.TestKit;
+using DistTrain.Worker.Exchange.Links;
+
+namespace DistTrain.Cluster.Tests.Exchange;
+
+/// <summary>How two workers come to a transport, what they fall back to and why, and what is left of it.</summary>
+public sealed class LinkTests : IDisposable
+{
+    private const string SharedMemory = "shared-memory";
+    private readonly TemporaryFolder _folder = new();
+
+    public LinkTests() => Directory.CreateDirectory(_folder.At("one"));
+
+    public void Dispose() => _folder.Dispose();
+
+    [Theory]
+    [InlineData(SharedMemory)]
+    [InlineData("tcp")]
+    public async Task Vectors_of_any_size_come_through_and_no_file_is_left_while_they_do(string transport)
+    {
+        await using var pair = await LinkedPair.StartAsync((_, s) => s with { Folder = _folder.At("one"), Transports = [transport] });
+        Assert.Equal((transport, ""), await pair.LinkAsync());
+        Assert.Empty(Directory.GetFiles(_folder.At("one")));
+        var sizes = new[] { 0, 1, 4096, 4097, 61_440, 61_441, 1_000_003 };
+        for (var i = 0; i < sizes.Length; i++)
+        {
+            await pair.ReduceAsync((ulong)i + 1, sizes[i]);
+        }
+    }
+
+    [Fact]
+    public async Task Workers_whose_folders_differ_share_no_memory_and_say_so()
+    {
+        Directory.CreateDirectory(_folder.At("two"));
+        await using var pair = await LinkedPair.StartAsync((rank, s) => s with { Folder = _folder.At(rank == 0 ? "one" : "two") });
+        Assert.Equal(("tcp", $"the two workers do not share {_folder.At("two")}"), await pair.LinkAsync());
+        await pair.ReduceAsync(1, 100_000);
+        Assert.Empty(Directory.GetFiles(_folder.Path, "*", SearchOption.AllDirectories));
+    }
+
+    [Fact]
+    public async Task Without_a_folder_for_segments_tcp_is_taken()
+    {
+        await using var pair = await LinkedPair.StartAsync((_, s) => s with { Folder = _folder.At("missing") });
+        var (transport, reason) = await pair.LinkAsync();
+        Assert.Equal("tcp", transport);
+        Assert.StartsWith("shared-memory: Could not find a part of the path", reason);
+        await pair.ReduceAsync(1, 100_000);
+    }
+
+    [Fact]
+    public async Task One_that_uses_grpc_only_is_reached_by_grpc()
+    {
+        await using var pair = await LinkedPair.StartAsync((rank, s) => rank == 0 ? s : LinkSettings.GrpcOnly);
+        Assert.Equal(("grpc", "the other worker does not use shared-memory; the other worker does not use tcp"), await pair.LinkAsync());
+        await pair.ReduceAsync(1, 100_000);
+    }
+
+    [Fact]
+    public async Task What_does_not_answer_in_time_is_given_up_for_grpc()
+    {
+        // The name of the socket is nobody's, as in another network namespace; and no TCP is wanted.
+        await using var pair = await LinkedPair.StartAsync((_, s) => s with { Folder = _folder.At("one"), Transports = [SharedMemory], Socket = "disttrain-nobody" });
+        var (transport, reason) = await pair.LinkAsync();
+        Assert.Equal(("grpc", "shared-memory: Connection refused"), (transport, reason));
+        await pair.ReduceAsync(1, 100_000);
+        Assert.Empty(Directory.GetFiles(_folder.At("one")));
+    }
+
+    [Fact]
+    public async Task Where_only_http_passes_grpc_is_taken()
+    {
+        await using var pair = await LinkedPair.StartAsync((_, s) => s with { Transports = ["tcp"] }, onlyHttp: true);
+        var (transport, reason) = await pair.LinkAsync();
+        Assert.Equal("grpc", transport);
+        Assert.StartsWith("tcp: ", reason);
+        await pair.ReduceAsync(1, 100_000);
+    }
+
+    [Theory]
+    [InlineData(SharedMemory)]
+    [InlineData("tcp")]
+    [InlineData("grpc")]
+    public async Task A_link_that_is_cut_is_broken_at_both_ends(string transport)
+    {
+        await using var pair = await LinkedPair.StartAsync((_, s) => s with { Folder = _folder.At("one"), Transports = Transports.Of(transport) });
+        Assert.Equal(transport, (await pair.LinkAsync()).Transport);
+        await pair.ReduceAsync(1, 1000);
+        Assert.True(pair.Groups[0].Cut(1));
+        for (var end = 0; end < 2; end++)
+        {
+            var (rank, reason) = await pair.Groups[end].Broken.WaitAsync(TimeSpan.FromSeconds(20), TestContext.Current.CancellationToken);
+            Assert.Equal(1 - end, rank);
+            Assert.Contains(" broke: ", reason);
+        }
+    }
+
+    [Fact]
+    public void What_a_killed_process_left_is_swept_and_what_somebody_has_is_not()
+    {
+        var folder = _folder.At("one");
+        using var living = SharedSegment.Create(folder, default, 0, 1);
+        var left = Path.Combine(folder, "disttrain-0000000000000000-1-0-1-left");
+        var young = Path.Combine(folder, "disttrain-0000000000000000-1-0-1-young");
+        var foreign = Path.Combine(folder, "somebody-elses");
+        foreach (var path in new[] { left, young, foreign })
+        {
+            File.WriteAllText(path, "");
+        }
+
+        var now = File.GetLastWriteTimeUtc(young);
+        foreach (var path in new[] { left, foreign, Path.Combine(folder, living.Name) })
+        {
+            File.SetLastWriteTimeUtc(path, now - TimeSpan.FromHours(1));
+        }
+
+        SharedSegment.Sweep(folder, now);
+        Assert.Equal([young, Path.Combine(folder, living.Name), foreign], Directory.GetFiles(folder).OrderBy(p => p == foreign).ThenBy(p => p != young));
+    }
+
+    [Theory]
+    [InlineData("../one/disttrain-x")]
+    [InlineData("disttrain-../x")]
+    [InlineData("passwd")]
+    [InlineData("")]
+    public void A_name_that_is_no_segments_is_not_opened(string name) =>
+        Assert.EndsWith("is no segment's name", Assert.Throws<InvalidDataException>(() => SharedSegment.Open(_folder.At("one"), name)).Message);
+
+    [Fact]
+    public void A_link_or_a_file_of_another_length_is_no_segment()
+    {
+        File.WriteAllText(_folder.At("one/disttrain-short"), "short");
+        File.CreateSymbolicLink(_folder.At("one/disttrain-link"), _folder.At("one/disttrain-short"));
+        Assert.EndsWith("is no segment", Assert.Throws<InvalidDataException>(() => SharedSegment.Open(_folder.At("one"), "disttrain-short")).Message);
+        Assert.EndsWith("is a link", Assert.Throws<InvalidDataException>(() => SharedSegment.Open(_folder.At("one"), "disttrain-link")).Message);
+    }
+}
