@@ -56,4 +56,30 @@ public sealed class SameBitsOfEveryModel
         Assert.All(runs, run => Assert.Equal(runs[0].Hashes, run.Hashes));
         Assert.All(runs, run => Assert.Equal(runs[0].Evaluations, run.Evaluations));
     }
+
+    /// <summary>Activations that are computed again, by all workers or in a run of its own, change nothing: with dropout and tied weights, and with BatchNorm.</summary>
+    [Theory]
+    [InlineData(Gpt + " model.layers=5", AdamW)]
+    [InlineData(BatchNorm + " model.depth=2", Sgd, Clipped)]
+    public async Task Activation_checkpointing_gives_the_same_bits(params string[] settings)
+    {
+        using var folder = new TemporaryFolder();
+        var runs = new List<(IReadOnlyList<string> Hashes, IReadOnlyList<string> Evaluations)>();
+        foreach (var (workers, segments) in new[] { (1, 0), (1, 2), (2, 5), (3, 3) })
+        {
+            var options = LocalCluster.Options(
+            [
+                "task=image-classification", "data.name=digits", "batch.global=96", "batch.micro=7", "batch.blocks=5", "stop.epochs=0", "stop.steps=12", "evaluate.everyEpochs=0",
+                .. settings.SelectMany(s => s.Split(' ')), $"workers={workers}", $"activationCheckpointing={segments}",
+            ]);
+            var run = await LocalCluster.RunAsync(folder.At($"w{workers}s{segments}"), options, tasks: BuiltInTasks.Catalog());
+            Assert.True(run.Coordinator.Success, run.Coordinator.Sentence);
+            Assert.DoesNotContain(run.Lines("events.jsonl"), e => e.ToString().Contains("saves no memory", StringComparison.Ordinal));
+            runs.Add((run.Hashes, [.. File.ReadLines(Path.Combine(run.Folder, "evaluations.jsonl"))]));
+        }
+
+        Assert.Equal(12, runs[0].Hashes.Distinct().Count());
+        Assert.All(runs, run => Assert.Equal(runs[0].Hashes, run.Hashes));
+        Assert.All(runs, run => Assert.Equal(runs[0].Evaluations, run.Evaluations));
+    }
 }

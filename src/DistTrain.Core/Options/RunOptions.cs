@@ -59,6 +59,10 @@ public sealed record RunOptions
     [Description("torch threads of one worker; more than one changes the bits"), Range(1, 256)]
     public int Threads { get; init; } = 1;
 
+    [Description("segments into which a deep model cuts its layers, all but the last to be computed again in the backward pass in place of keeping their activations; 0 keeps all"),
+        Range(0, 65_536), HostOnly]
+    public int ActivationCheckpointing { get; init; }
+
     [Description("where workers compute: cpu, cuda, cuda:1 and so on, or auto for a GPU where there is one"),
         RegularExpression("auto|cpu|cuda(:[0-9]{1,3})?", ErrorMessage = "must be cpu, cuda, cuda:1 and so on, or auto for a GPU where there is one"), HostOnly]
     public string Device { get; init; } = "auto";
@@ -130,6 +134,12 @@ public sealed record RunOptions
         {
             yield return OptionProblem.Missing(
                 "schedule.everyEpochs", "a step schedule needs everyEpochs, everySteps or everySamples");
+        }
+
+        if (ActivationCheckpointing == 1)
+        {
+            yield return new OptionProblem(
+                "activationCheckpointing", "1", "has no effect, because the last segment keeps its activations; set it to 2 or more, or to 0");
         }
 
         foreach (var rank in Debug.DelayPerMicroBatch.Keys.Where(k => !int.TryParse(k, out var n) || n < 0))

@@ -1,3 +1,4 @@
+using DistTrain.Training.Activations;
 using TorchSharp;
 using TorchSharp.Modules;
 using static TorchSharp.torch;
@@ -59,7 +60,7 @@ public sealed class Gpt : nn.Module<Tensor, Tensor>
     {
         using var scope = NewDisposeScope();
         var x = _dropout.call(_tokens.call(input) + _places.call(arange(input.shape[1], ScalarType.Int64, input.device)));
-        x = _blocks.Aggregate(x, (value, block) => block.call(value));
+        x = ActivationCheckpoints.RunSequential(_blocks, x);
         return nn.functional.linear(_norm.call(x), _tokens.weight!).MoveToOuterDisposeScope();
     }
 }

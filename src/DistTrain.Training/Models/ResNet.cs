@@ -1,3 +1,4 @@
+using DistTrain.Training.Activations;
 using TorchSharp;
 using TorchSharp.Modules;
 using static TorchSharp.torch;
@@ -64,7 +65,7 @@ public sealed class ResNet : nn.Module<Tensor, Tensor>
     {
         using var scope = NewDisposeScope();
         var x = nn.functional.relu(_norm.call(_stem.call(input)));
-        x = _blocks.Aggregate(x, (value, block) => block.call(value));
+        x = ActivationCheckpoints.RunSequential(_blocks, x);
         return _output.call(x.mean([2L, 3L])).MoveToOuterDisposeScope();
     }
 }

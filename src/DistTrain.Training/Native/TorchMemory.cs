@@ -24,6 +24,35 @@ internal static unsafe class TorchMemory
     /// <summary>Where a CPU tensor's first element lies.</summary>
     public static IntPtr Address(Tensor tensor) => THSTensor_data(tensor.Handle);
 
+    /// <summary>Which of torch's tensors it is: several objects of TorchSharp's may stand for the same one.</summary>
+    public static IntPtr Identity(Tensor tensor) => *(IntPtr*)tensor.Handle;
+
+    /// <summary>Whether two CPU tensors have the same shape and type and the same bits, those of a NaN, too.</summary>
+    public static bool SameBits(Tensor a, Tensor b)
+    {
+        const long piece = 1 << 30;
+        if (a.dtype != b.dtype || !a.shape.SequenceEqual(b.shape))
+        {
+            return false;
+        }
+
+        using var left = a.contiguous();
+        using var right = b.contiguous();
+        var one = (byte*)Address(left);
+        var other = (byte*)Address(right);
+        var bytes = left.numel() * left.ElementSize;
+        for (var at = 0L; at < bytes; at += piece)
+        {
+            var count = (int)Math.Min(piece, bytes - at);
+            if (!new ReadOnlySpan<byte>(one + at, count).SequenceEqual(new ReadOnlySpan<byte>(other + at, count)))
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
+
     /// <summary>
     /// Gives tensors memory on a device, or of a type, with their values. They stay the same tensors to whoever holds them, so what is tied stays tied.
     /// torch moves the contents of a module that way; it is therefore told of a module that holds nothing else.

@@ -1,11 +1,12 @@
 using DistTrain.Core.Batches;
 using DistTrain.Core.Options;
+using DistTrain.Training.Activations;
 using TorchSharp.Modules;
 using static TorchSharp.torch;
 
 namespace DistTrain.Training.Replicas;
 
-/// <summary>What a model means for the way the batch is cut up.</summary>
+/// <summary>What a model means for its configuration.</summary>
 internal static class ModelRemarks
 {
     /// <summary>
@@ -24,6 +25,18 @@ internal static class ModelRemarks
             yield return $"The model has BatchNorm, which normalises by the mean and variance of each micro-batch, here of {samples} {(samples == 1 ? "sample" : "samples")}, and not of the "
                 + $"global batch: below {EnoughForBatchNorm} these are noisy and accuracy suffers. Raise batch.micro, or use a norm that does not look "
                 + "across samples, such as GroupNorm.";
+        }
+    }
+
+    /// <summary>That segments are asked for and the model has none.</summary>
+    /// <param name="activations">The segments asked for, and whether there were any.</param>
+    /// <param name="hasTrained">Whether there could have been.</param>
+    public static IEnumerable<string> On(ActivationTape activations, bool hasTrained)
+    {
+        if (hasTrained && activations is { Segments: > 1, WasUsed: false })
+        {
+            yield return $"activationCheckpointing is {activations.Segments}, and saves no memory: this model computes no layers in segments on this device. On the processor gpt and resnet do, "
+                + $"and a model of your own that runs its layers by {nameof(ActivationCheckpoints)}.{nameof(ActivationCheckpoints.RunSequential)}.";
         }
     }
 }

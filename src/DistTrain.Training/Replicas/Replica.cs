@@ -8,6 +8,7 @@ using DistTrain.Core.Options;
 using DistTrain.Core.Reduction;
 using DistTrain.Core.Runs;
 using DistTrain.Core.Sampling;
+using DistTrain.Training.Activations;
 using DistTrain.Training.Devices;
 using DistTrain.Training.Native;
 using DistTrain.Training.Optimizers;
@@ -34,11 +35,6 @@ public sealed class Replica : IDisposable
     /// <summary>How often a device computes the probe: one that adds in the order in which its threads arrive seldom repeats itself three times.</summary>
     private const int ProbeTimes = 3;
 
-    /// <summary>
-    /// torch's generator belongs to the process: where several replicas share one, as in tests, seeding and forward pass must not interleave.
-    /// </summary>
-    private static readonly Lock Generator = new();
-
     private readonly ITrainingTask _task;
     private readonly RunOptions _options;
     private readonly FlatModel _model;
@@ -46,6 +42,8 @@ public sealed class Replica : IDisposable
     private readonly WeightsHash _hash;
     private readonly NativeVector? _average;
     private readonly NoiseMeter? _noise;
+    private readonly ActivationTape _activations;
+    private bool _hasTrained;
 
     /// <summary>Builds the model and lays it out.</summary>
     /// <param name="task">The task; disposed by the caller.</param>
@@ -56,7 +54,8 @@ public sealed class Replica : IDisposable
         _task = task;
         _options = options;
         Device = device;
-        lock (Generator)
+        _activations = new ActivationTape(options.ActivationCheckpointing);
+        lock (TorchGenerator.Gate)
         {
             manual_seed(Hash64.InitialSeed(options.Seed)).Dispose();
             _model = new FlatModel(task.BuildModel(), device);
@@ -77,8 +76,8 @@ public sealed class Replica : IDisposable
     /// <summary>Where the model computes.</summary>
     public ComputeDevice Device { get; }
 
-    /// <summary>What people should know of the model and the configuration, in sentences.</summary>
-    public IEnumerable<string> Remarks => ModelRemarks.On(_model.Module, _options.Batch);
+    /// <summary>What people should know of the model and the configuration, in sentences; of what the model does in training once it has been seen to train.</summary>
+    public IEnumerable<string> Remarks => [.. ModelRemarks.On(_model.Module, _options.Batch), .. ModelRemarks.On(_activations, _hasTrained)];
 
     /// <summary>Where every parameter lies.</summary>
     public ParameterLayout Layout => _model.Layout;
@@ -307,13 +306,15 @@ public sealed class Replica : IDisposable
         _model.Module.train();
         _model.Buffers.Restore();
         LossSum loss;
-        lock (Generator)
+        using var pass = _activations.Begin();
+        lock (TorchGenerator.Gate)
         {
             manual_seed(Hash64.ForwardSeed(_options.Seed, step, microBatch)).Dispose();
             loss = _task.Loss(_model.Module, batch);
         }
 
-        loss.Sum.backward();
+        _activations.Backward(loss.Sum);
+        _hasTrained = true;
         if (_model.Buffers.Any)
         {
             node.AddToBuffers(_model.Buffers.Changes(loss.Weight, isFirst: microBatch == 0));

@@ -100,6 +100,9 @@ public class RunOptionsTests
             ["schedule.everyEpochs is not set: a step schedule needs everyEpochs, everySteps or everySamples."],
             Sentences(With(("schedule.name", "step"))));
         Assert.Equal(
+            ["activationCheckpointing is '1': has no effect, because the last segment keeps its activations; set it to 2 or more, or to 0."],
+            Sentences(With(("activationCheckpointing", "1"))));
+        Assert.Equal(
             ["debug.delayPerMicroBatch.first is 'first': must name a worker by its number, from 0."],
             Sentences(With(("debug.delayPerMicroBatch.first", "20ms"))));
     }
@@ -141,14 +144,14 @@ public class RunOptionsTests
     {
         var one = OptionsReader.ReadRun(Least).Options;
         var other = OptionsReader.ReadRun(With(
-            ("name", "other"), ("workers", "7"), ("device", "cpu"), ("transport", "tcp"), ("allowMixedHosts", "true"), ("failureDetection", "9s"),
+            ("name", "other"), ("workers", "7"), ("activationCheckpointing", "4"), ("device", "cpu"), ("transport", "tcp"), ("allowMixedHosts", "true"), ("failureDetection", "9s"),
             ("checkpoint.keep", "9"), ("checkpoint.everySteps", "5"), ("debug.delayPerMicroBatch.0", "1s"),
             ("data.path", "/elsewhere"), ("data.url", "http://h/x"), ("data.sha256", "12"), ("data.stream", "true"), ("data.cache", "1GB"))).Options;
         Assert.Equal(OptionsReader.IdentityLines(one), OptionsReader.IdentityLines(other));
         var hostOnly = OptionsReader.Keys(typeof(RunOptions)).Where(k => k.HostOnly).Select(k => k.Key).ToList();
         Assert.Equal(
             [
-                "name", "checkpoint.everySteps", "checkpoint.keep", "workers", "device", "transport", "allowMixedHosts", "failureDetection",
+                "name", "checkpoint.everySteps", "checkpoint.keep", "workers", "activationCheckpointing", "device", "transport", "allowMixedHosts", "failureDetection",
                 "debug.delayPerMicroBatch",
             ],
             hostOnly);

@@ -1,11 +1,12 @@
 using DistTrain;
+using DistTrain.Training.Activations;
 using DistTrain.Training.Models;
 using DistTrain.Training.Tasks;
 using TorchSharp;
 using static TorchSharp.torch;
 
 return await new DistTrainApp(args)
-    .AddTask<HiddenLayers, GeneratedSamples>("generated", context => new GeneratedTask(context.Model.Hidden, context.Data.Samples))
+    .AddTask<HiddenLayers, GeneratedSamples>("generated", context => new GeneratedTask(context.Model, context.Data.Samples))
     .RunAsync();
 
 /// <summary>The keys of <c>model</c>: h^2 + 268h + 10 parameters, so 875 makes 1.0 million and 4868 makes 25.0 million.</summary>
@@ -14,6 +15,9 @@ internal sealed record HiddenLayers
     public string Name { get; init; } = "";
 
     public int Hidden { get; init; } = 875;
+
+    /// <summary>Blocks of <see cref="DeepModel"/>; none make an <see cref="Mlp"/>.</summary>
+    public int Depth { get; init; }
 }
 
 /// <summary>The keys of <c>data</c>.</summary>
@@ -25,7 +29,7 @@ internal sealed record GeneratedSamples
 }
 
 /// <summary>A classification of data that take no memory, by a perceptron of any size: what a worker holds is DistTrain's and the model's alone.</summary>
-internal sealed class GeneratedTask(int hidden, long samples) : ITrainingTask
+internal sealed class GeneratedTask(HiddenLayers layers, long samples) : ITrainingTask
 {
     public IDataset Training { get; } = new Numbers(samples, first: 0);
 
@@ -33,7 +37,8 @@ internal sealed class GeneratedTask(int hidden, long samples) : ITrainingTask
 
     public IReadOnlyList<string> Metrics => [];
 
-    public nn.Module BuildModel() => new Mlp(Numbers.Inputs, Numbers.Classes, hidden);
+    public nn.Module BuildModel() =>
+        layers.Depth > 0 ? new DeepModel(Numbers.Inputs, Numbers.Classes, layers.Hidden, layers.Depth) : new Mlp(Numbers.Inputs, Numbers.Classes, layers.Hidden);
 
     public LossSum Loss(nn.Module model, TensorBatch batch) =>
         new(nn.functional.cross_entropy(((nn.Module<Tensor, Tensor>)model).call(batch.Inputs), batch.Targets, reduction: nn.Reduction.Sum), batch.Targets.shape[0]);
@@ -42,6 +47,35 @@ internal sealed class GeneratedTask(int hidden, long samples) : ITrainingTask
 
     public void Dispose()
     {
+    }
+}
+
+/// <summary>As many blocks of one width as are asked for: most of a worker's memory is activations, unless the blocks run in segments (<c>activationCheckpointing</c>).</summary>
+internal sealed class DeepModel : nn.Module<Tensor, Tensor>
+{
+    private readonly nn.Module<Tensor, Tensor> _input;
+    private readonly List<nn.Module<Tensor, Tensor>> _blocks = [];
+    private readonly nn.Module<Tensor, Tensor> _output;
+
+    public DeepModel(long inputs, long classes, long width, int depth)
+        : base(nameof(DeepModel))
+    {
+        _input = nn.Linear(inputs, width);
+        _output = nn.Linear(width, classes);
+        register_module("input", _input);
+        register_module("output", _output);
+        for (var i = 0; i < depth; i++)
+        {
+            _blocks.Add(nn.Sequential(nn.Linear(width, width), nn.BatchNorm1d(width), nn.GELU(), nn.Dropout(0.1)));
+            register_module($"block{i}", _blocks[i]);
+        }
+    }
+
+    public override Tensor forward(Tensor input)
+    {
+        using var scope = NewDisposeScope();
+        var x = ActivationCheckpoints.RunSequential(_blocks, _input.call(input));
+        return _output.call(x).MoveToOuterDisposeScope();
     }
 }
 
