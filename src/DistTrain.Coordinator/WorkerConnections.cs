@@ -51,18 +51,20 @@ internal sealed class WorkerConnections(ulong run, ulong term)
     /// <summary>Sends the same to some workers.</summary>
     public void Send(IEnumerable<int> workers, CoordinatorMessage message)
     {
+        var encoded = Tag(message).Encode();
         foreach (var worker in workers)
         {
-            Send(worker, message.Clone());
+            Find(worker)?.Send(encoded);
         }
     }
 
     /// <summary>Sends the same to everyone who was let in.</summary>
     public void SendToAdmitted(CoordinatorMessage message)
     {
+        var encoded = Tag(message).Encode();
         foreach (var connection in All().Where(c => c.IsAdmitted))
         {
-            connection.Send(Tag(message.Clone()));
+            connection.Send(encoded);
         }
     }
 
@@ -72,9 +74,10 @@ internal sealed class WorkerConnections(ulong run, ulong term)
     /// <summary>Sends everyone the last message.</summary>
     public void CloseAll(CoordinatorMessage last)
     {
+        var encoded = Tag(last).Encode();
         foreach (var connection in All())
         {
-            connection.Close(Tag(last.Clone()));
+            connection.Close(encoded);
         }
     }
 
