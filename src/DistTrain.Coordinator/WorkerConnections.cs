@@ -48,13 +48,13 @@ internal sealed class WorkerConnections(ulong run, ulong term)
     /// <summary>Sends to one worker, if it is still here.</summary>
     public void Send(int worker, CoordinatorMessage message) => Find(worker)?.Send(Tag(message));
 
-    /// <summary>Sends the same to some workers.</summary>
-    public void Send(IEnumerable<int> workers, CoordinatorMessage message)
+    /// <summary>Sends the same to the members of a generation, to whom it matters as long as there is no newer one.</summary>
+    public void Send(ulong generation, IEnumerable<int> members, CoordinatorMessage message)
     {
         var encoded = Tag(message).Encode();
-        foreach (var worker in workers)
+        foreach (var worker in members)
         {
-            Find(worker)?.Send(encoded);
+            Find(worker)?.Send(encoded, generation);
         }
     }
 

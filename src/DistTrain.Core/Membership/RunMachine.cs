@@ -102,7 +102,7 @@ public sealed partial class RunMachine
     public long Checkpoint => _publishedStep;
 
     /// <summary>How often a worker was looked at so far, to hold what an event costs against how many there are.</summary>
-    internal long Looks => _workers.Looks;
+    public long Looks => _workers.Looks;
 
     /// <summary>Whether the run has ended.</summary>
     public bool HasEnded { get; private set; }
