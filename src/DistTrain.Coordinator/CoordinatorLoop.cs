@@ -192,7 +192,7 @@ internal sealed partial class CoordinatorLoop
                 break;
             case RunEffect.SendPlan e:
                 _folder.Append(e, _machine.Generation);
-                Workers.Send(_members, new CoordinatorMessage { Plan = Wire.ToWire(e.Plan) });
+                Workers.Send(_machine.Generation, _members, new CoordinatorMessage { Plan = Wire.ToWire(e.Plan) });
                 break;
             case RunEffect.Issue e:
                 Issue(e);
@@ -263,7 +263,7 @@ internal sealed partial class CoordinatorLoop
         _members = e.Members;
         var membership = new Protocol.V1.Membership { Generation = e.Generation };
         membership.Members.AddRange(e.Members.Select(id => new Member { Worker = id, Address = Workers.Find(id)?.Address ?? "", Number = Workers.Find(id)?.Number ?? -1 }));
-        Workers.Send(_members, new CoordinatorMessage { Membership = membership });
+        Workers.Send(_machine.Generation, _members, new CoordinatorMessage { Membership = membership });
         _ledger.NoteWorkers(e.Members.Count);
         _vitals.Totals.Form(e.Generation, e.Members.Count);
         _vitals.Totals.Steps = _machine.Course!.TotalSteps;
@@ -290,7 +290,7 @@ internal sealed partial class CoordinatorLoop
             _folder.Append(e.Operation, e.Plan, _machine.Generation, e.Shares);
         }
 
-        Workers.Send(_members, new CoordinatorMessage { Operation = Wire.ToWire(e.Operation, e.Plan, e.CheckpointWriter, e.Shares) });
+        Workers.Send(_machine.Generation, _members, new CoordinatorMessage { Operation = Wire.ToWire(e.Operation, e.Plan, e.CheckpointWriter, e.Shares) });
     }
 
     private RunLength Length => new(_machine.Course!.TrainingSamples, _options.Batch.Global);

@@ -13,6 +13,8 @@ namespace DistTrain.Coordinator;
 /// </remarks>
 internal sealed class CoordinatorService(Task<CoordinatorLoop> ready, DataFeed? data) : Protocol.V1.Coordinator.CoordinatorBase
 {
+    private static readonly WriteOptions TogetherWithNext = new(WriteFlags.BufferHint);
+
     /// <inheritdoc/>
     public override async Task Attend(
         IAsyncStreamReader<WorkerMessage> requests, IServerStreamWriter<CoordinatorMessage> responses, ServerCallContext context)
@@ -40,8 +42,9 @@ internal sealed class CoordinatorService(Task<CoordinatorLoop> ready, DataFeed? 
         var receiving = ReceiveAsync(loop, connection.Worker, requests, context.CancellationToken);
         try
         {
-            await foreach (var message in connection.Messages.ReadAllAsync(context.CancellationToken))
+            await foreach (var (message, isFollowed) in connection.ReadAllAsync(context.CancellationToken))
             {
+                responses.WriteOptions = isFollowed ? TogetherWithNext : WriteOptions.Default;
                 await responses.WriteAsync(message, context.CancellationToken);
             }
 

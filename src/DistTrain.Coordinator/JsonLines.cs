@@ -11,6 +11,9 @@ internal sealed class JsonLines : IDisposable
     /// <summary>How many lines may wait, some 20 MB of them. Of more, the oldest are lost.</summary>
     public const int MostWaiting = 65_536;
 
+    /// <summary>Lines that wait are written so many bytes at a time: a step of a thousand workers has a thousand.</summary>
+    private const int BatchBytes = 1 << 16;
+
     /// <summary>How lines are written and read.</summary>
     public static readonly JsonSerializerOptions Options = new() { PropertyNamingPolicy = JsonNamingPolicy.CamelCase };
 
@@ -44,19 +47,23 @@ internal sealed class JsonLines : IDisposable
     /// <summary>Lines that were lost, because too many waited.</summary>
     public long Lost { get; private set; }
 
-    /// <summary>Appends one object.</summary>
-    public void Append(object line)
+    /// <summary>Appends objects, together where the disk takes them.</summary>
+    public void Append(params IEnumerable<object> lines)
     {
-        var json = JsonSerializer.SerializeToUtf8Bytes(line, Options);
-        Array.Resize(ref json, json.Length + 1);
-        json[^1] = (byte)'\n';
-        if (_waiting.Count >= _mostWaiting)
+        foreach (var line in lines)
         {
-            _waiting.Dequeue();
-            Lost++;
+            var json = JsonSerializer.SerializeToUtf8Bytes(line, Options);
+            Array.Resize(ref json, json.Length + 1);
+            json[^1] = (byte)'\n';
+            if (_waiting.Count >= _mostWaiting)
+            {
+                _waiting.Dequeue();
+                Lost++;
+            }
+
+            _waiting.Enqueue(json);
         }
 
-        _waiting.Enqueue(json);
         TryWrite();
     }
 
@@ -66,7 +73,7 @@ internal sealed class JsonLines : IDisposable
     {
         try
         {
-            while (_waiting.TryPeek(out var line))
+            while (_waiting.Count > 0)
             {
                 if (_isTorn)
                 {
@@ -74,11 +81,15 @@ internal sealed class JsonLines : IDisposable
                     _file.Position = _whole;
                 }
 
+                var (bytes, lines) = NextBatch();
                 _isTorn = true;
-                _file.Write(line);
+                _file.Write(bytes);
                 _isTorn = false;
-                _whole += line.Length;
-                _waiting.Dequeue();
+                _whole += bytes.Length;
+                for (; lines > 0; lines--)
+                {
+                    _waiting.Dequeue();
+                }
             }
 
             Trouble = null;
@@ -98,6 +109,33 @@ internal sealed class JsonLines : IDisposable
     public static double? Finite(double value) => double.IsFinite(value) ? value : null;
 
     public void Dispose() => _file.Dispose();
+
+    /// <summary>The lines that wait, up to so many bytes.</summary>
+    private (byte[] Bytes, int Lines) NextBatch()
+    {
+        if (_waiting.Count == 1)
+        {
+            return (_waiting.Peek(), 1);
+        }
+
+        var batch = new List<byte[]>();
+        var bytes = 0;
+        foreach (var line in _waiting.TakeWhile(line => batch.Count == 0 || bytes + line.Length <= BatchBytes))
+        {
+            batch.Add(line);
+            bytes += line.Length;
+        }
+
+        var joined = new byte[bytes];
+        var at = 0;
+        foreach (var line in batch)
+        {
+            line.CopyTo(joined, at);
+            at += line.Length;
+        }
+
+        return (joined, batch.Count);
+    }
 
     private long EndOfLastLine()
     {

@@ -67,30 +67,24 @@ internal sealed class RunFolder : IDisposable
     /// <param name="operation">The operation.</param>
     /// <param name="reports">By rank.</param>
     /// <param name="plan">The plan by which it was last handed out; null where that was before this coordinator started.</param>
-    public void Append(Operation operation, IReadOnlyList<OperationReport> reports, ulong? plan)
-    {
-        for (var rank = 0; rank < reports.Count; rank++)
+    public void Append(Operation operation, IReadOnlyList<OperationReport> reports, ulong? plan) =>
+        _workers.Append(reports.Select((report, rank) => new
         {
-            var report = reports[rank];
-            _workers.Append(new
-            {
-                operation = operation.Number,
-                step = operation.Step,
-                kind = KindOf(operation),
-                generation = report.Generation,
-                plan,
-                rank,
-                blocks = report.Blocks,
-                computeMs = Milliseconds(report.ComputeSeconds),
-                exchangeMs = Milliseconds(report.ExchangeSeconds),
-                waitMs = Milliseconds(report.WaitSeconds),
-                applyMs = Milliseconds(report.ApplySeconds),
-                bytesSent = report.BytesSent,
-                residentBytes = report.ResidentBytes,
-                transports = report.Transports,
-            });
-        }
-    }
+            operation = operation.Number,
+            step = operation.Step,
+            kind = KindOf(operation),
+            generation = report.Generation,
+            plan,
+            rank,
+            blocks = report.Blocks,
+            computeMs = Milliseconds(report.ComputeSeconds),
+            exchangeMs = Milliseconds(report.ExchangeSeconds),
+            waitMs = Milliseconds(report.WaitSeconds),
+            applyMs = Milliseconds(report.ApplySeconds),
+            bytesSent = report.BytesSent,
+            residentBytes = report.ResidentBytes,
+            transports = report.Transports,
+        }));
 
     /// <summary>Writes down a plan.</summary>
     public void Append(RunEffect.SendPlan sent, ulong generation) => _plans.Append(new

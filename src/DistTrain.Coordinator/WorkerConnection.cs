@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Threading.Channels;
 using DistTrain.Protocol.V1;
 
@@ -6,10 +7,13 @@ namespace DistTrain.Coordinator;
 /// <summary>The coordinator's way to one worker.</summary>
 internal sealed class WorkerConnection(int worker)
 {
-    private readonly Channel<CoordinatorMessage> _messages =
-        Channel.CreateUnbounded<CoordinatorMessage>(new UnboundedChannelOptions { SingleReader = true });
+    private const ulong Always = ulong.MaxValue;
+
+    private readonly Channel<(CoordinatorMessage Message, ulong Generation)> _messages =
+        Channel.CreateUnbounded<(CoordinatorMessage, ulong)>(new UnboundedChannelOptions { SingleReader = true });
 
     private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private ulong _generation;
 
     /// <summary>The worker's id.</summary>
     public int Worker => worker;
@@ -23,22 +27,56 @@ internal sealed class WorkerConnection(int worker)
     /// <summary>Whether it was let in.</summary>
     public bool IsAdmitted { get; set; }
 
-    /// <summary>What is to be sent, in order, until closed.</summary>
-    public ChannelReader<CoordinatorMessage> Messages => _messages.Reader;
-
     /// <summary>Completes when the call is over.</summary>
     public Task Ended => _ended.Task;
 
     /// <summary>Says that the call is over.</summary>
     public void End() => _ended.TrySetResult();
 
+    /// <summary>
+    /// What is to be sent, in order, until closed; and whether more is there already. What a newer generation has made void is left out: where many members are lost at once, each loss
+    /// has a generation of its own, and only the last one matters.
+    /// </summary>
+    public async IAsyncEnumerable<(CoordinatorMessage Message, bool IsFollowed)> ReadAllAsync([EnumeratorCancellation] CancellationToken cancellation)
+    {
+        while (await _messages.Reader.WaitToReadAsync(cancellation))
+        {
+            for (var message = Next(); message is not null;)
+            {
+                var next = Next();
+                yield return (message, next is not null);
+                message = next;
+            }
+        }
+    }
+
     /// <summary>Queues a message.</summary>
-    public void Send(CoordinatorMessage message) => _messages.Writer.TryWrite(message);
+    public void Send(CoordinatorMessage message) => _messages.Writer.TryWrite((message, Always));
+
+    /// <summary>Queues a message that matters in one generation only, not below those before.</summary>
+    public void Send(CoordinatorMessage message, ulong generation)
+    {
+        Volatile.Write(ref _generation, generation);
+        _messages.Writer.TryWrite((message, generation));
+    }
 
     /// <summary>Queues the last message.</summary>
     public void Close(CoordinatorMessage last)
     {
-        _messages.Writer.TryWrite(last);
+        Send(last);
         _messages.Writer.TryComplete();
+    }
+
+    private CoordinatorMessage? Next()
+    {
+        while (_messages.Reader.TryRead(out var next))
+        {
+            if (next.Generation >= Volatile.Read(ref _generation))
+            {
+                return next.Message;
+            }
+        }
+
+        return null;
     }
 }

@@ -48,21 +48,23 @@ internal sealed class WorkerConnections(ulong run, ulong term)
     /// <summary>Sends to one worker, if it is still here.</summary>
     public void Send(int worker, CoordinatorMessage message) => Find(worker)?.Send(Tag(message));
 
-    /// <summary>Sends the same to some workers.</summary>
-    public void Send(IEnumerable<int> workers, CoordinatorMessage message)
+    /// <summary>Sends the same to the members of a generation, to whom it matters as long as there is no newer one.</summary>
+    public void Send(ulong generation, IEnumerable<int> members, CoordinatorMessage message)
     {
-        foreach (var worker in workers)
+        var encoded = Tag(message).Encode();
+        foreach (var worker in members)
         {
-            Send(worker, message.Clone());
+            Find(worker)?.Send(encoded, generation);
         }
     }
 
     /// <summary>Sends the same to everyone who was let in.</summary>
     public void SendToAdmitted(CoordinatorMessage message)
     {
+        var encoded = Tag(message).Encode();
         foreach (var connection in All().Where(c => c.IsAdmitted))
         {
-            connection.Send(Tag(message.Clone()));
+            connection.Send(encoded);
         }
     }
 
@@ -72,9 +74,10 @@ internal sealed class WorkerConnections(ulong run, ulong term)
     /// <summary>Sends everyone the last message.</summary>
     public void CloseAll(CoordinatorMessage last)
     {
+        var encoded = Tag(last).Encode();
         foreach (var connection in All())
         {
-            connection.Close(Tag(last.Clone()));
+            connection.Close(encoded);
         }
     }
 

@@ -1,6 +1,7 @@
 using DistTrain.Benchmarks;
+using DistTrain.Benchmarks.Scale;
 
-const string Usage = "usage: dotnet run -c Release --project tests/DistTrain.Benchmarks -- scaling|tree|kernels|checkpoint|heal|exchange [--pairs N] [--steps N] [--global N] [--millions N]";
+const string Usage = "usage: dotnet run -c Release --project tests/DistTrain.Benchmarks -- scaling|tree|kernels|checkpoint|heal|exchange|scale [--pairs N] [--steps N] [--global N] [--millions N] [--workers N]";
 if (args is ["exchange-worker", var rank, var world])
 {
     await Exchanging.WorkAsync(int.Parse(rank), int.Parse(world));
@@ -21,6 +22,7 @@ Func<Task>? benchmark = name switch
     "checkpoint" => () => CheckpointPause.RunAsync(settings.Pairs ?? 15, settings.Millions ?? 100),
     "heal" => () => Healing.RunAsync(settings.Pairs ?? 9, settings.Steps ?? 8, settings.Millions ?? 100),
     "exchange" => () => Exchanging.RunAsync(settings.Pairs ?? 15),
+    "scale" => () => CoordinatorScale.RunAsync(settings.Workers is { } workers ? [workers] : [10, 100, 1000], settings.Pairs ?? 15),
     _ => null,
 };
 if (benchmark is null)
@@ -34,9 +36,9 @@ await benchmark();
 Console.WriteLine($"\nLoad average after: {Machine.LoadAverage()}");
 return 0;
 
-static (int? Pairs, int? Steps, int? Global, int? Millions)? Read(string[] rest)
+static (int? Pairs, int? Steps, int? Global, int? Millions, int? Workers)? Read(string[] rest)
 {
-    (int? Pairs, int? Steps, int? Global, int? Millions) read = default;
+    (int? Pairs, int? Steps, int? Global, int? Millions, int? Workers) read = default;
     for (var i = 0; i < rest.Length; i += 2)
     {
         if (i + 1 == rest.Length || !int.TryParse(rest[i + 1], out var value) || value < 1)
@@ -50,6 +52,7 @@ static (int? Pairs, int? Steps, int? Global, int? Millions)? Read(string[] rest)
             case "--steps": read.Steps = value; break;
             case "--global": read.Global = value; break;
             case "--millions": read.Millions = value; break;
+            case "--workers": read.Workers = value; break;
             default: return null;
         }
     }

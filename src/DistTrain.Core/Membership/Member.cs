@@ -25,13 +25,27 @@ internal enum Stage
 /// <summary>What the coordinator knows of a worker that was let in.</summary>
 internal sealed class Member(int id, WorkerHello hello)
 {
+    private Stage _stage;
+
     public int Id => id;
 
     public WorkerHello Hello => hello;
 
     public string Name { get; } = NameOf(id, hello);
 
-    public Stage Stage { get; set; }
+    /// <summary>How far it has come.</summary>
+    public Stage Stage
+    {
+        get => _stage;
+        set
+        {
+            _stage = value;
+            Moved?.Invoke(this);
+        }
+    }
+
+    /// <summary>Told when its stage is set.</summary>
+    public Action<Member>? Moved { get; set; }
 
     public TimeSpan LastHeard { get; set; }
 

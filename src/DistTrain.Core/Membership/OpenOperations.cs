@@ -35,7 +35,7 @@ internal sealed class OpenOperations
     /// <returns>The operation and the members' reports by rank; null where one is missing.</returns>
     public (Operation Operation, IReadOnlyList<OperationReport> Reports)? TakeCompleted(IReadOnlyList<int> members)
     {
-        if (_open.Count == 0 || members.Any(m => !_open[0].Reports.ContainsKey(m)))
+        if (_open.Count == 0 || _open[0].Reports.Count < members.Count || members.Any(m => !_open[0].Reports.ContainsKey(m)))
         {
             return null;
         }

@@ -8,7 +8,7 @@ public sealed partial class RunMachine
 {
     /// <summary>Learners so near to the end of what was handed out that it is worth waiting for them.</summary>
     private IEnumerable<Member> Joiners =>
-        _workers.Values.Where(m => m.Stage == Stage.Learning && m.IsProved && m.Applied + OperationsAhead >= LastIssued);
+        _workers.Outside.Where(m => m.Stage == Stage.Learning && m.IsProved && m.Applied + OperationsAhead >= LastIssued);
 
     private void Lose(Member member, string reason, bool mayReturn = false)
     {
@@ -57,9 +57,10 @@ public sealed partial class RunMachine
     private void Remove(Member member)
     {
         _workers.Remove(member.Id);
+        _leaving -= member.IsLeaving ? 1 : 0;
         _builder = _builder == member.Id ? -1 : _builder;
         _writer = _writer.Worker == member.Id ? default : _writer;
-        foreach (var learner in _workers.Values.Where(m => m.Stage == Stage.Learning && m.Source == member.Id))
+        foreach (var learner in _workers.Outside.Where(m => m.Stage == Stage.Learning && m.Source == member.Id))
         {
             learner.Stage = Stage.Arrived;
         }
@@ -83,7 +84,7 @@ public sealed partial class RunMachine
     /// </summary>
     private void WaitForWorkers()
     {
-        foreach (var other in _workers.Values.Where(m => m.Stage is Stage.Learning or Stage.Ready))
+        foreach (var other in _workers.Outside.Where(m => m.Stage is Stage.Learning or Stage.Ready))
         {
             (other.Stage, other.Kept) = (Stage.Arrived, null);
         }
@@ -147,6 +148,7 @@ public sealed partial class RunMachine
     private void Leave(Member member, string sentence)
     {
         _effects.Add(new RunEffect.Announce("leave", $"{member.Name} leaves: {sentence.TrimEnd('.')}."));
+        _leaving += member.IsLeaving ? 0 : 1;
         member.IsLeaving = true;
         if (member.Stage != Stage.Training)
         {
@@ -172,7 +174,7 @@ public sealed partial class RunMachine
 
         var wasChanging = _isChanging;
         var joiners = Joiners.ToList();
-        var leavers = Trainers.Where(m => m.IsLeaving).ToList();
+        List<Member> leavers = _leaving == 0 ? [] : [.. Trainers.Where(m => m.IsLeaving)];
         _isChanging = !_allIssued && joiners.Count + leavers.Count > 0;
         if (!_isChanging)
         {
@@ -213,7 +215,7 @@ public sealed partial class RunMachine
         {
             var starting = member.Stage != Stage.Training || !_hasBegun;
             var allowed = starting ? _timeouts.StartUpSilence : _timeouts.Silence;
-            if (!HasEnded && _workers.ContainsKey(member.Id) && _now - member.LastHeard > allowed)
+            if (!HasEnded && _workers.Contains(member.Id) && _now - member.LastHeard > allowed)
             {
                 Lose(member, $"it was silent for {Duration.Format(allowed)}", mayReturn: true);
             }

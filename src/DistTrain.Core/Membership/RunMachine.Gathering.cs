@@ -25,7 +25,7 @@ public sealed partial class RunMachine
         }
 
         var member = new Member(worker, hello) { LastHeard = _now, Offer = hello.Offer };
-        _workers.Add(worker, member);
+        _workers.Add(member);
         _effects.Add(new RunEffect.Welcome(worker));
         _effects.Add(new RunEffect.Announce("join", $"{member.Name} {(member.Offer is null ? "joined" : "came back")} from {hello.Host}, {hello.Address}."));
         if (hello.WasKilledForMemory)
@@ -42,13 +42,11 @@ public sealed partial class RunMachine
     /// </summary>
     private void PrepareArrived()
     {
-        foreach (var member in _workers.Values.Where(m => m.Stage == Stage.Arrived))
+        foreach (var member in _workers.Outside.Where(m => m.Stage == Stage.Arrived))
         {
             if (_ranks.Count > 0)
             {
-                // The last ranks: rank 0 writes checkpoints.
-                var source = Trainers.Where(m => !m.IsLeaving).Reverse().MinBy(m => _workers.Values.Count(l => l.Stage == Stage.Learning && l.Source == m.Id));
-                if (source is not null)
+                if (FreestSource() is { } source)
                 {
                     // A state that it has brought along may be needed yet: it has it until the copy comes.
                     (member.Stage, member.Source, member.IsProved, member.Applied) = (Stage.Learning, source.Id, false, 0);
@@ -71,6 +69,13 @@ public sealed partial class RunMachine
                 Tell(member, new RunEffect.Prepare(member.Id, Build: true, Checkpoint: 0, Applied: 0));
             }
         }
+    }
+
+    /// <summary>The member that the fewest copy from; of several the last rank, as rank 0 writes checkpoints. Null where all members leave.</summary>
+    private Member? FreestSource()
+    {
+        var load = _workers.Outside.Where(m => m.Stage == Stage.Learning).CountBy(m => m.Source).ToDictionary();
+        return Trainers.Where(m => !m.IsLeaving).Reverse().MinBy(m => load.GetValueOrDefault(m.Id));
     }
 
     /// <summary>Tells a worker how to come to a state. Answers to what it was told before, which may be on their way, do not count any more.</summary>
@@ -223,7 +228,7 @@ public sealed partial class RunMachine
     /// </summary>
     private void BeginIfGathered()
     {
-        var ready = _workers.Values.Where(m => m.Stage == Stage.Ready).ToList();
+        var ready = _workers.Outside.Where(m => m.Stage == Stage.Ready).ToList();
         if (HasEnded || _ranks.Count > 0 || ready.Count == 0 || _gatheredSince is not { } since)
         {
             return;
@@ -231,7 +236,7 @@ public sealed partial class RunMachine
 
         if (_aloneSince is { } alone)
         {
-            var isBringing = _workers.Values.Any(m => m.Stage == Stage.Preparing && m.Offer is not null);
+            var isBringing = _workers.Outside.Any(m => m.Stage == Stage.Preparing && m.Offer is not null);
             var holders = ready.Where(m => m.Kept is not null).ToList();
             if (isBringing || (holders.Count < _holders && _now - alone < _timeouts.FormerWorkers))
             {
@@ -243,7 +248,7 @@ public sealed partial class RunMachine
                 return;
             }
 
-            ready = [.. _workers.Values.Where(m => m.Stage == Stage.Ready)];
+            ready = [.. _workers.Outside.Where(m => m.Stage == Stage.Ready)];
         }
 
         var isPatienceOver = Generation > 0 && _now - since >= _timeouts.Gathering && _workers.Values.All(m => m.Stage == Stage.Ready);
@@ -272,7 +277,7 @@ public sealed partial class RunMachine
             ? [.. holders.Where(m => (m.Applied == newest ? m.Kept!.WeightsHash == states[0].Key : m.Applied + 1 == newest) && m.HasReports(first))]
             : [];
         var isWhole = members.Any(m => m.Applied == newest);
-        foreach (var other in isWhole ? _workers.Values.Where(m => m.Stage == Stage.Ready).Except(members) : holders.Where(m => m.Applied == newest))
+        foreach (var other in isWhole ? _workers.Outside.Where(m => m.Stage == Stage.Ready).Except(members) : holders.Where(m => m.Applied == newest))
         {
             (other.Stage, other.Kept) = (Stage.Arrived, null);
         }

@@ -13,7 +13,7 @@ public sealed partial class RunMachine
     {
         Generation++;
         _ranks = [.. members];
-        _isChanging = false;
+        (_isChanging, _linked) = (false, 0);
         foreach (var member in Trainers)
         {
             (member.Stage, member.IsLinked, member.Kept) = (Stage.Training, false, null);
@@ -122,7 +122,7 @@ public sealed partial class RunMachine
 
     /// <summary>Whether a member is to write the state after a step.</summary>
     private bool IsWriting(long step) =>
-        _writer.Step == step && _workers.TryGetValue(_writer.Worker, out var writer) && writer.Stage == Stage.Training;
+        _writer.Step == step && _workers.TryGet(_writer.Worker, out var writer) && writer.Stage == Stage.Training;
 
     private void TakeReport(Member member, OperationReport report)
     {
@@ -229,7 +229,7 @@ public sealed partial class RunMachine
             _checkpointHashes.Remove(old);
         }
 
-        foreach (var old in _workers.Values.Where(m => m.Stage == Stage.Ready && m.Kept is null && m.Applied != CheckpointOperation))
+        foreach (var old in _workers.Outside.Where(m => m.Stage == Stage.Ready && m.Kept is null && m.Applied != CheckpointOperation))
         {
             old.Stage = Stage.Arrived;
         }

@@ -34,7 +34,7 @@ public sealed partial class RunMachine
     private readonly Timeouts _timeouts;
     private readonly string _version;
     private readonly string _fingerprint;
-    private readonly SortedDictionary<int, Member> _workers = [];
+    private readonly Roster _workers = new();
     private readonly OpenOperations _open = new();
     private readonly Dictionary<ulong, string> _hashes = [];
     private readonly Dictionary<long, CoursePosition> _positions = new() { [0] = CoursePosition.Start };
@@ -48,6 +48,8 @@ public sealed partial class RunMachine
     private CoursePosition _position = CoursePosition.Start;
     private TimeSpan? _gatheredSince;
     private List<int> _ranks = [];
+    private int _linked;
+    private int _leaving;
     private bool _isChanging;
     private bool _isRelinked;
     private long _publishedStep = -1;
@@ -99,6 +101,9 @@ public sealed partial class RunMachine
     /// <summary>The step of the checkpoint a run without members goes back to; -1 before the first.</summary>
     public long Checkpoint => _publishedStep;
 
+    /// <summary>How often a worker was looked at so far, to hold what an event costs against how many there are.</summary>
+    public long Looks => _workers.Looks;
+
     /// <summary>Whether the run has ended.</summary>
     public bool HasEnded { get; private set; }
 
@@ -113,7 +118,7 @@ public sealed partial class RunMachine
     /// <summary>The last operation that the newest checkpoint contains.</summary>
     private ulong CheckpointOperation => _positions.TryGetValue(_publishedStep, out var after) ? after.NextOperation - 1 : 0;
 
-    private bool IsLinked => _ranks.Count > 0 && Trainers.All(m => m.IsLinked);
+    private bool IsLinked => _ranks.Count > 0 && _linked == _ranks.Count;
 
     /// <summary>The last operation handed out.</summary>
     private ulong LastIssued => _position.NextOperation - 1;
@@ -177,7 +182,7 @@ public sealed partial class RunMachine
             RunEvent.LeaveAsked e => e.Worker,
             _ => throw new ArgumentException($"Unknown event {happened.GetType().Name}.", nameof(happened)),
         };
-        if (!_workers.TryGetValue(id, out var member))
+        if (!_workers.TryGet(id, out var member))
         {
             return;
         }
@@ -217,6 +222,7 @@ public sealed partial class RunMachine
                 Fail(member, e.Reason);
                 break;
             case RunEvent.Linked e when e.Generation == Generation && member.Stage == Stage.Training:
+                _linked += member.IsLinked ? 0 : 1;
                 (member.IsLinked, member.Applied, member.Held, member.HeldMicro, member.Transports) = (true, e.Applied, e.Held, e.Micro, e.Transports);
                 ResumeIfLinked();
                 break;

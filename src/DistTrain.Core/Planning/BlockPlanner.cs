@@ -121,6 +121,12 @@ public static class BlockPlanner
             range.Count * worker.SecondsPerBlock + Math.Max(0, tree.CoverCount(range.First, range.End) - 1) * secondsPerCoverNode).Max();
     }
 
+    /// <summary>The least time of an operation: as long as the slowest worker computes where exchange costs nothing. No plan is predicted to be faster.</summary>
+    /// <param name="blocks">K.</param>
+    /// <param name="workers">The members in rank order.</param>
+    public static double LeastTime(int blocks, IReadOnlyList<WorkerSpeed> workers) =>
+        FreeExchangeCounts(blocks, workers).Zip(workers, (count, worker) => count * worker.SecondsPerBlock).Max();
+
     private static int[][] AllCuts(int blocks, int workers)
     {
         var anywhere = Enumerable.Range(0, blocks + 1).ToArray();

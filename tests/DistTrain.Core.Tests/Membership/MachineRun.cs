@@ -28,6 +28,8 @@ internal sealed class MachineRun
 
     public bool PromisesSameBits => _machine.PromisesSameBits;
 
+    public long Looks => _machine.Looks;
+
     public IReadOnlyList<RunEffect> Effects { get; private set; } = [];
 
     public RunOutcome? Outcome { get; private set; }

@@ -115,6 +115,16 @@ public class BlockPlannerTests
     }
 
     [Fact]
+    public void No_plan_is_faster_than_the_least_time_and_without_exchange_one_is_as_fast() =>
+        Gen.Select(Gen.Int[1, 40], Gen.Double[0.1, 10].Array[1, 12], Gen.Double[0, 2]).Sample((blocks, seconds, perNode) =>
+        {
+            var workers = seconds.Select(s => new WorkerSpeed(s)).ToArray();
+            var least = BlockPlanner.LeastTime(blocks, workers);
+            return least <= BlockPlanner.Predict(blocks, BlockPlanner.Plan(blocks, workers, perNode), workers, perNode)
+                && least == BlockPlanner.Predict(blocks, BlockPlanner.Plan(blocks, workers, 0), workers, 0);
+        });
+
+    [Fact]
     public void A_thousand_workers_are_planned_in_no_time()
     {
         var seconds = Enumerable.Range(0, 1000).Select(rank => 1 + rank % 7 / 10.0).ToArray();
