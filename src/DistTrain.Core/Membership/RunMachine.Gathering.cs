@@ -43,7 +43,7 @@ public sealed partial class RunMachine
                 {
                     // A state that it has brought along may be needed yet: it has it until the copy comes.
                     (member.Stage, member.Source, member.IsProved, member.Applied) = (Stage.Learning, source.Id, false, 0);
-                    Tell(member, new RunEffect.Learn(member.Id, source.Id));
+                    Tell(member, new RunEffect.Learn(member.Id, source.Id) { Micro = MicroInForce(_position) });
                 }
             }
             else if (_course is not null && member.Offer >= CheckpointOperation)
@@ -54,7 +54,7 @@ public sealed partial class RunMachine
             else if (_publishedStep >= 0 && (_reference is not null || _builder < 0))
             {
                 (member.Stage, member.Applied, member.Offer) = (Stage.Preparing, CheckpointOperation, null);
-                Tell(member, new RunEffect.Prepare(member.Id, Build: false, _publishedStep, member.Applied));
+                Tell(member, new RunEffect.Prepare(member.Id, Build: false, _publishedStep, member.Applied) { Micro = _course is null ? 0 : MicroInForce(_positions[_publishedStep]) });
             }
             else if (_publishedStep < 0 && _builder < 0)
             {
@@ -95,6 +95,12 @@ public sealed partial class RunMachine
             TakeReference(preparation);
         }
 
+        if (!HasMemory(member, preparation))
+        {
+            return;
+        }
+
+        (member.Proposal, member.Most) = (preparation.Proposal, preparation.Most);
         (member.IsProved, member.Offer) = (true, null);
         _hashes.TryAdd(member.Stage == Stage.Learning ? preparation.Applied : member.Applied, preparation.WeightsHash);
         if (member.Stage == Stage.Learning)
@@ -312,6 +318,7 @@ public sealed partial class RunMachine
     private void Begin(IEnumerable<Member> members)
     {
         (_gatheredSince, _aloneSince) = (null, null);
+        ChooseMicroBatch([.. members]);
         Form([.. members.OrderBy(m => m.Hello.Number < 0).ThenBy(m => m.Hello.Number).ThenBy(m => m.Id).Select(m => m.Id)]);
     }
 
