@@ -169,7 +169,7 @@ public sealed record BatchOptions
     public long Global { get; init; } = 64;
 
     /// <summary>The largest micro-batch that may be asked for.</summary>
-    internal const int MostMicro = 1 << 20;
+    public const int MostMicro = 1 << 20;
 
     [Description("most samples of one forward and backward pass; auto has the workers find what suits their memory, once"), Range(1, MostMicro), OrAuto]
     public int Micro { get; init; } = 16;

@@ -37,6 +37,9 @@ public sealed class MicroBatchMeter : IDisposable
         _base = ProcessMemory.Resident();
     }
 
+    /// <summary>What the process held before the first pass: program, state and one node; in bytes.</summary>
+    public long Held => _base;
+
     /// <summary>Computes micro-batches of one size.</summary>
     /// <param name="size">Samples of each; where the data hold fewer, all of them.</param>
     /// <param name="passes">How many are timed, at least 1.</param>
