@@ -30,11 +30,11 @@ internal sealed class MicroBatchFinder(Replica replica, RunOptions options, long
         var costs = new List<MicroBatchCost>();
         using var meter = new MicroBatchMeter(replica, samples, time);
         var step = Math.Min(options.Batch.Global, samples);
-        var largest = (int)Math.Min(step, inForce > 0 ? inForce : BatchOptions.MostMicro);
+        var largest = inForce > 0 ? inForce : (int)Math.Clamp(step / options.Workers, 1, BatchOptions.MostMicro);
 
         // A GPU says by itself that its memory is used up, and harms nobody by it.
         var isOnHost = replica.Device.Name == "cpu";
-        var search = new MicroBatchSearch(isOnHost ? limit : null, size => Needs(step, size, meter.Held), largest, Budget);
+        var search = new MicroBatchSearch(isOnHost ? limit : null, size => Needs(step, size, meter.Held, 0).Total, largest, Budget);
         while (search.Next(costs, time.GetElapsedTime(started)) is { } size)
         {
             try
@@ -43,20 +43,28 @@ internal sealed class MicroBatchFinder(Replica replica, RunOptions options, long
             }
             catch (Exception e) when (MemoryShortage.Is(e))
             {
-                return search.Choose(costs, tooLarge: size);
+                return Choose(size);
             }
 
             advance();
         }
 
-        return search.Choose(costs);
+        return Choose(tooLarge: null);
+
+        MicroBatchChoice Choose(int? tooLarge)
+        {
+            var choice = search.Choose(costs, tooLarge);
+            return costs.Find(c => c.Size == choice.Size) is { } cost
+                ? choice with { Sentence = $"{choice.Sentence} This worker is expected to need {Needs(step, cost.Size, meter.Held, cost.Activations)}." }
+                : choice;
+        }
     }
 
-    /// <summary>What the run needs beside the activations: as many workers as it is to have may take part, or fewer, of which each needs more nodes.</summary>
-    private long Needs(long step, int size, long held)
+    /// <summary>What the run needs: as many workers as it is to have may take part, or fewer, of which each needs more nodes.</summary>
+    private MemoryModel Needs(long step, int size, long held, long activations)
     {
         var batch = new BatchPlan(step, new BatchGeometry(options.Batch.Global, size, options.Batch.Blocks));
         var runtime = MemoryModel.RuntimeOf(replica.Size, held);
-        return new[] { 1, options.Workers }.Max(workers => MemoryModel.Of(replica.Size, batch, workers, runtime, activations: 0).Total);
+        return new[] { 1, options.Workers }.Select(workers => MemoryModel.Of(replica.Size, batch, workers, runtime, activations)).MaxBy(model => model.Total)!;
     }
 }

@@ -1,4 +1,5 @@
 using DistTrain.Core.Batches;
+using DistTrain.Core.Options;
 using DistTrain.Core.Planning;
 using DistTrain.Core.Reduction;
 
@@ -61,6 +62,11 @@ public sealed record MemoryModel
 
     /// <summary>All of it.</summary>
     public long Total => Runtime + Weights + Optimizer + Nodes + Exchange + Checkpoint + Activations;
+
+    /// <inheritdoc/>
+    public override string ToString() =>
+        $"{ByteSize.Format(Total)}: program and data {ByteSize.Format(Runtime)}, weights {ByteSize.Format(Weights)}, optimizer {ByteSize.Format(Optimizer)}, nodes {ByteSize.Format(Nodes)}, "
+        + $"exchange {ByteSize.Format(Exchange)}, checkpoint {ByteSize.Format(Checkpoint)}, activations {ByteSize.Format(Activations)}";
 
     /// <summary>Counts what a worker needs.</summary>
     /// <param name="state">The vectors of the state.</param>

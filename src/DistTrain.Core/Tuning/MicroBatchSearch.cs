@@ -12,7 +12,7 @@ namespace DistTrain.Core.Tuning;
 /// </remarks>
 /// <param name="Limit">The most memory that the process may take, in bytes; null where a shortage shows by itself, as in a GPU's memory.</param>
 /// <param name="Needs">What the run needs beside the activations where micro-batches have a size, in bytes.</param>
-/// <param name="Largest">The largest size that makes sense: a micro-batch holds no more than a step.</param>
+/// <param name="Largest">The largest size that makes sense: a step has a micro-batch for every worker.</param>
 /// <param name="Budget">How long measuring may take.</param>
 public sealed record MicroBatchSearch(long? Limit, Func<int, long> Needs, int Largest, TimeSpan Budget)
 {
@@ -58,7 +58,7 @@ public sealed record MicroBatchSearch(long? Limit, Func<int, long> Needs, int La
 
         var best = fitting.MaxBy(c => c.SamplesPerSecond)!;
         var choice = fitting.First(c => c.SamplesPerSecond >= Knee * best.SamplesPerSecond);
-        var bound = fitting[^1].Size >= Largest ? $"{Largest} is all that a step has"
+        var bound = fitting[^1].Size >= Largest ? $"{Largest} is all that one worker has of a step"
             : tooLarge is { } over ? $"memory ran out at {over}"
             : !Fits(2 * fitting[^1].Size, Predict(costs, 2 * fitting[^1].Size)) ? $"{2L * fitting[^1].Size} would not fit {Usable}"
             : $"larger ones were not tried after {fitting[^1].Size}";

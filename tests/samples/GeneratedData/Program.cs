@@ -1,3 +1,4 @@
+using System.ComponentModel.DataAnnotations;
 using DistTrain;
 using DistTrain.Training.Models;
 using DistTrain.Training.Tasks;
@@ -5,12 +6,16 @@ using TorchSharp;
 using static TorchSharp.torch;
 
 return await new DistTrainApp(args)
-    .AddTask<HiddenLayers, GeneratedSamples>("generated", context => new GeneratedTask(context.Model.Hidden, context.Data.Samples))
+    .AddTask<HiddenLayers, GeneratedSamples>("generated", context => new GeneratedTask(context.Model, context.Data.Samples))
     .RunAsync();
 
-/// <summary>The keys of <c>model</c>: h^2 + 268h + 10 parameters, so 875 makes 1.0 million and 4868 makes 25.0 million.</summary>
+/// <summary>
+/// The keys of <c>model</c>. <c>mlp</c> has h^2 + 268h + 10 parameters, so 875 makes 1.0 million and 4868 makes 25.0 million; <c>maps</c> has 32,779h + 330, so 762 makes 25.0 million, and
+/// activations of megabytes a sample.
+/// </summary>
 internal sealed record HiddenLayers
 {
+    [AllowedValues("mlp", "maps")]
     public string Name { get; init; } = "";
 
     public int Hidden { get; init; } = 875;
@@ -24,8 +29,8 @@ internal sealed record GeneratedSamples
     public long Samples { get; init; } = 131_072;
 }
 
-/// <summary>A classification of data that take no memory, by a perceptron of any size: what a worker holds is DistTrain's and the model's alone.</summary>
-internal sealed class GeneratedTask(int hidden, long samples) : ITrainingTask
+/// <summary>A classification of data that take no memory, by a model of any size: what a worker holds is DistTrain's and the model's alone.</summary>
+internal sealed class GeneratedTask(HiddenLayers model, long samples) : ITrainingTask
 {
     public IDataset Training { get; } = new Numbers(samples, first: 0);
 
@@ -33,7 +38,7 @@ internal sealed class GeneratedTask(int hidden, long samples) : ITrainingTask
 
     public IReadOnlyList<string> Metrics => [];
 
-    public nn.Module BuildModel() => new Mlp(Numbers.Inputs, Numbers.Classes, hidden);
+    public nn.Module BuildModel() => model.Name == "maps" ? Maps(model.Hidden) : new Mlp(Numbers.Inputs, Numbers.Classes, model.Hidden);
 
     public LossSum Loss(nn.Module model, TensorBatch batch) =>
         new(nn.functional.cross_entropy(((nn.Module<Tensor, Tensor>)model).call(batch.Inputs), batch.Targets, reduction: nn.Reduction.Sum), batch.Targets.shape[0]);
@@ -43,6 +48,11 @@ internal sealed class GeneratedTask(int hidden, long samples) : ITrainingTask
     public void Dispose()
     {
     }
+
+    /// <summary>The inputs as an image that is enlarged, 32 maps of it, and a layer that sees them all: few products for many activations.</summary>
+    private static nn.Module Maps(int hidden) => nn.Sequential(
+        nn.Unflatten(1, [1, 16, 16]), nn.Upsample(scale_factor: [8, 8]), nn.Conv2d(1, 32, kernel_size: 3, padding: 1), nn.ReLU(), nn.MaxPool2d(4), nn.Flatten(),
+        nn.Linear(32 * 32 * 32, hidden), nn.ReLU(), nn.Linear(hidden, Numbers.Classes));
 }
 
 /// <summary>Samples made from their number: the class is its remainder, which the inputs show.</summary>
