@@ -96,7 +96,9 @@ public sealed record MemoryModel
     public static long RuntimeOf(StateSize state, long held) => Math.Max(0, held - state.Total - state.Vector) + Growth;
 
     /// <summary>How many nodes a worker holds at once that computes a range of blocks: cover nodes stay until the step is applied.</summary>
-    internal static int MostNodes(ReductionTree tree, BlockRange range)
+    /// <param name="tree">The step's tree.</param>
+    /// <param name="range">The blocks.</param>
+    public static int MostNodes(ReductionTree tree, BlockRange range)
     {
         var fold = new TreeFold<bool>(tree, (_, _) => true);
         var most = 0;
@@ -112,7 +114,10 @@ public sealed record MemoryModel
     /// <summary>
     /// How many slices wait in memory of their own at the owner of a shard, where all workers begin at once and are equally fast. Its own nodes lie where it computed them.
     /// </summary>
-    internal static int MostStaged(ReductionTree tree, IReadOnlyList<BlockRange> ranges, int owner)
+    /// <param name="tree">The step's tree.</param>
+    /// <param name="ranges">Who computes which blocks.</param>
+    /// <param name="owner">The rank of the shard's owner.</param>
+    public static int MostStaged(ReductionTree tree, IReadOnlyList<BlockRange> ranges, int owner)
     {
         var arrivals = ranges.SelectMany((range, rank) => tree.Cover(range.First, range.End).Select(node =>
             (Node: node, IsOwned: rank != owner, At: (double)(tree.EndBlock(node) - range.First) / range.Count, Rank: rank)));

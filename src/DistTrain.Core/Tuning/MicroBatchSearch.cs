@@ -69,7 +69,7 @@ public sealed record MicroBatchSearch(long? Limit, Func<int, long> Needs, int La
     /// <summary>What a size needs, predicted from the last two that were measured.</summary>
     /// <param name="costs">At least one, in ascending order.</param>
     /// <param name="size">A larger one than these.</param>
-    internal static long Predict(IReadOnlyList<MicroBatchCost> costs, int size)
+    private static long Predict(IReadOnlyList<MicroBatchCost> costs, int size)
     {
         var last = costs[^1];
         if (costs.Count == 1)
