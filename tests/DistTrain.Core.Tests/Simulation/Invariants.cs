@@ -99,7 +99,7 @@ internal sealed class Invariants(SimulatedRun run)
         }
 
         var last = run.Canonical.Operation(run.Canonical.Count).Geometry.Micro;
-        if (run.Case.IsAuto && members.FirstOrDefault(m => m.Most < Math.Min(last, run.Case.TrainingSamples)) is { } small)
+        if (run.Case.IsAuto && members.FirstOrDefault(m => m.Most < Math.Min(last, Math.Min(run.Case.Options.Batch.Global, run.Case.TrainingSamples))) is { } small)
         {
             throw Broken($"worker {small.Number} has memory for {small.Most} samples, and is a member of a run whose micro-batches hold {last}");
         }
