@@ -290,6 +290,8 @@ public sealed partial class RunMachine
 
         ForgetAfterCheckpoint();
         _position = _course!.Before(first);
+        // Those before it have their lines, be it from before the run went back to a checkpoint.
+        _recorded = Math.Max(_recorded, first - 1);
         while (_position.NextOperation <= newest)
         {
             var (operation, next) = _course.Next(_position)!.Value;
