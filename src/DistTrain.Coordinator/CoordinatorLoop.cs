@@ -61,7 +61,7 @@ internal sealed partial class CoordinatorLoop
         Term = run.Term;
         Workers = new WorkerConnections(run.Id, run.Term);
         Checkpoints = run.Checkpoints;
-        Due = new DueCheckpoints(options);
+        Due = new DueCheckpoints(options, () => _machine.Options.Geometry);
         Timeouts = new Timeouts(options.FailureDetection);
         _vitals.Totals.Checkpoint = _machine.Checkpoint;
         Begin(run);
@@ -155,7 +155,7 @@ internal sealed partial class CoordinatorLoop
                 Workers.Close(e.Worker, new CoordinatorMessage { Refusal = Wire.ToWire(e.Reason, e.Sentence) });
                 break;
             case RunEffect.Prepare e:
-                Workers.Send(e.Worker, new CoordinatorMessage { Prepare = new Prepare { Build = e.Build, Checkpoint = e.Checkpoint, Applied = e.Applied } });
+                Workers.Send(e.Worker, new CoordinatorMessage { Prepare = new Prepare { Build = e.Build, Checkpoint = e.Checkpoint, Applied = e.Applied, MicroBatch = e.Micro } });
                 break;
             case RunEffect.Keep e:
                 Workers.Send(e.Worker, new CoordinatorMessage { Keep = new Keep() });
@@ -170,7 +170,10 @@ internal sealed partial class CoordinatorLoop
                 Checkpoints.DiscardFrom(e.Step);
                 break;
             case RunEffect.Learn e:
-                Workers.Send(e.Worker, new CoordinatorMessage { Learn = new Learn { Source = e.Source, Address = Workers.Find(e.Source)?.Address ?? "" } });
+                Workers.Send(e.Worker, new CoordinatorMessage
+                {
+                    Learn = new Learn { Source = e.Source, Address = Workers.Find(e.Source)?.Address ?? "", MicroBatch = e.Micro },
+                });
                 break;
             case RunEffect.Save e:
                 Due.Await(e.Step, _machine.Checkpoint, Length);
@@ -273,7 +276,7 @@ internal sealed partial class CoordinatorLoop
         }
 
         _hasStarted = true;
-        Watchers.Publish(Views.Begun(_options, _machine.Course!, _folder.Path, e.Members.Count, Checkpoints.Newest?.Parameters ?? 0));
+        Watchers.Publish(Views.Begun(_machine.Options, _machine.Course!, _folder.Path, e.Members.Count, Checkpoints.Newest?.Parameters ?? 0));
     }
 
     private void Issue(RunEffect.Issue e)

@@ -146,6 +146,7 @@ internal sealed class RunLedger(TimeProvider time)
             Samples = _samples,
             TrainingSamples = machine.Course?.TrainingSamples,
             ValidationSamples = machine.Course?.ValidationSamples,
+            MicroBatch = machine.Options.Batch.IsAuto ? null : machine.Options.Batch.Micro,
             FinalLoss = _lastStep?.Loss,
             Validation = _lastEvaluation is null
                 ? null

@@ -78,6 +78,9 @@ internal sealed record RunSummary
     /// <summary>Samples of an evaluation.</summary>
     public long? ValidationSamples { get; init; }
 
+    /// <summary>Most samples of a micro-batch as the run began, also where its workers had to find that; null where they had not yet.</summary>
+    public int? MicroBatch { get; init; }
+
     public double? FinalLoss { get; init; }
 
     public IReadOnlyDictionary<string, double?>? Validation { get; init; }

@@ -35,7 +35,11 @@ public static class Wire
 
     public static WorkerPreparation FromWire(Prepared prepared) => new(
         prepared.TrainingSamples, prepared.ValidationSamples, prepared.DataFingerprint, prepared.LayoutFingerprint,
-        prepared.ProbeHash, prepared.WeightsHash, [.. prepared.Metrics], prepared.Applied, [.. prepared.Remarks]);
+        prepared.ProbeHash, prepared.WeightsHash, [.. prepared.Metrics], prepared.Applied, [.. prepared.Remarks])
+    {
+        Proposal = prepared.Proposal,
+        Most = prepared.Most,
+    };
 
     public static Prepared ToWire(WorkerPreparation preparation) => new()
     {
@@ -48,6 +52,8 @@ public static class Wire
         Metrics = { preparation.Metrics },
         Applied = preparation.Applied,
         Remarks = { preparation.Remarks },
+        Proposal = preparation.Proposal,
+        Most = preparation.Most,
     };
 
     public static Operation FromWire(OperationDescriptor descriptor) => new(

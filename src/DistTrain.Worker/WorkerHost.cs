@@ -73,6 +73,11 @@ public sealed record WorkerSettings
     /// <summary>Whether the system killed the process in whose place this one was started, for want of memory.</summary>
     public bool WasKilledForMemory { get; init; }
 
+    /// <summary>
+    /// The most memory that this process may take, in bytes, where <c>memory.limit</c> says nothing: its share of what a launcher found; null to look for oneself.
+    /// </summary>
+    public long? MemoryShare { get; init; }
+
     /// <summary>What is done to this worker on purpose; null for nothing.</summary>
     public FaultInjector? Faults { get; init; }
 

@@ -1,6 +1,8 @@
 using DistTrain.Core;
 using DistTrain.Core.Health;
 using DistTrain.Core.Membership;
+using DistTrain.Core.Options;
+using DistTrain.Core.Tuning;
 using DistTrain.Protocol;
 using DistTrain.Protocol.V1;
 using DistTrain.Training.Native;
@@ -54,7 +56,7 @@ internal sealed partial class WorkerLoop(
                         session.Told++;
                         _learning.Dispose();
                         _learning = CancellationTokenSource.CreateLinkedTokenSource(session.Ended);
-                        _learner = LearnAsync(new Uri(message.Learn.Address));
+                        _learner = LearnAsync(new Uri(message.Learn.Address), message.Learn.MicroBatch);
                         break;
                     case CoordinatorMessage.BodyOneofCase.Membership:
                         await StopAsync();
@@ -117,7 +119,12 @@ internal sealed partial class WorkerLoop(
         state.IsMember = false;
         services.Vitals.Leave();
         await StopFeedingAsync();
-        var replica = await BuildAsync();
+        var replica = await BuildAsync(prepare.MicroBatch);
+        if (prepare.MicroBatch == 0 && state.MicroBatch is { Most: 0 } none)
+        {
+            throw new WorkerException($"{none.Sentence} Give it more memory, or train a smaller model.");
+        }
+
         if (prepare.Build)
         {
             services.Vitals.Begin(WorkerActivity.Sending);
@@ -147,13 +154,15 @@ internal sealed partial class WorkerLoop(
     }
 
     /// <summary>Copies the state from a member and follows it until the coordinator makes this worker a member, too.</summary>
-    private async Task LearnAsync(Uri source)
+    /// <param name="source">The member.</param>
+    /// <param name="micro">Most samples of a micro-batch, where the workers had to find that; else 0.</param>
+    private async Task LearnAsync(Uri source, int micro)
     {
         try
         {
             services.Vitals.Leave();
             await StopFeedingAsync();
-            var replica = await BuildAsync();
+            var replica = await BuildAsync(micro);
             services.Vitals.Begin(WorkerActivity.Following);
             var (run, term) = session.Tag;
             var request = new HealRequest { Run = run, Term = term, Worker = session.Welcome.Worker };
@@ -194,11 +203,23 @@ internal sealed partial class WorkerLoop(
         }
     }
 
-    private Task<Replica> BuildAsync()
+    /// <summary>Builds the model, the first time, and finds out which micro-batches suit this host, where that is asked.</summary>
+    private async Task<Replica> BuildAsync(int micro)
     {
         services.Vitals.Begin(WorkerActivity.Building);
-        return state.BuildAsync(() => new Replica(state.Task, state.Options, settings.OpenDevice(state.Options.Device, settings.Number)));
+        var replica = await state.BuildAsync(() => new Replica(state.Task, state.Options, settings.OpenDevice(state.Options.Device, settings.Number)));
+        var found = await state.FindAsync(micro, () => new MicroBatchFinder(
+            replica, state.Options, state.Task.Training.Count, MemoryLimit(), time, services.Vitals.Advance).Find(micro));
+        if (found is not null)
+        {
+            Log.MicroBatch(logger, found.Sentence);
+        }
+
+        return replica;
     }
+
+    private long MemoryLimit() =>
+        ByteSize.TryParse(state.Options.Memory.Limit ?? "", out var limit) ? limit : settings.MemoryShare ?? HostMemory.Limit();
 
     /// <summary>Makes ready to train from the state as it is now.</summary>
     private Task BeginAsync(ulong applied)
@@ -227,10 +248,15 @@ internal sealed partial class WorkerLoop(
     private Prepared Preparation(ulong applied)
     {
         var (task, replica) = (state.Task, state.Replica!);
+        var micro = state.Options.Batch.IsAuto ? Math.Max(1, state.MicroBatch?.Size ?? 0) : state.Options.Batch.Micro;
         Log.Prepared(logger, replica.Layout.Count, replica.Device.Name, state.Probe ?? "not repeatable", replica.WeightsHash);
         return Wire.ToWire(new WorkerPreparation(
             task.Training.Count, task.Validation.Count, $"{task.Training.Fingerprint}+{task.Validation.Fingerprint}",
-            replica.Layout.Fingerprint, state.Probe ?? "", replica.WeightsHash, task.Metrics, applied, [.. replica.Remarks]));
+            replica.Layout.Fingerprint, state.Probe ?? "", replica.WeightsHash, task.Metrics, applied, [.. replica.Remarks(micro)])
+        {
+            Proposal = state.MicroBatch?.Size ?? 0,
+            Most = state.MicroBatch?.Most ?? 0,
+        });
     }
 
     private async Task TrainAsync(Membership membership)
@@ -328,6 +354,9 @@ internal sealed partial class WorkerLoop(
     {
         [LoggerMessage(1, LogLevel.Information, "Prepared: {Parameters} parameters on {Device}, probe {Probe}, weights {Weights}", EventName = "prepared")]
         public static partial void Prepared(ILogger logger, long parameters, string device, string probe, string weights);
+
+        [LoggerMessage(9, LogLevel.Information, "Micro-batches: {Sentence}", EventName = "micro-batch")]
+        public static partial void MicroBatch(ILogger logger, string sentence);
 
         [LoggerMessage(2, LogLevel.Information, "Member: generation {Generation}, rank {Rank} of {WorldSize}", EventName = "member")]
         public static partial void Member(ILogger logger, ulong generation, int rank, int worldSize);

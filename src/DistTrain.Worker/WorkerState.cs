@@ -1,5 +1,6 @@
 using DistTrain.Core.Membership;
 using DistTrain.Core.Options;
+using DistTrain.Core.Tuning;
 using DistTrain.Protocol.V1;
 using DistTrain.Training.Data;
 using DistTrain.Training.Native;
@@ -23,6 +24,7 @@ internal sealed class WorkerState(
     private readonly ManualResetEventSlim _over = new();
     private readonly Lock _lock = new();
     private Task<StateSnapshot>? _snapshot;
+    private int _tried;
 
     /// <summary>The task.</summary>
     public ITrainingTask Task => task;
@@ -38,6 +40,9 @@ internal sealed class WorkerState(
 
     /// <summary>Hash of the probe gradient; null where the device does not repeat it.</summary>
     public string? Probe { get; private set; }
+
+    /// <summary>Which micro-batches suit this host, where the run's workers have to find that; null before it is measured, and where they have not.</summary>
+    public MicroBatchChoice? MicroBatch { get; private set; }
 
     /// <summary>The state and what is held of the operation under way, once there is a state.</summary>
     public StepExecutor? Executor { get; private set; }
@@ -76,6 +81,22 @@ internal sealed class WorkerState(
         }
 
         return Replica!;
+    }
+
+    /// <summary>Finds out which micro-batches suit this host, once.</summary>
+    /// <param name="inForce">The size that the run has; 0 where it has none yet. A larger one than was tried before is tried anew.</param>
+    /// <param name="find">Finds it, on the compute thread.</param>
+    /// <returns>What was found, where it is news.</returns>
+    public async Task<MicroBatchChoice?> FindAsync(int inForce, Func<MicroBatchChoice> find)
+    {
+        if (!Options.Batch.IsAuto || (MicroBatch is not null && (inForce <= MicroBatch.Most || inForce <= _tried)))
+        {
+            return null;
+        }
+
+        MicroBatch = await Compute.RunAsync(find);
+        _tried = inForce > 0 ? inForce : int.MaxValue;
+        return MicroBatch;
     }
 
     /// <summary>The replica holds a new state from here on.</summary>

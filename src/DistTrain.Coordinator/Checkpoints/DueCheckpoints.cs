@@ -1,3 +1,4 @@
+using DistTrain.Core.Batches;
 using DistTrain.Core.Options;
 using DistTrain.Core.Runs;
 using DistTrain.Protocol;
@@ -6,7 +7,9 @@ using Grpc.Core;
 namespace DistTrain.Coordinator.Checkpoints;
 
 /// <summary>Which states may come from a worker, and what their manifests say. Asked from the calls that bring them, while the loop goes on.</summary>
-internal sealed class DueCheckpoints(RunOptions options)
+/// <param name="options">The configuration.</param>
+/// <param name="geometry">How a step is cut up; checkpoint 0 may come before the size of micro-batches is known, which is 0 then.</param>
+internal sealed class DueCheckpoints(RunOptions options, Func<BatchGeometry> geometry)
 {
     private readonly Dictionary<long, (long Epoch, long Position)> _due = new() { [0] = (0, 0) };
 
@@ -41,6 +44,7 @@ internal sealed class DueCheckpoints(RunOptions options)
             }
         }
 
+        var cut = geometry();
         return new Dictionary<string, object>
         {
             ["version"] = ProgramIdentity.Version,
@@ -48,7 +52,7 @@ internal sealed class DueCheckpoints(RunOptions options)
             ["seed"] = options.Seed,
             ["epoch"] = cursor.Epoch,
             ["position"] = cursor.Position,
-            ["geometry"] = new { global = options.Batch.Global, micro = options.Batch.Micro, blocks = options.Batch.Blocks },
+            ["geometry"] = new { global = cut.Global, micro = cut.Micro, blocks = cut.Blocks },
             ["configuration"] = OptionsReader.Write(options),
         };
     }

@@ -16,6 +16,7 @@ namespace DistTrain.Core.Journals;
 [JsonDerivedType(typeof(Rollback), "rollback")]
 [JsonDerivedType(typeof(MixedHosts), "mixedHosts")]
 [JsonDerivedType(typeof(Geometry), "geometry")]
+[JsonDerivedType(typeof(MicroBatch), "microBatch")]
 [JsonDerivedType(typeof(End), "end")]
 public abstract record JournalEntry
 {
@@ -50,6 +51,10 @@ public abstract record JournalEntry
     /// <param name="Since">The first generation that goes by it. Who has applied the operation in an earlier one has a state that is none of the run's.</param>
     /// <param name="Operation">The operation's number.</param>
     public sealed record Geometry(GeometryChange Change, ulong Since, ulong Operation) : JournalEntry;
+
+    /// <summary>The workers have found the size of micro-batches, as the configuration left it to them; ahead of the first generation.</summary>
+    /// <param name="Size">Most samples of a micro-batch.</param>
+    public sealed record MicroBatch(int Size) : JournalEntry;
 
     /// <summary>The run ended.</summary>
     /// <param name="Status">How.</param>

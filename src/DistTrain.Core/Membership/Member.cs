@@ -79,6 +79,12 @@ internal sealed class Member(int id, WorkerHello hello)
     /// <summary>The state it brought along, proved; null for none.</summary>
     public KeptState? Kept { get; set; }
 
+    /// <summary>The size of micro-batches that it proposes; 0 where nobody asked.</summary>
+    public int Proposal { get; set; }
+
+    /// <summary>The largest such size that it knows to fit its memory.</summary>
+    public int Most { get; set; }
+
     /// <summary>How often it was told to prepare, to keep or to learn.</summary>
     public int Told { get; set; }
 

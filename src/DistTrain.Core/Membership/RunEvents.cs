@@ -110,13 +110,21 @@ public abstract record RunEffect
     /// <param name="Build">Whether it builds it.</param>
     /// <param name="Checkpoint">The step of the checkpoint it gets otherwise.</param>
     /// <param name="Applied">The last operation that state contains.</param>
-    public sealed record Prepare(int Worker, bool Build, long Checkpoint, ulong Applied) : RunEffect;
+    public sealed record Prepare(int Worker, bool Build, long Checkpoint, ulong Applied) : RunEffect
+    {
+        /// <summary>Most samples of a micro-batch, where the workers had to find that and have; else 0.</summary>
+        public int Micro { get; init; }
+    }
 
     /// <summary>Have a worker that came back keep the state it offered, and prove it.</summary>
     public sealed record Keep(int Worker) : RunEffect;
 
     /// <summary>Have a worker copy the state from a member that trains, and follow it.</summary>
-    public sealed record Learn(int Worker, int Source) : RunEffect;
+    public sealed record Learn(int Worker, int Source) : RunEffect
+    {
+        /// <summary>Most samples of a micro-batch, where the workers had to find that; else 0.</summary>
+        public int Micro { get; init; }
+    }
 
     /// <summary>Tell the members who they are, by rank; they stop what they do, link, and say what they hold.</summary>
     public sealed record FormGeneration(ulong Generation, IReadOnlyList<int> Members) : RunEffect;

@@ -50,7 +50,7 @@ public sealed partial class RunMachine
                 {
                     // A state that it has brought along may be needed yet: it has it until the copy comes.
                     (member.Stage, member.Source, member.IsProved, member.Applied) = (Stage.Learning, source.Id, false, 0);
-                    Tell(member, new RunEffect.Learn(member.Id, source.Id));
+                    Tell(member, new RunEffect.Learn(member.Id, source.Id) { Micro = MicroInForce(_position) });
                 }
             }
             else if (_course is not null && member.Offer >= CheckpointOperation)
@@ -61,7 +61,7 @@ public sealed partial class RunMachine
             else if (_publishedStep >= 0 && (_reference is not null || _builder < 0))
             {
                 (member.Stage, member.Applied, member.Offer) = (Stage.Preparing, CheckpointOperation, null);
-                Tell(member, new RunEffect.Prepare(member.Id, Build: false, _publishedStep, member.Applied));
+                Tell(member, new RunEffect.Prepare(member.Id, Build: false, _publishedStep, member.Applied) { Micro = _course is null ? 0 : MicroInForce(_positions[_publishedStep]) });
             }
             else if (_publishedStep < 0 && _builder < 0)
             {
@@ -109,6 +109,12 @@ public sealed partial class RunMachine
             TakeReference(preparation);
         }
 
+        if (!HasMemory(member, preparation))
+        {
+            return;
+        }
+
+        (member.Proposal, member.Most) = (preparation.Proposal, preparation.Most);
         (member.IsProved, member.Offer) = (true, null);
         _hashes.TryAdd(member.Stage == Stage.Learning ? preparation.Applied : member.Applied, preparation.WeightsHash);
         if (member.Stage == Stage.Learning)
@@ -298,6 +304,8 @@ public sealed partial class RunMachine
 
         ForgetAfterCheckpoint();
         _position = _course!.Before(first);
+        // Those before it have their lines, be it from before the run went back to a checkpoint.
+        _recorded = Math.Max(_recorded, first - 1);
         while (_position.NextOperation <= newest)
         {
             var (operation, next) = _course.Next(_position)!.Value;
@@ -326,6 +334,7 @@ public sealed partial class RunMachine
     private void Begin(IEnumerable<Member> members)
     {
         (_gatheredSince, _aloneSince) = (null, null);
+        ChooseMicroBatch([.. members]);
         Form([.. members.OrderBy(m => m.Hello.Number < 0).ThenBy(m => m.Hello.Number).ThenBy(m => m.Id).Select(m => m.Id)]);
     }
 

@@ -42,7 +42,7 @@ public sealed partial class RunMachine
     /// </summary>
     private void TakeKill(Member member)
     {
-        if (_course is null || _halvings.Any(h => h.Operation > _written))
+        if (_course is null || _options.Batch.IsAuto || _halvings.Any(h => h.Operation > _written))
         {
             return;
         }

@@ -30,7 +30,6 @@ public sealed partial class RunMachine
     private const int OperationsAhead = 2;
     private const int HashesRemembered = 64;
 
-    private readonly RunOptions _options;
     private readonly Timeouts _timeouts;
     private readonly string _version;
     private readonly string _fingerprint;
@@ -41,6 +40,7 @@ public sealed partial class RunMachine
     private readonly Dictionary<long, string> _checkpointHashes = [];
     private readonly List<RunEffect> _effects = [];
 
+    private RunOptions _options;
     private TimeSpan _now;
     private int _builder = -1;
     private WorkerPreparation? _reference;
@@ -81,7 +81,8 @@ public sealed partial class RunMachine
     /// <param name="memory">What a coordinator that starts again knows; null for a new run.</param>
     public RunMachine(RunOptions options, string version, string configurationFingerprint, RunMemory? memory = null)
     {
-        _options = options;
+        _options = options.WithMicro(memory?.MicroBatch ?? 0);
+        _isAuto = options.Batch.IsAuto;
         _timeouts = new Timeouts(options.FailureDetection);
         _version = version;
         _fingerprint = configurationFingerprint;

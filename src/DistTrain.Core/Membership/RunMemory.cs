@@ -20,6 +20,9 @@ public sealed record RunMemory
     /// <summary>How the size of micro-batches changed, in order.</summary>
     public IReadOnlyList<JournalEntry.Geometry> Geometry { get; init; } = [];
 
+    /// <summary>The size of micro-batches that the workers found; 0 where that was not left to them, or not yet done.</summary>
+    public int MicroBatch { get; init; }
+
     /// <summary>The step of the newest checkpoint that is whole; -1 for none.</summary>
     public long Checkpoint { get; init; } = -1;
 
@@ -44,6 +47,7 @@ public sealed record RunMemory
                 JournalEntry.Rollback => memory with { Members = 0 },
                 JournalEntry.Reference e => memory with { Reference = e.Proof },
                 JournalEntry.Geometry e => memory with { Geometry = [.. memory.Geometry, e] },
+                JournalEntry.MicroBatch e => memory with { MicroBatch = e.Size },
                 JournalEntry.MixedHosts => memory with { PromisesSameBits = false },
                 _ => memory,
             };

@@ -30,7 +30,14 @@ public sealed record WorkerHello(
 /// <param name="Remarks">What people should know of the model and this configuration, in sentences.</param>
 public sealed record WorkerPreparation(
     long TrainingSamples, long ValidationSamples, string DataFingerprint, string LayoutFingerprint, string ProbeHash, string WeightsHash,
-    IReadOnlyList<string> Metrics, ulong Applied, IReadOnlyList<string> Remarks);
+    IReadOnlyList<string> Metrics, ulong Applied, IReadOnlyList<string> Remarks)
+{
+    /// <summary>The size of micro-batches that suits this worker, where the run leaves that to its workers and has none yet; else 0.</summary>
+    public int Proposal { get; init; }
+
+    /// <summary>The largest size that it knows to fit its memory; 0 where it has not measured, or none fits.</summary>
+    public int Most { get; init; }
+}
 
 /// <summary>Why a worker is not admitted.</summary>
 public enum RefusalReason
@@ -55,4 +62,7 @@ public enum RefusalReason
 
     /// <summary>Its state differs from the run's.</summary>
     State,
+
+    /// <summary>The run's micro-batches do not fit its memory.</summary>
+    Memory = 10,
 }

@@ -141,7 +141,11 @@ public static class OptionsReader
             }
             else if (left.Remove(key, out var text))
             {
-                if (!TryParse(kind, text, out var value, out var expected))
+                if (IsAutomatic(property) && text.Trim().Equals(OrAutoAttribute.Word, StringComparison.OrdinalIgnoreCase))
+                {
+                    property.SetValue(options, 0);
+                }
+                else if (!TryParse(kind, text, out var value, out var expected))
                 {
                     problems.Add(new OptionProblem(Join(path, key), text, $"must be {expected}{Bounds(property)}"));
                 }
@@ -222,7 +226,7 @@ public static class OptionsReader
 
         // The attribute turns bounds given as text into values when it is first asked.
         _ = range.IsValid(null);
-        return $" between {Bound(range.Minimum)} and {Bound(range.Maximum)}";
+        return $" between {Bound(range.Minimum)} and {Bound(range.Maximum)}{(IsAutomatic(property) ? $", or {OrAutoAttribute.Word}" : "")}";
 
         // The attribute knows no long: 2^50 arrives as a double and must not be shown as 1.12E+15.
         static string Bound(object bound) =>
@@ -255,7 +259,7 @@ public static class OptionsReader
 
                     break;
                 default:
-                    var text = Text(value);
+                    var text = value is 0 && IsAutomatic(property) ? OrAutoAttribute.Word : Text(value);
                     var line = value is null ? [] : new Dictionary<string, string> { [key] = text };
                     yield return new OptionKey(key, text, description, host, line);
                     break;
@@ -309,6 +313,8 @@ public static class OptionsReader
             where T : struct, INumberBase<T> =>
             T.TryParse(text, style, CultureInfo.InvariantCulture, out var number) ? number : null;
     }
+
+    private static bool IsAutomatic(PropertyInfo property) => property.GetCustomAttribute<OrAutoAttribute>() is not null;
 
     private static string Description(PropertyInfo property) =>
         property.GetCustomAttribute<DescriptionAttribute>()?.Description ?? "";

@@ -79,6 +79,9 @@ public sealed record RunOptions
         Range(typeof(TimeSpan), "00:00:00.2", "00:10:00"), HostOnly]
     public TimeSpan FailureDetection { get; init; } = TimeSpan.FromSeconds(2);
 
+    [Description("what a worker may take of its machine's memory"), HostOnly]
+    public MemoryOptions Memory { get; init; } = new();
+
     [Description("deliberate trouble, for tests and demonstrations")]
     public DebugOptions Debug { get; init; } = new();
 
@@ -88,6 +91,10 @@ public sealed record RunOptions
     /// <summary>How the batch options cut up every operation of the run. The keys of <see cref="BatchOptions.MicroFrom"/> that are no steps are left out.</summary>
     public GeometrySchedule Geometries => new(
         Geometry, Batch.MicroFrom.Where(f => IsStep(f.Key)).Select(f => new GeometryChange(OperationKind.Train, long.Parse(f.Key, CultureInfo.InvariantCulture), f.Value)));
+
+    /// <summary>The same run with the size of micro-batches that was found for it, where that was left to its workers.</summary>
+    /// <param name="micro">The size; 0 where it is not known.</param>
+    public RunOptions WithMicro(int micro) => Batch.IsAuto ? this with { Batch = Batch with { Micro = micro } } : this;
 
     /// <summary>Relations between keys that no single key can check.</summary>
     public IEnumerable<OptionProblem> Validate()
@@ -182,10 +189,13 @@ public sealed record BatchOptions
     public long Global { get; init; } = 64;
 
     /// <summary>The largest micro-batch that may be asked for.</summary>
-    internal const int MostMicro = 1 << 20;
+    public const int MostMicro = 1 << 20;
 
-    [Description("most samples of one forward and backward pass"), Range(1, MostMicro)]
+    [Description("most samples of one forward and backward pass; auto has the workers find what suits their memory, once"), Range(1, MostMicro), OrAuto]
     public int Micro { get; init; } = 16;
+
+    /// <summary>Whether the workers are to find the size of micro-batches: <see cref="Micro"/> is no size then.</summary>
+    public bool IsAuto => Micro == 0;
 
     [Description("step -> most samples of a pass from that step on, as a run writes it down that ran out of memory there")]
     public IReadOnlyDictionary<string, int> MicroFrom { get; init; } = new Dictionary<string, int>();
@@ -312,6 +322,13 @@ public sealed record CheckpointOptions
 
     [Description("how many checkpoints are kept"), Range(1, 10_000)]
     public int Keep { get; init; } = 3;
+}
+
+/// <summary>What a worker may take of its machine's memory: what <c>batch.micro: auto</c> goes by.</summary>
+public sealed record MemoryOptions
+{
+    [Description("most memory of one worker process, such as 2GB; not set: its control group's limit or what the machine has left, shared by the workers of a local launch"), ByteSize]
+    public string? Limit { get; init; }
 }
 
 /// <summary>Deliberate trouble.</summary>

@@ -8,6 +8,7 @@ using DistTrain.Core.Options;
 using DistTrain.Core.Reduction;
 using DistTrain.Core.Runs;
 using DistTrain.Core.Sampling;
+using DistTrain.Core.Tuning;
 using DistTrain.Training.Activations;
 using DistTrain.Training.Devices;
 using DistTrain.Training.Native;
@@ -34,6 +35,12 @@ public sealed class Replica : IDisposable
 {
     /// <summary>How often a device computes the probe: one that adds in the order in which its threads arrive seldom repeats itself three times.</summary>
     private const int ProbeTimes = 3;
+
+    /// <summary>
+    /// Samples of the probe where the size of micro-batches is to be found, which must not depend on what is found later: whoever joins is held against the first. A norm over the
+    /// batch needs two.
+    /// </summary>
+    private const int AutoProbe = 2;
 
     private readonly ITrainingTask _task;
     private readonly RunOptions _options;
@@ -76,8 +83,8 @@ public sealed class Replica : IDisposable
     /// <summary>Where the model computes.</summary>
     public ComputeDevice Device { get; }
 
-    /// <summary>What people should know of the model and the configuration, in sentences; of what the model does in training once it has been seen to train.</summary>
-    public IEnumerable<string> Remarks => [.. ModelRemarks.On(_model.Module, _options.Batch), .. ModelRemarks.On(_activations, _hasTrained)];
+    /// <summary>The vectors of the state, as far as they take memory.</summary>
+    public StateSize Size => new(Layout.Count, _optimizer.Vectors.Count, _average is not null);
 
     /// <summary>Where every parameter lies.</summary>
     public ParameterLayout Layout => _model.Layout;
@@ -102,6 +109,11 @@ public sealed class Replica : IDisposable
 
     /// <summary>How many sums beside loss and weight an operation's headers have: an evaluation's metrics, or what the noise scale takes.</summary>
     public int SumCount(OperationKind kind) => kind == OperationKind.Evaluate ? _task.Metrics.Count : _noise?.Count ?? 0;
+
+    /// <summary>What people should know of the model and the configuration, in sentences; of what the model does in training once it has been seen to train.</summary>
+    /// <param name="micro">Most samples of a micro-batch.</param>
+    public IEnumerable<string> Remarks(int micro) =>
+        [.. ModelRemarks.On(_model.Module, _options.Batch with { Micro = micro }), .. ModelRemarks.On(_activations, _hasTrained)];
 
     /// <summary>Memory for the nodes of training operations; disposed by the caller, ahead of the replica.</summary>
     public NodePool CreateNodes() => _model.CreateNodes();
@@ -288,8 +300,8 @@ public sealed class Replica : IDisposable
     private string ProbeOnce(NodePool nodes)
     {
         var node = nodes.Rent();
-        var samples = Math.Min(_options.Batch.Micro, _task.Training.Count);
-        var geometry = new BatchGeometry(samples, _options.Batch.Micro, 1);
+        var samples = Math.Min(_options.Batch.IsAuto ? AutoProbe : _options.Batch.Micro, _task.Training.Count);
+        var geometry = new BatchGeometry(samples, (int)samples, 1);
         Accumulate(new Operation(0, OperationKind.Train, 0, new SampleRange(0, 0, samples), geometry, 0, false, false), 0, node, () => { });
         var (gradient, hash) = (node.ToHost(), new XxHash128());
         for (var tile = 0; tile < Layout.Tiles.Count; tile++)

@@ -9,7 +9,7 @@ namespace DistTrain.Training.Tuning;
 
 /// <summary>
 /// Measures what micro-batches of a size cost on this host, by computing some. The state of the replica is as before afterwards; the process keeps what torch does not give
-/// back, so that sizes are measured in ascending order. Used on the replica's thread.
+/// back, so that sizes are measured in ascending order. The process's peak counts anew from every size on, and when all are measured. Used on the replica's thread.
 /// </summary>
 public sealed class MicroBatchMeter : IDisposable
 {
@@ -33,8 +33,12 @@ public sealed class MicroBatchMeter : IDisposable
         _nodes = replica.CreateNodes();
         _node = _nodes.Rent();
         _node.Clear();
-        _base = ProcessMemory.Peak();
+        ProcessMemory.ForgetPeak();
+        _base = ProcessMemory.Resident();
     }
+
+    /// <summary>What the process held before the first pass: program, state and one node; in bytes.</summary>
+    public long Held => _base;
 
     /// <summary>Computes micro-batches of one size.</summary>
     /// <param name="size">Samples of each; where the data hold fewer, all of them.</param>
@@ -42,6 +46,7 @@ public sealed class MicroBatchMeter : IDisposable
     public MicroBatchCost Measure(int size, int passes)
     {
         size = (int)Math.Min(size, _samples);
+        ProcessMemory.ForgetPeak();
         var times = new List<TimeSpan>();
         for (var pass = 0; pass < Untimed + passes; pass++)
         {
@@ -61,5 +66,6 @@ public sealed class MicroBatchMeter : IDisposable
         _replica.ForgetNode();
         _nodes.Return(_node);
         _nodes.Dispose();
+        ProcessMemory.ForgetPeak();
     }
 }

@@ -20,7 +20,8 @@ internal sealed record Audit(IReadOnlyList<Finding> Findings, long Steps, bool I
 
         // A step number that is wrong must not make the walk endless.
         var reach = Math.Min(lineage.Last, lineage.Steps.Count + 1L);
-        var course = evidence.Options is { } options && DataSizes.Of(evidence, lineage) is { } sizes ? new ExpectedCourse(options, evidence.Journal, sizes, reach) : null;
+        var options = evidence.Options is { } given ? ExpectedCourse.Resolve(given, evidence.Journal) : null;
+        var course = options is { Batch.IsAuto: false } && DataSizes.Of(evidence, lineage) is { } sizes ? new ExpectedCourse(options, evidence.Journal, sizes, reach) : null;
         return new Audit(
             [
                 FileChecks.Configuration(evidence),

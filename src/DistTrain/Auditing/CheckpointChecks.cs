@@ -1,4 +1,5 @@
 using DistTrain.Core.Batches;
+using DistTrain.Core.Options;
 using DistTrain.Core.Sampling;
 using DistTrain.Views;
 
@@ -59,6 +60,10 @@ internal static class CheckpointChecks
         }
     }
 
+    /// <summary>Checkpoint 0 is written before workers have found the size of micro-batches, where that is left to them.</summary>
+    private static BatchGeometry GeometryOf(RunOptions options, RunEvidence evidence, ManifestText manifest) =>
+        (manifest.Step == 0 ? options : ExpectedCourse.Resolve(options, evidence.Journal)).Geometry;
+
     private static IEnumerable<string> WrongState(RunEvidence evidence, Lineage lineage, ExpectedCourse? course, CheckpointEvidence checkpoint, ManifestText manifest)
     {
         var name = $"{checkpoint.Name}/manifest.json";
@@ -75,7 +80,7 @@ internal static class CheckpointChecks
         }
 
         var geometry = new BatchGeometry(manifest.Geometry.Global, manifest.Geometry.Micro, manifest.Geometry.Blocks);
-        if (evidence.Options is { } options && (options.Seed, options.Geometry) != (manifest.Seed, geometry))
+        if (evidence.Options is { } options && (options.Seed, GeometryOf(options, evidence, manifest)) != (manifest.Seed, geometry))
         {
             yield return $"{name}: seed and geometry are those of another configuration than config.yaml.";
         }

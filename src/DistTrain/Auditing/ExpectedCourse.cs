@@ -23,6 +23,7 @@ internal sealed class ExpectedCourse
     /// <param name="steps">How far; the evaluation after the last step belongs to it.</param>
     public ExpectedCourse(RunOptions options, JournalContent? journal, DataSizes sizes, long steps)
     {
+        options = Resolve(options, journal);
         var changes = journal?.Entries.OfType<JournalEntry.Geometry>().Select(e => e.Change) ?? [];
         var geometry = changes.Aggregate(options.Geometries, (schedule, change) => schedule.With(change));
         Course = new RunCourse(options, sizes.Training, sizes.Validation, geometry);
@@ -51,6 +52,10 @@ internal sealed class ExpectedCourse
 
     /// <summary>The steps after which is evaluated, whichever configuration it was.</summary>
     public IEnumerable<long> DueEvaluations => _evaluations.Keys.Where(step => _evaluators[step] == _configurations);
+
+    /// <summary>The configuration with the size of micro-batches that the run's workers found, where that was left to them and the journal names it.</summary>
+    public static RunOptions Resolve(RunOptions options, JournalContent? journal) =>
+        options.WithMicro(journal?.Entries.OfType<JournalEntry.MicroBatch>().LastOrDefault()?.Size ?? 0);
 
     /// <summary>Samples of the run up to and with a step.</summary>
     public long SamplesOf(long step) => _length.SamplesOf(step);

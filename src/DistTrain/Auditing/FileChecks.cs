@@ -1,3 +1,4 @@
+using DistTrain.Core.Options;
 using DistTrain.Records;
 
 namespace DistTrain.Auditing;
@@ -8,7 +9,11 @@ internal static class FileChecks
     /// <summary>The configuration.</summary>
     public static Finding Configuration(RunEvidence evidence) => Finding.Of(
         "configuration", evidence.ConfigurationProblems,
-        () => $"config.yaml is readable: {evidence.Options!.Name}, a global batch of {evidence.Options.Batch.Global:N0} in micro-batches of {evidence.Options.Batch.Micro:N0}.");
+        () => $"config.yaml is readable: {evidence.Options!.Name}, a global batch of {evidence.Options.Batch.Global:N0} in micro-batches of {MicroOf(evidence.Options, evidence)}.");
+
+    private static string MicroOf(RunOptions options, RunEvidence evidence) => !options.Batch.IsAuto ? $"{options.Batch.Micro:N0}"
+        : ExpectedCourse.Resolve(options, evidence.Journal) is { Batch: { IsAuto: false } found } ? $"{found.Micro:N0}, as its workers found"
+        : "the size that its workers were to find";
 
     /// <summary>The files of lines: a process that is killed may tear the last line of each, and no other.</summary>
     public static Finding Files(RunEvidence evidence)

@@ -61,6 +61,11 @@ internal static class HistoryChecks
                 yield return $"{name}: generation {back.Generation} comes after generation {back.Before}.";
             }
 
+            foreach (var problem in WrongMicroBatch(evidence, journal))
+            {
+                yield return $"{name}: {problem}";
+            }
+
             // A run goes on when its disk takes no more, and says so.
             var isDiskFull = evidence.Events.Lines.Any(e => e.Event == "disk");
             var known = journal.Entries.OfType<JournalEntry.Generation>().Select(g => g.Number).ToHashSet();
@@ -74,6 +79,30 @@ internal static class HistoryChecks
             {
                 yield return $"{name}: term {last.Number} was of another configuration than config.yaml: {other}";
             }
+        }
+    }
+
+    /// <summary>The size of micro-batches is found once, ahead of the first generation, and only where the configuration leaves it to the workers.</summary>
+    private static IEnumerable<string> WrongMicroBatch(RunEvidence evidence, JournalContent journal)
+    {
+        var found = journal.Entries.OfType<JournalEntry.MicroBatch>().ToList();
+        if (evidence.Options is not { } options || journal.DamagedLine is not null)
+        {
+            yield break;
+        }
+
+        if (found.Count != 0 && !options.Batch.IsAuto)
+        {
+            yield return $"the workers found micro-batches of {found[0].Size}, and batch.micro is {options.Batch.Micro}.";
+        }
+        else if (found.Count > 1)
+        {
+            yield return $"the workers found the size of micro-batches {found.Count} times, and it is found once.";
+        }
+        else if (options.Batch.IsAuto && !journal.Entries.TakeWhile(e => e is not JournalEntry.Generation).Any(e => e is JournalEntry.MicroBatch)
+            && journal.Entries.Any(e => e is JournalEntry.Generation))
+        {
+            yield return "batch.micro is auto, and a generation began before the workers had found a size.";
         }
     }
 

@@ -1,6 +1,9 @@
+using System.Globalization;
 using DistTrain.Core.Faults;
 using DistTrain.Core.Options;
+using DistTrain.Core.Tuning;
 using DistTrain.Protocol.Faults;
+using DistTrain.Worker;
 
 namespace DistTrain.Launching;
 
@@ -9,6 +12,7 @@ internal sealed class RunProcesses(LocalRunSettings settings, TimeProvider time)
 {
     private readonly Lock _gate = new();
     private readonly List<ChildProcess> _living = [];
+    private readonly string? _memoryShare = ShareOf(settings.Options);
     private bool _isOver;
 
     /// <summary>The run's folder.</summary>
@@ -97,7 +101,13 @@ internal sealed class RunProcesses(LocalRunSettings settings, TimeProvider time)
         environment[Supervision.Variable] = Duration.Format(settings.Timeouts.Grace);
         environment["OMP_NUM_THREADS"] = settings.Environment.GetValueOrDefault("OMP_NUM_THREADS", $"{settings.Options.Threads}");
         environment["OMP_WAIT_POLICY"] = settings.Environment.GetValueOrDefault("OMP_WAIT_POLICY", "passive");
+        environment[HostMemory.Variable] = _memoryShare;
         environment[FaultInjector.Variable] = faults.Count == 0 ? null : FaultInjector.Write(faults);
         return environment;
     }
+
+    /// <summary>What each worker may take of the memory there is before any of them starts; null where nobody asks.</summary>
+    private static string? ShareOf(RunOptions options) => options.Batch.IsAuto && options.Memory.Limit is null
+        ? MemoryLimit.Share(HostMemory.Limit(), options.Workers).ToString(CultureInfo.InvariantCulture)
+        : null;
 }

@@ -48,6 +48,8 @@ internal sealed record RunPlan
     /// <summary>Plans a run.</summary>
     public static RunPlan Of(RunOptions options, long trainingSamples, long validationSamples)
     {
+        var isAuto = options.Batch.IsAuto;
+        options = options.WithMicro(new BatchOptions().Micro);
         var length = new RunLength(trainingSamples, options.Batch.Global);
         var steps = length.Steps(options.Stop);
         var full = StepPlan.Of(Math.Min(options.Batch.Global, trainingSamples), options.Geometry, options.Workers);
@@ -66,7 +68,7 @@ internal sealed record RunPlan
             Last = length.LastStepSamples < full.Batch.Samples ? StepPlan.Of(length.LastStepSamples, options.Geometry, options.Workers) : null,
             Rates = RatesOf(options, length, steps),
             Timeouts = new Timeouts(options.FailureDetection),
-            Warnings = [.. WarningsOf(options, trainingSamples, full)],
+            Warnings = [.. WarningsOf(options, trainingSamples, full).Concat(isAuto ? [Assumption(options)] : Array.Empty<string>())],
         };
     }
 
@@ -92,6 +94,9 @@ internal sealed record RunPlan
         return [.. points.Where(s => s >= 1).Distinct().Order()
             .Select(s => new RatePoint(s, schedule.RateOf(length.SamplesOf(s - 1), length.SamplesOfStep(s))))];
     }
+
+    private static string Assumption(RunOptions options) =>
+        $"batch.micro is auto: the workers find the size when the run begins, and this plan is for {options.Batch.Micro}. Give --set batch.micro=N to plan for another.";
 
     private static IEnumerable<string> WarningsOf(RunOptions options, long trainingSamples, StepPlan full)
     {

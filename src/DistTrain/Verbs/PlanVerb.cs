@@ -24,7 +24,7 @@ internal static class PlanVerb
         command.Add(verbose);
         command.Add(json);
         command.SetAction(async (parsed, cancellation) => configuration.Read(parsed, app) is { } options
-            ? await RunAsync(app, options, parsed.GetValue(verbose), parsed.GetValue(json), cancellation)
+            ? await RunAsync(app, options.WithMicro(FoundMicroBatch.Beside(configuration.Source(parsed))), parsed.GetValue(verbose), parsed.GetValue(json), cancellation)
             : ExitCode.Usage);
         return command;
     }

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Globalization;
 using DistTrain.Configuration;
 using DistTrain.Core;
 using DistTrain.Core.Membership;
@@ -125,6 +126,7 @@ internal static class WorkerVerb
                 Vitals = vitals,
                 Tasks = app.Tasks,
                 WasKilledForMemory = surroundings.Environment.GetValueOrDefault(MemoryKills.Variable) == "true",
+                MemoryShare = long.TryParse(surroundings.Environment.GetValueOrDefault(HostMemory.Variable), NumberStyles.None, CultureInfo.InvariantCulture, out var share) ? share : null,
                 Faults = FaultInjector.OfVariable(surroundings.Environment.GetValueOrDefault(FaultInjector.Variable), surroundings.Time),
             };
 

@@ -18,6 +18,7 @@ public sealed class JournalTextTests
         new JournalEntry.Rollback(20),
         new JournalEntry.MixedHosts(),
         new JournalEntry.Geometry(new GeometryChange(OperationKind.Evaluate, 20, 8), Since: 3, Operation: 41),
+        new JournalEntry.MicroBatch(12),
         new JournalEntry.End(RunStatus.Stopped, "It was asked to end: \"\u00fc\"."),
     ];
 

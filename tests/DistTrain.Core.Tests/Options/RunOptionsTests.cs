@@ -38,10 +38,31 @@ public class RunOptionsTests
     }
 
     [Theory]
+    [InlineData("auto")]
+    [InlineData("Auto")]
+    public void The_size_of_micro_batches_may_be_left_to_the_workers(string word)
+    {
+        var (options, problems) = OptionsReader.ReadRun(With(("batch.micro", word), ("memory.limit", "2GB")));
+        Assert.Empty(problems);
+        Assert.True(options.Batch.IsAuto);
+        Assert.Equal(("auto", "2GB"), (OptionsReader.Write(options)["batch.micro"], OptionsReader.Write(options)["memory.limit"]));
+        Assert.Contains("batch.micro=auto", OptionsReader.IdentityLines(options));
+        Assert.DoesNotContain(OptionsReader.IdentityLines(options), line => line.StartsWith("memory", StringComparison.Ordinal));
+
+        // What was found counts where it was to be found, and nowhere else.
+        Assert.Equal(24, options.WithMicro(24).Geometry.Micro);
+        Assert.Equal(24, options.WithMicro(24).WithMicro(8).Geometry.Micro);
+    }
+
+    [Theory]
     [InlineData("batch.global", "0", "must be between 1 and 1099511627776")]
     [InlineData("batch.global", "many", "must be a whole number between 1 and 1099511627776")]
     [InlineData("batch.global", "64.5", "must be a whole number between 1 and 1099511627776")]
-    [InlineData("batch.micro", "9999999999", "must be a whole number between 1 and 1048576")]
+    [InlineData("batch.micro", "9999999999", "must be a whole number between 1 and 1048576, or auto")]
+    [InlineData("batch.micro", "0", "must be between 1 and 1048576, or auto")]
+    [InlineData("batch.micro", "many", "must be a whole number between 1 and 1048576, or auto")]
+    [InlineData("batch.global", "auto", "must be a whole number between 1 and 1099511627776")]
+    [InlineData("memory.limit", "much", "must be an amount of bytes above 0, such as 10GiB or 500MB")]
     [InlineData("batch.blocks", "65537", "must be between 1 and 65536")]
     [InlineData("optimizer.name", "lion", "must be sgd or adam or adamw or lars or lamb")]
     [InlineData("optimizer.learningRate", "-0.1", "must be between 0 and 1000000")]
@@ -145,14 +166,14 @@ public class RunOptionsTests
         var one = OptionsReader.ReadRun(Least).Options;
         var other = OptionsReader.ReadRun(With(
             ("name", "other"), ("workers", "7"), ("activationCheckpointing", "4"), ("device", "cpu"), ("transport", "tcp"), ("allowMixedHosts", "true"), ("failureDetection", "9s"),
-            ("checkpoint.keep", "9"), ("checkpoint.everySteps", "5"), ("debug.delayPerMicroBatch.0", "1s"),
+            ("checkpoint.keep", "9"), ("checkpoint.everySteps", "5"), ("memory.limit", "2GB"), ("debug.delayPerMicroBatch.0", "1s"),
             ("data.path", "/elsewhere"), ("data.url", "http://h/x"), ("data.sha256", "12"), ("data.stream", "true"), ("data.cache", "1GB"))).Options;
         Assert.Equal(OptionsReader.IdentityLines(one), OptionsReader.IdentityLines(other));
         var hostOnly = OptionsReader.Keys(typeof(RunOptions)).Where(k => k.HostOnly).Select(k => k.Key).ToList();
         Assert.Equal(
             [
                 "name", "checkpoint.everySteps", "checkpoint.keep", "workers", "activationCheckpointing", "device", "transport", "allowMixedHosts", "failureDetection",
-                "debug.delayPerMicroBatch",
+                "memory.limit", "debug.delayPerMicroBatch",
             ],
             hostOnly);
         var identity = OptionsReader.IdentityLines(other).ToList();

@@ -24,6 +24,14 @@ internal sealed class CanonicalRun
     /// <summary>How many operations the run has.</summary>
     public ulong Count => (ulong)_operations.Count;
 
+    /// <summary>The run is another one from its first operation on.</summary>
+    public void Begin(RunCourse course)
+    {
+        _course = course;
+        _operations.Clear();
+        Compute();
+    }
+
     /// <summary>From here on the run is cut up otherwise.</summary>
     /// <returns>The first operation that is another one by it.</returns>
     public ulong Change(GeometryChange change)

@@ -45,6 +45,12 @@ internal sealed record Counts
     /// <summary>Times at which micro-batches were halved, as they did not fit.</summary>
     public long Halvings { get; set; }
 
+    /// <summary>Times at which the workers found the size of micro-batches.</summary>
+    public long Searches { get; set; }
+
+    /// <summary>Workers that were refused, as their memory has no room for the run's micro-batches.</summary>
+    public long ShortWorkers { get; set; }
+
     /// <summary>Checkpoints that were not written.</summary>
     public long FailedCheckpoints { get; set; }
 
@@ -65,6 +71,8 @@ internal sealed record Counts
         StaleTerms += other.StaleTerms;
         BrokenLinks += other.BrokenLinks;
         Halvings += other.Halvings;
+        Searches += other.Searches;
+        ShortWorkers += other.ShortWorkers;
         FailedCheckpoints += other.FailedCheckpoints;
     }
 }

@@ -20,6 +20,10 @@ internal sealed class Invariants(SimulatedRun run)
     private (ulong Operation, ulong Generation) _cutUpAnew = (ulong.MaxValue, 0);
     private ulong _nextRecord;
 
+    // The size of micro-batches that the workers found, and which coordinator took it from them.
+    private int _found;
+    private SimulatedCoordinator? _foundBy;
+
     /// <summary>The machine decides about everything that can happen.</summary>
     public IReadOnlyList<RunEffect> Decide(RunMachine machine, RunEvent happened, TimeSpan now)
     {
@@ -71,6 +75,33 @@ internal sealed class Invariants(SimulatedRun run)
         if (view.Highest + 1 >= first)
         {
             view.Held = 0;
+        }
+    }
+
+    /// <summary>Geometry is part of the run's identity: what workers find is found once, and nothing was computed before.</summary>
+    public void TheSizeIsFoundOnce(int size)
+    {
+        if (!run.Case.IsAuto || _found > 0 || run.Disk.Generation > 0)
+        {
+            throw Broken($"micro-batches of {size} are found in generation {run.Disk.Generation}, after micro-batches of {_found}");
+        }
+
+        (_found, _foundBy) = (size, run.Coordinator);
+    }
+
+    /// <summary>The same: the first generation takes the smallest that one of its members proposes, and a member of a later one has memory for what is still to come.</summary>
+    public void MembersHaveMemory(ulong generation, IReadOnlyList<SimulatedWorker> members)
+    {
+        var smallest = members.Min(m => m.Proposal);
+        if (run.Case.IsAuto && generation == 1 && _foundBy == run.Coordinator && smallest != _found)
+        {
+            throw Broken($"a micro-batch holds {_found} samples, and the members of the first generation propose {string.Join(", ", members.Select(m => m.Proposal))}");
+        }
+
+        var last = run.Canonical.Operation(run.Canonical.Count).Geometry.Micro;
+        if (run.Case.IsAuto && members.FirstOrDefault(m => m.Most < Math.Min(last, Math.Min(run.Case.Options.Batch.Global, run.Case.TrainingSamples))) is { } small)
+        {
+            throw Broken($"worker {small.Number} has memory for {small.Most} samples, and is a member of a run whose micro-batches hold {last}");
         }
     }
 
@@ -274,6 +305,7 @@ internal sealed class Invariants(SimulatedRun run)
             throw Broken($"generation {formed.Generation} has the members {string.Join(", ", formed.Members)}");
         }
 
+        MembersHaveMemory(formed.Generation, members);
         foreach (var earlier in _views.Keys)
         {
             if (earlier >= formed.Generation)

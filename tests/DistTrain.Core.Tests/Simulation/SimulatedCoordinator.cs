@@ -30,7 +30,7 @@ internal sealed class SimulatedCoordinator
     public SimulatedCoordinator(SimulatedRun run, ulong term, RunMemory? memory)
     {
         (_run, Term) = (run, term);
-        _machine = new RunMachine(run.Case.Options, "1", "f", memory);
+        _machine = new RunMachine(run.Case.Given, "1", "f", memory);
         run.Disk.Write(new JournalEntry.Term(term, new Dictionary<string, string>()));
     }
 
@@ -202,6 +202,7 @@ internal sealed class SimulatedCoordinator
                 Send(e.Worker, e);
                 break;
             case RunEffect.Refuse e:
+                _run.Counts.ShortWorkers += e.Reason == RefusalReason.Memory ? 1 : 0;
                 Close(e.Worker, e);
                 break;
             case RunEffect.Dismiss e:

@@ -39,6 +39,13 @@ internal sealed class SimulatedDisk(SimulatedRun run)
             Flush();
         }
 
+        if (entry is JournalEntry.MicroBatch found)
+        {
+            run.Counts.Searches++;
+            run.Invariants.TheSizeIsFoundOnce(found.Size);
+            run.Canonical.Begin(new RunCourse(run.Case.Given.WithMicro(found.Size), run.Case.TrainingSamples, run.Case.ValidationSamples));
+        }
+
         if (entry is JournalEntry.Geometry geometry)
         {
             run.Counts.Halvings++;

@@ -21,6 +21,11 @@ internal sealed class SimulatedWorker
     {
         (_run, Number, _wasKilledForMemory) = (run, number, wasKilledForMemory);
         Executor = new SimulatedExecutor(run, this);
+        if (run.Case.IsAuto)
+        {
+            Most = run.Case.Options.Batch.Micro * run.Random.Next(1, 4);
+            Proposal = run.Random.Next(1, Most + 1);
+        }
     }
 
     /// <summary>Its number among the processes.</summary>
@@ -30,6 +35,12 @@ internal sealed class SimulatedWorker
 
     /// <summary>Whether it gets no time to run.</summary>
     public bool IsPaused { get; private set; }
+
+    /// <summary>The largest micro-batch that fits its memory; 0 where nobody asks.</summary>
+    public int Most { get; }
+
+    /// <summary>The size that suits it.</summary>
+    public int Proposal { get; }
 
     /// <summary>What waits until it runs again.</summary>
     public List<Source> Parked { get; } = [];
@@ -285,7 +296,7 @@ internal sealed class SimulatedWorker
         }
     }
 
-    private WorkerPreparation Proof => _run.Proof;
+    private WorkerPreparation Proof => _run.Proof with { Proposal = Proposal, Most = Most };
 
     private string Name => _run.Canonical.NameOf(Executor.Weights);
 

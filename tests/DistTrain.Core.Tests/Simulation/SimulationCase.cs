@@ -13,9 +13,10 @@ namespace DistTrain.Core.Tests.Simulation;
 /// <param name="Faults">How often something goes wrong.</param>
 /// <param name="LinksPerSlow">Of how many links one is slow, on average.</param>
 /// <param name="Bug">What is wrong with the program.</param>
+/// <param name="IsAuto">Whether the workers have to find the size of micro-batches.</param>
 internal sealed record SimulationCase(
     int Seed, RunOptions Options, long TrainingSamples, long ValidationSamples, int MostWorkers, int Faults, int LinksPerSlow,
-    PlantedBug Bug)
+    PlantedBug Bug, bool IsAuto)
 {
     public const int MaxWorkers = 16;
     public const int MaxBlocks = 64;
@@ -36,16 +37,19 @@ internal sealed record SimulationCase(
             Checkpoint = new CheckpointOptions { EverySteps = random.Next(0, 4), Keep = random.Next(1, 4) },
         };
         var training = (global * random.NextInt64(0, 6)) + random.Next(1, global + 1);
-        return new SimulationCase(seed, options, training, random.Next(4) == 0 ? 0 : random.Next(1, 40), most, random.Next(0, 21), 1 << random.Next(1, 5), bug);
+        return new SimulationCase(seed, options, training, random.Next(4) == 0 ? 0 : random.Next(1, 40), most, random.Next(0, 21), 1 << random.Next(1, 5), bug, random.Next(4) == 0);
     }
 
     /// <summary>The limits of its one setting.</summary>
     public Timeouts Timeouts => new(Options.FailureDetection);
 
+    /// <summary>The configuration that the run is given.</summary>
+    public RunOptions Given => IsAuto ? Options with { Batch = Options.Batch with { Micro = 0 } } : Options;
+
     public RunCourse Course() => new(Options, TrainingSamples, ValidationSamples);
 
     public override string ToString() =>
-        $"seed {Seed}: {Options.Workers} workers to begin with and at most {MostWorkers}, global batch {Options.Batch.Global}, micro {Options.Batch.Micro}, "
+        $"seed {Seed}: {Options.Workers} workers to begin with and at most {MostWorkers}, global batch {Options.Batch.Global}, micro {(IsAuto ? "to be found" : Options.Batch.Micro)}, "
         + $"blocks {Options.Batch.Blocks}, {TrainingSamples} + {ValidationSamples} samples, {Options.Stop.Epochs} epochs, checkpoint every {Options.Checkpoint.EverySteps} steps, "
         + $"evaluation every {Options.Evaluate.EverySteps} steps, {Faults} faults, one slow link of {LinksPerSlow}{(Bug == PlantedBug.None ? "" : $", planted bug {Bug}")}";
 }

@@ -28,6 +28,8 @@ public sealed class SimulationTests(ITestOutputHelper output)
             ("stale terms", counts.StaleTerms, 0.005),
             ("broken links", counts.BrokenLinks, 0.05),
             ("halvings of micro-batches", counts.Halvings, 0.1),
+            ("sizes of micro-batches found", counts.Searches, 0.2),
+            ("workers without memory for them", counts.ShortWorkers, 0.05),
             ("failed checkpoints", counts.FailedCheckpoints, 0.2),
         })
         {

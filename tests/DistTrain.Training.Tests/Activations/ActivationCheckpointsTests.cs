@@ -51,7 +51,7 @@ public sealed class ActivationCheckpointsTests
         using var kept = new Bench(Task(form), Ragged);
         using var again = new Bench(Task(form), [.. Ragged, "activationCheckpointing=3"]);
         AssertSameBits(kept, again);
-        Assert.DoesNotContain(again.Replica.Remarks, r => r.StartsWith("activationCheckpointing", StringComparison.Ordinal));
+        Assert.DoesNotContain(again.Replica.Remarks(1), r => r.StartsWith("activationCheckpointing", StringComparison.Ordinal));
 
         static ChangedTask Task(string form) => new(Bench.Pattern(), () => new Chain(form));
     }
@@ -135,9 +135,9 @@ public sealed class ActivationCheckpointsTests
     public void A_model_without_segments_is_remarked_on()
     {
         using var bench = new Bench(Bench.Pattern(), "activationCheckpointing=3");
-        Assert.Empty(bench.Replica.Remarks);
+        Assert.Empty(bench.Replica.Remarks(1));
         bench.Replica.Probe();
-        Assert.StartsWith("activationCheckpointing is 3, and saves no memory: ", Assert.Single(bench.Replica.Remarks), StringComparison.Ordinal);
+        Assert.StartsWith("activationCheckpointing is 3, and saves no memory: ", Assert.Single(bench.Replica.Remarks(1)), StringComparison.Ordinal);
     }
 
     private static void AssertSameBits(Bench expected, Bench actual)

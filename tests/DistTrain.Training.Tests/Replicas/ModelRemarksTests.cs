@@ -18,7 +18,7 @@ public sealed class ModelRemarksTests
     {
         using var task = new ChangedTask(Bench.Pattern(), () => Model(norm));
         using var bench = new Bench(task, $"batch.micro={micro}", $"batch.global={global}");
-        var remarks = bench.Replica.Remarks.ToList();
+        var remarks = bench.Replica.Remarks(bench.Options.Batch.Micro).ToList();
 
         Assert.Equal(remarked > 0 ? 1 : 0, remarks.Count);
         Assert.All(remarks, remark => Assert.Contains($"each micro-batch, here of {remarked} {(remarked == 1 ? "sample" : "samples")}, and not of the global batch", remark));

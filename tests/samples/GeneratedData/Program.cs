@@ -1,3 +1,4 @@
+using System.ComponentModel.DataAnnotations;
 using DistTrain;
 using DistTrain.Training.Activations;
 using DistTrain.Training.Models;
@@ -9,9 +10,13 @@ return await new DistTrainApp(args)
     .AddTask<HiddenLayers, GeneratedSamples>("generated", context => new GeneratedTask(context.Model, context.Data.Samples))
     .RunAsync();
 
-/// <summary>The keys of <c>model</c>: h^2 + 268h + 10 parameters, so 875 makes 1.0 million and 4868 makes 25.0 million.</summary>
+/// <summary>
+/// The keys of <c>model</c>. <c>mlp</c> has h^2 + 268h + 10 parameters, so 875 makes 1.0 million and 4868 makes 25.0 million; <c>maps</c> has 32,779h + 330, so 762 makes 25.0 million, and
+/// activations of megabytes a sample.
+/// </summary>
 internal sealed record HiddenLayers
 {
+    [AllowedValues("mlp", "maps")]
     public string Name { get; init; } = "";
 
     public int Hidden { get; init; } = 875;
@@ -28,7 +33,7 @@ internal sealed record GeneratedSamples
     public long Samples { get; init; } = 131_072;
 }
 
-/// <summary>A classification of data that take no memory, by a perceptron of any size: what a worker holds is DistTrain's and the model's alone.</summary>
+/// <summary>A classification of data that take no memory, by a model of any size: what a worker holds is DistTrain's and the model's alone.</summary>
 internal sealed class GeneratedTask(HiddenLayers layers, long samples) : ITrainingTask
 {
     public IDataset Training { get; } = new Numbers(samples, first: 0);
@@ -37,8 +42,12 @@ internal sealed class GeneratedTask(HiddenLayers layers, long samples) : ITraini
 
     public IReadOnlyList<string> Metrics => [];
 
-    public nn.Module BuildModel() =>
-        layers.Depth > 0 ? new DeepModel(Numbers.Inputs, Numbers.Classes, layers.Hidden, layers.Depth) : new Mlp(Numbers.Inputs, Numbers.Classes, layers.Hidden);
+    public nn.Module BuildModel() => layers switch
+    {
+        { Name: "maps" } => Maps(layers.Hidden),
+        { Depth: > 0 } => new DeepModel(Numbers.Inputs, Numbers.Classes, layers.Hidden, layers.Depth),
+        _ => new Mlp(Numbers.Inputs, Numbers.Classes, layers.Hidden),
+    };
 
     public LossSum Loss(nn.Module model, TensorBatch batch) =>
         new(nn.functional.cross_entropy(((nn.Module<Tensor, Tensor>)model).call(batch.Inputs), batch.Targets, reduction: nn.Reduction.Sum), batch.Targets.shape[0]);
@@ -48,6 +57,11 @@ internal sealed class GeneratedTask(HiddenLayers layers, long samples) : ITraini
     public void Dispose()
     {
     }
+
+    /// <summary>The inputs as an image that is enlarged, 32 maps of it, and a layer that sees them all: few products for many activations.</summary>
+    private static nn.Module Maps(int hidden) => nn.Sequential(
+        nn.Unflatten(1, [1, 16, 16]), nn.Upsample(scale_factor: [8, 8]), nn.Conv2d(1, 32, kernel_size: 3, padding: 1), nn.ReLU(), nn.MaxPool2d(4), nn.Flatten(),
+        nn.Linear(32 * 32 * 32, hidden), nn.ReLU(), nn.Linear(hidden, Numbers.Classes));
 }
 
 /// <summary>As many blocks of one width as are asked for: most of a worker's memory is activations, unless the blocks run in segments (<c>activationCheckpointing</c>).</summary>

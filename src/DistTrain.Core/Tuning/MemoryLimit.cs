@@ -1,0 +1,81 @@
+using System.Globalization;
+
+namespace DistTrain.Core.Tuning;
+
+/// <summary>
+/// How much memory a process may take, from what Linux says: the limits of its control groups up to the root (<c>Documentation/admin-guide/cgroup-v2.rst</c>, <c>memory.max</c>;
+/// <c>cgroup-v1/memory.rst</c>, <c>memory.limit_in_bytes</c> and <c>hierarchical_memory_limit</c>), and what the machine has left. Pure: somebody else reads the files.
+/// </summary>
+public static class MemoryLimit
+{
+    /// <summary>What a local launch keeps back for its coordinator and for itself, before its workers share the rest.</summary>
+    public const long Reserve = 400_000_000;
+
+    private const string Root2 = "/sys/fs/cgroup";
+    private const string Root1 = "/sys/fs/cgroup/memory";
+
+    /// <summary>Version 1 says that there is no limit by the largest multiple of a page.</summary>
+    private const long NoLimit = long.MaxValue / 2;
+
+    /// <summary>The files that may hold a limit, by what the system says of a process's groups: a line <c>number:controllers:path</c> for each hierarchy.</summary>
+    public static IEnumerable<string> Files(string groups)
+    {
+        var files = new List<string>();
+        foreach (var line in groups.Split('\n', StringSplitOptions.RemoveEmptyEntries))
+        {
+            var parts = line.Split(':', 3);
+            if (parts is ["0", "", var path])
+            {
+                files.AddRange(Up(path).Select(group => $"{Root2}{group}/memory.max"));
+            }
+            else if (parts.Length == 3 && parts[1].Split(',').Contains("memory"))
+            {
+                // In a container the path is that of the host, and the group itself is mounted as the root.
+                files.AddRange(Up(parts[2]).SelectMany(group => new[] { $"{Root1}{group}/memory.limit_in_bytes", $"{Root1}{group}/memory.stat" }));
+            }
+        }
+
+        return files.Distinct();
+    }
+
+    /// <summary>The limit in such a file; null where it sets none.</summary>
+    public static long? Read(string text)
+    {
+        foreach (var line in text.Split('\n'))
+        {
+            var words = line.Split(' ');
+            var number = words is [var only] ? only : words is ["hierarchical_memory_limit", var limit] ? limit : "";
+            if (long.TryParse(number.Trim(), NumberStyles.None, CultureInfo.InvariantCulture, out var bytes))
+            {
+                return bytes < NoLimit ? bytes : null;
+            }
+        }
+
+        return null;
+    }
+
+    /// <summary>What the machine has left without taking anything from anybody, by <c>/proc/meminfo</c>; null where that does not say.</summary>
+    public static long? Available(string memory)
+    {
+        const string name = "MemAvailable:";
+        var line = memory.Split('\n').FirstOrDefault(l => l.StartsWith(name, StringComparison.Ordinal));
+        var words = line?[name.Length..].Split(' ', StringSplitOptions.RemoveEmptyEntries);
+        return words is [var number, "kB"] && long.TryParse(number, NumberStyles.None, CultureInfo.InvariantCulture, out var kilobytes) ? kilobytes * 1024 : null;
+    }
+
+    /// <summary>What each worker of a local launch may take of what there is.</summary>
+    /// <param name="whole">What there is for all processes of the launch.</param>
+    /// <param name="workers">How many workers there are, at least 1.</param>
+    public static long Share(long whole, int workers) => Math.Max(0, whole - Reserve) / workers;
+
+    /// <summary>A group and those above it.</summary>
+    private static IEnumerable<string> Up(string path)
+    {
+        for (path = path.TrimEnd('/'); path.Length > 0; path = path[..path.LastIndexOf('/')])
+        {
+            yield return path;
+        }
+
+        yield return "";
+    }
+}

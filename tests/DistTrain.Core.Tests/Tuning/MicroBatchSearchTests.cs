@@ -1,0 +1,92 @@
+using CsCheck;
+using DistTrain.Core.Tuning;
+
+namespace DistTrain.Core.Tests.Tuning;
+
+/// <summary>What is measured fits, and what is chosen is small, fast and fits.</summary>
+public sealed class MicroBatchSearchTests
+{
+    private const long Limit = 1_000_000;
+
+    /// <summary>A host: what a run needs, what a sample needs, what a pass takes and what a sample takes, in microseconds, and the largest size.</summary>
+    private static readonly Gen<(int Needs, int PerSample, int PerPass, int PerSampleTime, int Largest)> Host =
+        Gen.Select(Gen.Int[0, 950_000], Gen.Int[1, 100_000], Gen.Int[0, 10_000], Gen.Int[1, 1000], Gen.Int[1, 5000]);
+
+    [Fact]
+    public void What_is_measured_fits_and_grows_by_two() => Host.Always(host =>
+    {
+        var (costs, _) = Find(host);
+        Assert.All(costs, c => Assert.True(host.Needs + (c.Size * (long)host.PerSample) <= Limit * MicroBatchSearch.UsableShare || c.Size == 1));
+        Assert.Equal(costs.Select((_, i) => (int)Math.Min(1L << i, host.Largest)), costs.Select(c => c.Size));
+    });
+
+    [Fact]
+    public void The_choice_is_the_smallest_that_is_nearly_as_fast_as_the_best_that_fits() => Host.Always(host =>
+    {
+        var (costs, choice) = Find(host);
+        var fitting = costs.Where(c => host.Needs + c.Activations <= Limit * MicroBatchSearch.UsableShare).ToList();
+        if (fitting.Count == 0)
+        {
+            Assert.Equal((0, 0), (choice.Size, choice.Most));
+            Assert.Contains("one sample", choice.Sentence, StringComparison.Ordinal);
+            return;
+        }
+
+        var best = fitting.Max(c => c.SamplesPerSecond);
+        Assert.Equal(fitting[^1].Size, choice.Most);
+        Assert.Contains(fitting, c => c.Size == choice.Size && c.SamplesPerSecond >= MicroBatchSearch.Knee * best);
+        Assert.DoesNotContain(fitting, c => c.Size < choice.Size && c.SamplesPerSecond >= MicroBatchSearch.Knee * best);
+    }, samples: 1000);
+
+    [Fact]
+    public void More_memory_never_makes_the_most_that_fits_smaller() => Gen.Select(Host, Gen.Int[0, 1_000_000]).Always((host, more) =>
+        Assert.True(Find(host).Choice.Most <= Find(host, Limit + more).Choice.Most));
+
+    [Fact]
+    public void Where_larger_ones_are_not_faster_they_are_not_tried()
+    {
+        var costs = Find((0, 1, PerPass: 0, 100, 4096)).Costs;
+        Assert.Equal([1, 2, 4], costs.Select(c => c.Size));
+    }
+
+    [Fact]
+    public void Measuring_ends_with_its_time()
+    {
+        var search = new MicroBatchSearch(null, _ => 0, 1 << 20, TimeSpan.FromSeconds(10));
+        Assert.Equal(4, search.Next([Cost(1, 1, 0.1), Cost(2, 2, 0.1)], TimeSpan.FromSeconds(4)));
+        Assert.Null(search.Next([Cost(1, 1, 0.1), Cost(2, 2, 0.1)], TimeSpan.FromSeconds(6)));
+    }
+
+    [Fact]
+    public void A_shortage_that_shows_by_itself_leaves_what_was_measured_before()
+    {
+        var search = new MicroBatchSearch(null, _ => 0, 1 << 20, TimeSpan.FromMinutes(1));
+        var choice = search.Choose([Cost(1, 1, 1), Cost(2, 2, 1), Cost(4, 4, 1)], tooLarge: 8);
+        Assert.Equal((4, 4), (choice.Size, choice.Most));
+        Assert.Contains("memory ran out at 8", choice.Sentence, StringComparison.Ordinal);
+        Assert.Equal("Memory ran out at a micro-batch of one sample.", search.Choose([], tooLarge: 1).Sentence);
+    }
+
+    [Fact]
+    public void Not_even_one_sample_is_said_with_what_it_needs_and_what_there_is()
+    {
+        var search = new MicroBatchSearch(1_000_000_000, _ => 950_000_000, 64, TimeSpan.FromMinutes(1));
+        Assert.Null(search.Next([], TimeSpan.Zero));
+        Assert.Equal("A micro-batch of one sample needs 950 MB, and 900 MB may be used: the limit is 1 GB.", search.Choose([]).Sentence);
+    }
+
+    private static (List<MicroBatchCost> Costs, MicroBatchChoice Choice) Find(
+        (int Needs, int PerSample, int PerPass, int PerSampleTime, int Largest) host, long limit = Limit)
+    {
+        var search = new MicroBatchSearch(limit, _ => host.Needs, host.Largest, TimeSpan.FromDays(1));
+        var costs = new List<MicroBatchCost>();
+        while (search.Next(costs, TimeSpan.Zero) is { } size)
+        {
+            costs.Add(Cost(size, size * (long)host.PerSample, (host.PerPass + (size * (double)host.PerSampleTime)) / 1e6));
+        }
+
+        return (costs, search.Choose(costs));
+    }
+
+    private static MicroBatchCost Cost(int size, long activations, double seconds) => new(size, TimeSpan.FromSeconds(seconds), 7, 7 + activations);
+}
