@@ -25,6 +25,7 @@ internal static class CommandTree
             PredictVerb.Create(app),
             RecipesVerb.Create(app),
             BenchVerb.Create(app),
+            MeasureVerb.Create(app),
             CoordinatorVerb.Create(app),
             WorkerVerb.Create(app),
             LaunchVerb.Create(app),
