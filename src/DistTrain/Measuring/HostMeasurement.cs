@@ -1,36 +1,27 @@
-using DistTrain.Core.Batches;
 using DistTrain.Core.Options;
 using DistTrain.Core.Tuning;
 using DistTrain.Plans;
+using DistTrain.Views;
 
 namespace DistTrain.Measuring;
 
-/// <summary>What the largest of a number of workers held when it had carried out steps.</summary>
+/// <summary>What the largest of a number of workers held when it had carried out steps and sent a checkpoint.</summary>
 /// <param name="Workers">How many workers.</param>
 /// <param name="Step">The steps.</param>
 /// <param name="PeakBytes">The most it held.</param>
 internal sealed record MeasuredPeak(int Workers, MeasuredStep Step, long PeakBytes);
 
-/// <summary>What this host does with a run's steps, as measured by some of them.</summary>
+/// <summary>What this host does with a run's steps, as measured with some numbers of workers.</summary>
 /// <param name="Model">The model.</param>
 /// <param name="Costs">What they cost, by rising numbers of workers.</param>
 /// <param name="Peaks">What memory they took, likewise.</param>
 /// <param name="Room">How many workers compute here without taking turns.</param>
 internal sealed record HostMeasurement(MeasuredModel Model, IReadOnlyList<StepCost> Costs, IReadOnlyList<MeasuredPeak> Peaks, int Room)
 {
-    /// <summary>A new process compiles its methods twice, and its libraries plan their kernels, in the first dozens of operations.</summary>
-    private const int WarmUps = 24;
+    private const int Passes = 3;
 
-    private const int Untimed = 2;
-    private const int FewestTimed = 5;
-    private const int MostTimed = 60;
-
-    /// <summary>Micro-batches of a measured evaluation for each worker.</summary>
-    private const int EvaluatedMicroBatches = 8;
-
-    private static readonly TimeSpan WarmUpTime = TimeSpan.FromSeconds(2);
-    private static readonly TimeSpan StepTime = TimeSpan.FromSeconds(1.2);
-    private static readonly TimeSpan TimedTime = TimeSpan.FromSeconds(6);
+    /// <summary>A step that takes longer is measured in part.</summary>
+    private static readonly TimeSpan LongestStep = TimeSpan.FromSeconds(1);
 
     /// <summary>How many workers compute on a host at the same time without taking turns.</summary>
     public static int RoomOf(int processors, int threads) => Math.Max(1, processors / threads);
@@ -50,72 +41,30 @@ internal sealed record HostMeasurement(MeasuredModel Model, IReadOnlyList<StepCo
     {
         var room = RoomOf(Environment.ProcessorCount, options.Threads);
         var levels = LevelsOf(most, room);
-        using var group = await MeasuringGroup.StartAsync(options, levels[^1], surroundings, cancellation);
+        var (samples, micro) = (plan.Full.Batch.Samples, plan.Geometry.Micro);
+        Say(0, "a micro-batch");
+        MeasuredModel model;
+        double perMicroBatch;
+        using (var group = await MeasuringGroup.StartAsync(options, 1, surroundings, cancellation))
+        {
+            var cost = await group.MeasureAsync(micro, Passes, cancellation)
+                ?? throw new MeasureException($"There is no memory for a micro-batch of {micro:N0}: lower batch.micro.") { IsShort = true };
+            (model, perMicroBatch) = (group.Model, cost.Time.TotalSeconds);
+        }
+
         var (costs, peaks) = (new List<StepCost>(), new List<MeasuredPeak>());
         foreach (var (index, workers) in levels.Index())
         {
-            var left = (levels.Count - index) * (WarmUpTime + TimedTime + StepTime);
-            surroundings.Error.WriteLine($"Measuring steps of {Views.Words.Count(workers, "worker")}, about {left.TotalSeconds:0} s left.");
-            var (cost, peak) = await MeasureAsync(group, plan, workers, cancellation);
+            Say(index, $"steps of {Words.Count(workers, "worker")}");
+            var step = MeasuredStep.Of(samples, plan.Geometry, workers, Math.Max(1, (long)(LongestStep.TotalSeconds / perMicroBatch)) * workers);
+            var (cost, peak) = await StepRun.MeasureAsync(options, step, workers, surroundings, cancellation);
             costs.Add(cost);
             peaks.Add(peak);
         }
 
-        return new HostMeasurement(group.Model, costs, peaks, room);
-    }
+        return new HostMeasurement(model, costs, peaks, room);
 
-    private static async Task<(StepCost Cost, MeasuredPeak Peak)> MeasureAsync(MeasuringGroup group, RunPlan plan, int workers, CancellationToken cancellation)
-    {
-        var (samples, geometry) = (plan.Full.Batch.Samples, plan.Geometry);
-        await group.LinkAsync(workers, cancellation);
-
-        // One micro-batch for each worker: the first alone says how many of them warm-up has time for.
-        var small = MeasuredStep.Of(samples, geometry, workers, workers);
-        var first = await RunAsync(small, false, 1);
-        var warmUps = Math.Clamp((int)(WarmUpTime / first.Slowest(0)), 1, WarmUps);
-        var warm = await RunAsync(small, false, warmUps);
-        var perMicroBatch = warm.Slowest(warmUps / 2).TotalSeconds;
-        var step = MeasuredStep.Of(samples, geometry, workers, Math.Max(workers, (long)(StepTime.TotalSeconds / perMicroBatch) * workers));
-        var expected = Math.Max(1e-4, perMicroBatch * Math.Ceiling(new BatchPlan(step.Samples, step.Geometry).MicroBatches / (double)workers));
-        var count = Math.Clamp((int)(TimedTime.TotalSeconds / expected), FewestTimed, MostTimed);
-        var timed = await RunAsync(step, false, Untimed + count);
-        var evaluated = plan.ValidationSamples == 0 ? 0 : await EvaluateAsync();
-        var cost = new StepCost(
-            workers,
-            timed.Median(Untimed, ranks => ranks.Select((r, rank) => timed.Samples[rank] == 0 ? 0 : r.Compute / timed.Samples[rank]).Max()),
-            timed.Median(Untimed, ranks => ranks.Min(r => r.Exchange)),
-            timed.Median(Untimed, ranks => ranks.Max(r => r.Update)),
-            evaluated);
-
-        // Only the last of them has been in no smaller group before.
-        return (cost, new MeasuredPeak(workers, step, timed.Runs[^1].PeakBytes));
-
-        async Task<double> EvaluateAsync()
-        {
-            var part = MeasuredStep.Of(plan.ValidationSamples, geometry with { Global = plan.ValidationSamples }, workers, EvaluatedMicroBatches * workers);
-            var run = await RunAsync(part, true, Untimed + 1);
-            return run.Median(Untimed, ranks => ranks.Select((r, rank) => run.Samples[rank] == 0 ? 0 : r.Compute / run.Samples[rank]).Max());
-        }
-
-        async Task<Timing> RunAsync(MeasuredStep part, bool evaluates, int count)
-        {
-            var shape = StepPlan.Of(part.Samples, part.Geometry, workers);
-            var runs = await group.RunAsync(part, evaluates, [.. shape.Ranks.Select(r => r.Blocks)], count, cancellation);
-            return new Timing(runs, [.. shape.Ranks.Select(r => r.Samples)]);
-        }
-    }
-
-    /// <summary>Operations as all ranks measured them.</summary>
-    private sealed record Timing(IReadOnlyList<MeasuredRun> Runs, IReadOnlyList<long> Samples)
-    {
-        /// <summary>The middle one of the operations after the first ones.</summary>
-        public double Median(int untimed, Func<IReadOnlyList<MeasuredOperation>, double> of)
-        {
-            var values = Enumerable.Range(untimed, Runs[0].Operations.Count - untimed).Select(i => of([.. Runs.Select(r => r.Operations[i])])).Order().ToList();
-            return values.Count % 2 == 1 ? values[values.Count / 2] : (values[(values.Count / 2) - 1] + values[values.Count / 2]) / 2;
-        }
-
-        /// <summary>How long the slowest rank took for the middle one.</summary>
-        public TimeSpan Slowest(int untimed) => TimeSpan.FromSeconds(Math.Max(1e-6, Median(untimed, ranks => ranks.Max(r => r.Total))));
+        void Say(int done, string what) =>
+            surroundings.Error.WriteLine($"Measuring {what}, about {Words.Span((levels.Count - done) * StepRun.Usual)} left.");
     }
 }

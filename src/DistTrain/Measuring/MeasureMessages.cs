@@ -10,24 +10,12 @@ internal sealed record MeasureRequest
     /// <summary>Builds the model. The first request.</summary>
     public MeasureBegin? Begin { get; init; }
 
-    /// <summary>Links up with others.</summary>
-    public MeasureLink? Link { get; init; }
-
-    /// <summary>Carries out an operation several times, with those it is linked to.</summary>
-    public MeasureRun? Run { get; init; }
-
     /// <summary>Computes micro-batches of a size, alone.</summary>
     public MeasureSize? Size { get; init; }
 }
 
 /// <summary>The run's configuration, and which of the measuring processes it is.</summary>
 internal sealed record MeasureBegin(IReadOnlyDictionary<string, string> Configuration, int Number);
-
-/// <summary>Where each rank is reached, the own rank, and a number above that of any group before.</summary>
-internal sealed record MeasureLink(IReadOnlyList<Uri> Addresses, int Rank, ulong Generation);
-
-/// <summary>An operation: its samples, how they are cut up, the number of blocks each rank has, and how often it is carried out.</summary>
-internal sealed record MeasureRun(bool Evaluates, long Samples, int Micro, int Blocks, IReadOnlyList<int> BlocksOfRanks, int Count);
 
 /// <summary>Samples of a micro-batch, and how many are timed.</summary>
 internal sealed record MeasureSize(int Size, int Passes);
@@ -37,12 +25,6 @@ internal sealed record MeasureAnswer
 {
     /// <summary>The model is built.</summary>
     public MeasuredModel? Model { get; init; }
-
-    /// <summary>It is linked.</summary>
-    public bool Linked { get; init; }
-
-    /// <summary>The operations in their order.</summary>
-    public MeasuredRun? Run { get; init; }
 
     /// <summary>The micro-batches.</summary>
     public MicroBatchCost? Cost { get; init; }
@@ -60,20 +42,7 @@ internal sealed record MeasureAnswer
 /// <param name="StateVectors">Vectors of the state, weights included.</param>
 /// <param name="RuntimeBytes">Program, libraries and data.</param>
 /// <param name="Device">Where it computes.</param>
-/// <param name="Address">Where others reach it.</param>
-internal sealed record MeasuredModel(long Elements, long Parameters, int StateVectors, long RuntimeBytes, string Device, Uri Address);
-
-/// <summary>Operations as one rank measured them.</summary>
-/// <param name="Operations">In their order.</param>
-/// <param name="PeakBytes">The most the process has held so far.</param>
-internal sealed record MeasuredRun(IReadOnlyList<MeasuredOperation> Operations, long PeakBytes);
-
-/// <summary>One operation as one rank measured it, in seconds.</summary>
-internal readonly record struct MeasuredOperation(double Compute, double Exchange, double Update)
-{
-    /// <summary>All of it.</summary>
-    public double Total => Compute + Exchange + Update;
-}
+internal sealed record MeasuredModel(long Elements, long Parameters, int StateVectors, long RuntimeBytes, string Device);
 
 /// <summary>The lines.</summary>
 internal static class MeasureLine

@@ -1,5 +1,4 @@
 using DistTrain.Core.Options;
-using DistTrain.Core.Planning;
 using DistTrain.Core.Tuning;
 
 namespace DistTrain.Measuring;
@@ -14,8 +13,6 @@ internal sealed class MeasuringGroup : IDisposable
     private static readonly TimeSpan AnswerDeadline = TimeSpan.FromMinutes(3);
 
     private readonly List<MeasuringProcess> _processes = [];
-    private readonly List<Uri> _addresses = [];
-    private ulong _generation;
 
     private MeasuringGroup()
     {
@@ -44,9 +41,8 @@ internal sealed class MeasuringGroup : IDisposable
             }
 
             var configuration = OptionsReader.Write(options);
-            var answers = await group.AskAsync(count, rank => new MeasureRequest { Begin = new MeasureBegin(configuration, rank) }, BeginDeadline, cancellation);
+            var answers = await group.AskAsync(rank => new MeasureRequest { Begin = new MeasureBegin(configuration, rank) }, BeginDeadline, cancellation);
             group.Model = answers[0].Model ?? throw Unexpected();
-            group._addresses.AddRange(answers.Select(a => a.Model!.Address));
             return group;
         }
         catch
@@ -56,33 +52,13 @@ internal sealed class MeasuringGroup : IDisposable
         }
     }
 
-    /// <summary>Links the first of them up, for steps.</summary>
-    public async Task LinkAsync(int workers, CancellationToken cancellation)
-    {
-        var generation = ++_generation;
-        await AskAsync(workers, rank => new MeasureRequest { Link = new MeasureLink([.. _addresses.Take(workers)], rank, generation) }, AnswerDeadline, cancellation);
-    }
-
-    /// <summary>Has those that are linked carry out an operation several times.</summary>
-    /// <returns>What each of them measured.</returns>
-    public async Task<IReadOnlyList<MeasuredRun>> RunAsync(
-        MeasuredStep step, bool evaluates, IReadOnlyList<BlockRange> ranges, int count, CancellationToken cancellation)
-    {
-        var request = new MeasureRequest
-        {
-            Run = new MeasureRun(evaluates, step.Samples, step.Geometry.Micro, step.Geometry.Blocks, [.. ranges.Select(r => r.Count)], count),
-        };
-        var answers = await AskAsync(ranges.Count, _ => request, AnswerDeadline, cancellation);
-        return [.. answers.Select(a => a.Run ?? throw Unexpected())];
-    }
-
     /// <summary>Has all of them compute micro-batches of a size, at the same time and each for itself.</summary>
     /// <returns>The cost at the slowest, and the most that one of them holds; null where one has not the memory.</returns>
     public async Task<MicroBatchCost?> MeasureAsync(int size, int passes, CancellationToken cancellation)
     {
         try
         {
-            var answers = await AskAsync(Count, _ => new MeasureRequest { Size = new MeasureSize(size, passes) }, AnswerDeadline, cancellation);
+            var answers = await AskAsync(_ => new MeasureRequest { Size = new MeasureSize(size, passes) }, AnswerDeadline, cancellation);
             if (answers.Any(a => a.IsShort))
             {
                 return null;
@@ -102,6 +78,6 @@ internal sealed class MeasuringGroup : IDisposable
 
     private static MeasureException Unexpected() => new("The measuring process answers something else than it was asked: see that program and workers are of one build.");
 
-    private Task<MeasureAnswer[]> AskAsync(int count, Func<int, MeasureRequest> request, TimeSpan deadline, CancellationToken cancellation) =>
-        Task.WhenAll(_processes.Take(count).Select((p, rank) => p.AskAsync(request(rank), deadline, cancellation)));
+    private Task<MeasureAnswer[]> AskAsync(Func<int, MeasureRequest> request, TimeSpan deadline, CancellationToken cancellation) =>
+        Task.WhenAll(_processes.Select((p, rank) => p.AskAsync(request(rank), deadline, cancellation)));
 }

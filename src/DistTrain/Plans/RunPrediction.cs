@@ -80,7 +80,7 @@ internal sealed record RunPrediction
         var state = new StateSize(host.Model.Elements, host.Model.StateVectors - (hasAverage ? 2 : 1), hasAverage);
         var measured = host.Peaks.Last(p => p.Workers <= workers);
         var counted = MemoryModel.Of(state, new(measured.Step.Samples, measured.Step.Geometry), measured.Workers, host.Model.RuntimeBytes, activations: 0);
-        var rest = Math.Max(0, measured.PeakBytes - (counted.Total - counted.Checkpoint));
+        var rest = Math.Max(0, measured.PeakBytes - counted.Total);
         return MemoryModel.Of(state, step.Batch, workers, host.Model.RuntimeBytes, rest);
     }
 }

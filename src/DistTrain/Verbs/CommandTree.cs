@@ -38,6 +38,12 @@ internal static class CommandTree
         help.Action = new TeachingHelp((HelpAction)help.Action!, app.Tasks);
 
         var surroundings = app.Surroundings;
+        if (args is [MeasureVerb.Name, var verb, ..] && !verb.StartsWith('-'))
+        {
+            MeasureVerb.OfferToKernel();
+            args = args[1..];
+        }
+
         if (args.Length == 0)
         {
             root.Parse(["--help"]).Invoke(new InvocationConfiguration { Output = surroundings.Error });

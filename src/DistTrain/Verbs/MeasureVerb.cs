@@ -1,21 +1,18 @@
 using System.Diagnostics;
 using System.Runtime.InteropServices;
 using System.Threading.Channels;
-using DistTrain.Core.Batches;
 using DistTrain.Core.Options;
-using DistTrain.Core.Planning;
-using DistTrain.Core.Tuning;
 using DistTrain.Measuring;
 using DistTrain.Training.Data;
 using DistTrain.Training.Native;
 using DistTrain.Training.Tasks;
-using DistTrain.Worker;
 using DistTrain.Worker.Tuning;
 
 namespace DistTrain.Verbs;
 
 /// <summary>
 /// <c>measure</c>: a process that <c>plan</c> and <c>tune</c> start and talk to over its standard input and output. Not for people. It ends when its standard input does.
+/// Before another verb it only makes the process of that verb one that measures.
 /// </summary>
 internal static class MeasureVerb
 {
@@ -38,7 +35,7 @@ internal static class MeasureVerb
         OfferToKernel();
         var requests = Channel.CreateBounded<string>(1);
         new Thread(() => Read(requests.Writer)) { IsBackground = true, Name = "requests" }.Start();
-        StepMeter? meter = null;
+        ModelMeter? meter = null;
         try
         {
             await foreach (var line in requests.Reader.ReadAllAsync(cancellation))
@@ -47,15 +44,15 @@ internal static class MeasureVerb
                 MeasureAnswer answer;
                 if (request.Begin is { } begin)
                 {
-                    meter = await BeginAsync(app, begin, cancellation);
+                    meter = await BeginAsync(app, begin);
                     answer = new MeasureAnswer
                     {
-                        Model = new MeasuredModel(meter.Elements, meter.Parameters, meter.StateVectors, meter.RuntimeBytes, meter.Device, meter.Address),
+                        Model = new MeasuredModel(meter.Elements, meter.Parameters, meter.StateVectors, meter.RuntimeBytes, meter.Device),
                     };
                 }
                 else
                 {
-                    answer = await AnswerAsync(meter ?? throw new InvalidOperationException("The first request begins."), request, cancellation);
+                    answer = await AnswerAsync(meter ?? throw new InvalidOperationException("The first request begins."), request);
                 }
 
                 app.Surroundings.Out.WriteLine(MeasureLine.Write(answer));
@@ -80,7 +77,7 @@ internal static class MeasureVerb
         return ExitCode.Success;
     }
 
-    private static async Task<StepMeter> BeginAsync(Application app, MeasureBegin begin, CancellationToken cancellation)
+    private static async Task<ModelMeter> BeginAsync(Application app, MeasureBegin begin)
     {
         var (options, problems) = OptionsReader.ReadRun(new Dictionary<string, string>(begin.Configuration, StringComparer.OrdinalIgnoreCase));
         if (problems.Count > 0)
@@ -90,39 +87,17 @@ internal static class MeasureVerb
 
         CpuProfile.Apply(options.Threads);
         var data = new HeldData(options, DataLocation.PathOf(options.Data), lease: null);
-        return await StepMeter.StartAsync(options, Common.CreateTask(app.Tasks, options), data, begin.Number, app.Surroundings.Time, cancellation);
+        return await ModelMeter.StartAsync(options, Common.CreateTask(app.Tasks, options), data, begin.Number, app.Surroundings.Time);
     }
 
-    private static async Task<MeasureAnswer> AnswerAsync(StepMeter meter, MeasureRequest request, CancellationToken cancellation)
+    private static async Task<MeasureAnswer> AnswerAsync(ModelMeter meter, MeasureRequest request)
     {
-        if (request.Link is { } link)
-        {
-            await meter.LinkAsync(link.Addresses, link.Rank, link.Generation, cancellation);
-            return new MeasureAnswer { Linked = true };
-        }
-
-        if (request.Run is { } run)
-        {
-            var step = new MeasuredStep(run.Samples, new BatchGeometry(run.Samples, run.Micro, run.Blocks));
-            var reports = await meter.RunAsync(step, run.Evaluates, Ranges(run.BlocksOfRanks), run.Count, cancellation);
-            return new MeasureAnswer
-            {
-                Run = new MeasuredRun([.. reports.Select(r => new MeasuredOperation(r.ComputeSeconds, r.ExchangeSeconds, r.ApplySeconds))], reports[^1].ResidentBytes),
-            };
-        }
-
         var size = request.Size ?? throw new InvalidOperationException("A request asks for nothing.");
         return await meter.MeasureAsync(size.Size, size.Passes) is { } cost ? new MeasureAnswer { Cost = cost } : new MeasureAnswer { IsShort = true };
     }
 
-    private static IReadOnlyList<BlockRange> Ranges(IReadOnlyList<int> counts)
-    {
-        var first = 0;
-        return [.. counts.Select(c => new BlockRange(first, first += c))];
-    }
-
     /// <summary>Where memory is short, this process is the one to go, and nobody's work.</summary>
-    private static void OfferToKernel()
+    public static void OfferToKernel()
     {
         try
         {
