@@ -22,14 +22,11 @@ public sealed class ModelMeter : IAsyncDisposable
     /// <summary>What the process held before there was a model: program, libraries and data, in bytes.</summary>
     public long RuntimeBytes { get; }
 
-    /// <summary>Elements of the flat vector.</summary>
-    public long Elements => Replica.Layout.Count;
+    /// <summary>The vectors of the state, as far as they take memory.</summary>
+    public StateSize State => Replica.Size;
 
     /// <summary>Elements of the flat vector that are trained: those of parameters.</summary>
     public long Parameters => Replica.Layout.BuffersStart;
-
-    /// <summary>Vectors of the state, weights included.</summary>
-    public int StateVectors => Replica.State.Count;
 
     /// <summary>Where it computes.</summary>
     public string Device => Replica.Device.Name;

@@ -37,12 +37,11 @@ internal sealed record MeasureAnswer
 }
 
 /// <summary>What a model is, and what the process held before there was one.</summary>
-/// <param name="Elements">Elements of the flat vector.</param>
-/// <param name="Parameters">Those of them that are trained.</param>
-/// <param name="StateVectors">Vectors of the state, weights included.</param>
+/// <param name="State">The vectors of the state.</param>
+/// <param name="Parameters">Elements of each that are trained.</param>
 /// <param name="RuntimeBytes">Program, libraries and data.</param>
 /// <param name="Device">Where it computes.</param>
-internal sealed record MeasuredModel(long Elements, long Parameters, int StateVectors, long RuntimeBytes, string Device);
+internal sealed record MeasuredModel(StateSize State, long Parameters, long RuntimeBytes, string Device);
 
 /// <summary>The lines.</summary>
 internal static class MeasureLine

@@ -146,7 +146,8 @@ internal sealed record RunPlan
     }
 
     private static string Assumption(RunOptions options) =>
-        $"batch.micro is auto: the workers find the size when the run begins, and this plan is for {options.Batch.Micro}. Give --set batch.micro=N to plan for another.";
+        $"batch.micro is auto: the workers measure 1, 2, 4 and so on up to {Math.Clamp(options.Batch.Global / options.Workers, 1, BatchOptions.MostMicro):N0} samples when the run begins, as far as they fit their memory, and take "
+        + $"the smallest that is nearly the fastest. This plan is for {options.Batch.Micro}: give --measure to find the size here, or --set batch.micro=N to plan for another.";
 
     private static IEnumerable<string> WarningsOf(RunOptions options, long trainingSamples, StepPlan full)
     {

@@ -1,4 +1,3 @@
-using DistTrain.Core.Options;
 using DistTrain.Core.Tuning;
 using DistTrain.Measuring;
 
@@ -33,11 +32,10 @@ internal sealed record RunPrediction
 
     /// <summary>Predicts for a number of workers.</summary>
     /// <param name="plan">The run.</param>
-    /// <param name="options">Its configuration.</param>
     /// <param name="host">What was measured.</param>
     /// <param name="workers">How many workers.</param>
     /// <param name="price">Of a worker for an hour; null where none is given.</param>
-    public static RunPrediction Of(RunPlan plan, RunOptions options, HostMeasurement host, int workers, double? price)
+    public static RunPrediction Of(RunPlan plan, HostMeasurement host, int workers, double? price)
     {
         var model = new StepTimeModel(host.Costs, host.Room);
         var step = StepPlan.Of(plan.Full.Batch.Samples, plan.Geometry, workers);
@@ -56,7 +54,7 @@ internal sealed record RunPrediction
             Workers = workers,
             Step = step,
             Time = time,
-            Memory = MemoryOf(options, host, step, workers),
+            Memory = MemoryOf(host, step, workers),
             Seconds = seconds,
             Cost = price * workers * seconds / 3600,
         };
@@ -74,10 +72,9 @@ internal sealed record RunPrediction
     /// <summary>
     /// What is counted differs between the steps that were measured and the run's; what is not, activations and whatever program and libraries keep, is taken from the measurement.
     /// </summary>
-    private static MemoryModel MemoryOf(RunOptions options, HostMeasurement host, StepPlan step, int workers)
+    private static MemoryModel MemoryOf(HostMeasurement host, StepPlan step, int workers)
     {
-        var hasAverage = options.Average.Decay > 0;
-        var state = new StateSize(host.Model.Elements, host.Model.StateVectors - (hasAverage ? 2 : 1), hasAverage);
+        var state = host.Model.State;
         var measured = host.Peaks.Last(p => p.Workers <= workers);
         var counted = MemoryModel.Of(state, new(measured.Step.Samples, measured.Step.Geometry), measured.Workers, host.Model.RuntimeBytes, activations: 0);
         var rest = Math.Max(0, measured.PeakBytes - counted.Total);

@@ -47,7 +47,7 @@ internal static class MeasureVerb
                     meter = await BeginAsync(app, begin);
                     answer = new MeasureAnswer
                     {
-                        Model = new MeasuredModel(meter.Elements, meter.Parameters, meter.StateVectors, meter.RuntimeBytes, meter.Device),
+                        Model = new MeasuredModel(meter.State, meter.Parameters, meter.RuntimeBytes, meter.Device),
                     };
                 }
                 else

@@ -44,7 +44,7 @@ internal static class PlanVerb
             }
         });
         command.SetAction(async (parsed, cancellation) => configuration.Read(parsed, app) is { } options
-            ? await RunAsync(app, options, new Request(parsed.GetValue(measure), parsed.GetValue(price), parsed.GetValue(plot)), parsed.GetValue(verbose), parsed.GetValue(json), cancellation)
+            ? await RunAsync(app, options.WithMicro(FoundMicroBatch.Beside(configuration.Source(parsed))), new Request(parsed.GetValue(measure), parsed.GetValue(price), parsed.GetValue(plot)), parsed.GetValue(verbose), parsed.GetValue(json), cancellation)
             : ExitCode.Usage);
         return command;
     }
@@ -101,6 +101,13 @@ internal static class PlanVerb
                 throw new DataException($"{options.Data.Name} holds no training samples; check data.path.");
             }
 
+            if (options.Batch.IsAuto && request.Measures)
+            {
+                var sizes = await SizeMeasurement.TakeAsync(data.Run, task.Training.Count, app.Surroundings, stop);
+                app.Surroundings.Error.WriteLine($"batch.micro is auto: {sizes.Choice.Sentence}");
+                options = options.WithMicro(sizes.Choice.Size > 0 ? sizes.Choice.Size : throw new MeasureException(sizes.Choice.Sentence));
+            }
+
             plan = RunPlan.Of(options, task.Training.Count, task.Validation.Count);
         }
 
@@ -110,8 +117,8 @@ internal static class PlanVerb
         }
 
         var workers = RunPrediction.WorkersOf(options.Workers);
-        var host = await HostMeasurement.TakeAsync(data.Run, plan, workers[^1], app.Surroundings, stop);
-        IReadOnlyList<RunPrediction> predictions = [.. workers.Select(n => RunPrediction.Of(plan, options, host, n, request.Price))];
+        var host = await HostMeasurement.TakeAsync(data.Run.WithMicro(options.Batch.Micro), plan, workers[^1], app.Surroundings, stop);
+        IReadOnlyList<RunPrediction> predictions = [.. workers.Select(n => RunPrediction.Of(plan, host, n, request.Price))];
         return plan with { Predictions = predictions, Advice = [.. PlanAdvice.On(predictions, options.Workers, host.Room)] };
     }
 
