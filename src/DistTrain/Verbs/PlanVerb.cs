@@ -28,8 +28,8 @@ internal static class PlanVerb
         {
             Description = "Measure steps on this machine, some ten seconds for each number of workers, and predict step time, memory and the time of the whole run.",
         };
-        var price = Common.Price("--price-per-worker-hour", "With --measure: what a worker costs in an hour, in any currency.");
-        var plot = Common.Plot("With --measure: draw samples/s and the time of a step over workers into this file.");
+        var price = Common.Price("--price-per-worker-hour", "What a worker costs in an hour, in any currency, for what is measured to be priced.");
+        var plot = Common.Plot("Draw samples/s and the time of a step over workers, as measured and predicted, into this file.");
         var json = Common.Json("One JSON object instead of tables; it holds everything.");
         command.Add(verbose);
         command.Add(measure);
