@@ -77,7 +77,11 @@ internal sealed class StepRun : IRunViewer
             var program = surroundings.Program with { Prefix = [.. surroundings.Program.Prefix, Verbs.MeasureVerb.Name] };
             var settings = new LocalRunSettings
             {
-                Options = options, Folder = folder ?? throw new MeasureException(problem!), Program = program, Environment = surroundings.Environment, MaxRestarts = 0,
+                Options = options,
+                Folder = folder ?? throw new MeasureException(problem!),
+                Program = program,
+                Environment = surroundings.Environment,
+                MaxRestarts = 0,
             };
             var run = new StepRun(surroundings.Time);
             using var deadline = new CancellationTokenSource(Deadline, surroundings.Time);

@@ -43,6 +43,7 @@ internal static class PredictionText
         }
 
         memory.Write(output, "  ");
+        output.WriteLine("  runtime: the program, libraries and data; activations: those of a micro-batch, and what libraries keep of freed memory.");
         output.WriteLine();
         foreach (var sentence in plan.Advice)
         {

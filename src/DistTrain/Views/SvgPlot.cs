@@ -27,8 +27,14 @@ internal sealed class SvgPlot
         _model = new PlotModel { Title = title, Background = OxyColors.White };
         _model.Axes.Add(new LogarithmicAxis
         {
-            Position = AxisPosition.Bottom, Title = across, Base = 2, Minimum = points.Min() / 1.2, Maximum = points.Max() * 1.2, MajorGridlineStyle = LineStyle.Dot,
-            MinorTickSize = 0, LabelFormatter = value => $"{Math.Round(value):0}",
+            Position = AxisPosition.Bottom,
+            Title = across,
+            Base = 2,
+            Minimum = points.Min() / 1.2,
+            Maximum = points.Max() * 1.2,
+            MajorGridlineStyle = LineStyle.Dot,
+            MinorTickSize = 0,
+            LabelFormatter = value => $"{Math.Round(value):0}",
         });
         _model.Axes.Add(new LinearAxis { Position = AxisPosition.Left, Key = LeftAxis, Title = left, Minimum = 0, MaximumPadding = 0.1, MajorGridlineStyle = LineStyle.Dot });
         _model.Axes.Add(new LinearAxis { Position = AxisPosition.Right, Key = RightAxis, Title = right, Minimum = 0, MaximumPadding = 0.1 });
@@ -57,7 +63,12 @@ internal sealed class SvgPlot
     {
         _model.Annotations.Add(new LineAnnotation
         {
-            Type = LineAnnotationType.Horizontal, Y = right, YAxisKey = RightAxis, Text = text, Color = OxyColors.Firebrick, LineStyle = LineStyle.Dash,
+            Type = LineAnnotationType.Horizontal,
+            Y = right,
+            YAxisKey = RightAxis,
+            Text = text,
+            Color = OxyColors.Firebrick,
+            LineStyle = LineStyle.Dash,
         });
         return this;
     }
