@@ -6,6 +6,9 @@ namespace DistTrain.Plans;
 /// <summary>What a run would take with a number of workers on this host.</summary>
 internal sealed record RunPrediction
 {
+    /// <summary>A measured run is short and evaluates nothing: part of what a process grows by in the course of a run is still to come.</summary>
+    internal const long LaterGrowth = MemoryModel.Growth / 3;
+
     /// <summary>How many workers.</summary>
     public required int Workers { get; init; }
 
@@ -77,7 +80,7 @@ internal sealed record RunPrediction
         var state = host.Model.State;
         var measured = host.Peaks.Last(p => p.Workers <= workers);
         var counted = MemoryModel.Of(state, new(measured.Step.Samples, measured.Step.Geometry), measured.Workers, host.Model.RuntimeBytes, activations: 0);
-        var rest = Math.Max(0, measured.PeakBytes - counted.Total);
+        var rest = Math.Max(0, measured.PeakBytes - counted.Total) + LaterGrowth;
         return MemoryModel.Of(state, step.Batch, workers, host.Model.RuntimeBytes, rest);
     }
 }
