@@ -11,7 +11,7 @@ internal static class Program
     private static async Task<int> Main(string[] args) => args switch
     {
         ["stand-in", var scenario, .. var rest] => await StandIn.RunAsync(Enum.Parse<Scenario>(scenario), rest),
-        ["train" or "plan" or "coordinator" or "worker", ..] => await new DistTrainApp(args)
+        ["train" or "plan" or "tune" or "measure" or "coordinator" or "worker", ..] => await new DistTrainApp(args)
             .AddTask<PatternModel, PatternData>("pattern", context => new PatternTask(context))
             .RunAsync(),
         _ when args.Contains("--server") || args.Contains("--internal-msbuild-node") =>

@@ -24,7 +24,7 @@ internal static class PlanText
             .Add("validation samples", $"{plan.ValidationSamples:N0}", "")
             .Add("steps per epoch", $"{plan.Length.StepsPerEpoch:N0}", LastStep(plan))
             .Add("steps", $"{plan.Steps:N0}", $"{Words.Count(plan.Samples, "sample")} in all")
-            .Add("micro-batches M", $"{batch.MicroBatches:N0}", $"= ceil({batch.Samples:N0} / {plan.MicroBatch:N0}), {Sizes(Largest(batch.Samples, batch.MicroBatches), Smallest(batch.Samples, batch.MicroBatches), "sample")} each")
+            .Add("micro-batches M", $"{batch.MicroBatches:N0}", $"= ceil({batch.Samples:N0} / {plan.Geometry.Micro:N0}), {Sizes(Largest(batch.Samples, batch.MicroBatches), Smallest(batch.Samples, batch.MicroBatches), "sample")} each")
             .Add("blocks K", $"{batch.Blocks:N0}", $"of {Sizes(Largest(batch.MicroBatches, batch.Blocks), Smallest(batch.MicroBatches, batch.Blocks), "micro-batch", "es")} each")
             .Write(output, "  ");
         if (plan.DataWay is { } way)
@@ -38,6 +38,11 @@ internal static class PlanText
             WriteStep(output, "The last step of an epoch", last);
         }
 
+        foreach (var change in plan.Changes)
+        {
+            WriteStep(output, $"From step {change.Step:N0} on, with micro-batches of at most {change.Micro:N0}", change.Plan);
+        }
+
         output.WriteLine();
         output.WriteLine("Learning rate");
         var rates = new TextTable("step", "rate");
@@ -47,6 +52,11 @@ internal static class PlanText
         }
 
         rates.Write(output, "  ");
+        if (plan.Predictions.Count > 0)
+        {
+            PredictionText.Write(output, plan);
+        }
+
         if (verbose)
         {
             WriteLimits(output, plan.Timeouts);
@@ -58,7 +68,7 @@ internal static class PlanText
     {
         ["name"] = plan.Name,
         ["globalBatch"] = plan.GlobalBatch,
-        ["microBatch"] = plan.MicroBatch,
+        ["microBatch"] = plan.Geometry.Micro,
         ["workers"] = plan.Workers,
         ["trainingSamples"] = plan.Length.DataSize,
         ["validationSamples"] = plan.ValidationSamples,
@@ -68,6 +78,9 @@ internal static class PlanText
         ["samples"] = plan.Samples,
         ["step"] = Json(plan.Full),
         ["lastStep"] = plan.Last is null ? null : Json(plan.Last),
+        ["changes"] = new JsonArray([.. plan.Changes.Select(c => new JsonObject { ["fromStep"] = c.Step, ["microBatch"] = c.Micro, ["step"] = Json(c.Plan) })]),
+        ["predictions"] = PredictionText.Json(plan),
+        ["advice"] = new JsonArray([.. plan.Advice.Select(a => JsonValue.Create(a))]),
         ["learningRates"] = new JsonArray([.. plan.Rates.Select(r => new JsonObject { ["step"] = r.Step, ["rate"] = r.Rate })]),
         ["failureDetectionMs"] = plan.Timeouts.FailureDetection.TotalMilliseconds,
         ["timeLimits"] = new JsonArray([.. plan.Timeouts.All.Select(l => new JsonObject

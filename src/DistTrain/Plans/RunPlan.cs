@@ -1,3 +1,5 @@
+using System.Globalization;
+using DistTrain.Core.Batches;
 using DistTrain.Core.Membership;
 using DistTrain.Core.Options;
 using DistTrain.Core.Runs;
@@ -8,6 +10,12 @@ namespace DistTrain.Plans;
 /// <summary>The learning rate of one step.</summary>
 internal readonly record struct RatePoint(long Step, double Rate);
 
+/// <summary>Micro-batches of another size, from a step on.</summary>
+/// <param name="Step">The first such step.</param>
+/// <param name="Micro">Most samples of a micro-batch.</param>
+/// <param name="Plan">A full step from then on.</param>
+internal sealed record PlannedChange(long Step, int Micro, StepPlan Plan);
+
 /// <summary>Everything about a run that can be known before it starts.</summary>
 internal sealed record RunPlan
 {
@@ -15,7 +23,8 @@ internal sealed record RunPlan
 
     public required long GlobalBatch { get; init; }
 
-    public required int MicroBatch { get; init; }
+    /// <summary>How the first step is cut up.</summary>
+    public required BatchGeometry Geometry { get; init; }
 
     public required int Workers { get; init; }
 
@@ -36,6 +45,18 @@ internal sealed record RunPlan
     /// <summary>The short step that ends an epoch; null where the data divide evenly.</summary>
     public required StepPlan? Last { get; init; }
 
+    /// <summary>Where <c>batch.microFrom</c> changes the size of micro-batches; those that come behind the end are left out.</summary>
+    public required IReadOnlyList<PlannedChange> Changes { get; init; }
+
+    /// <summary>How often validation data are evaluated: to within one or two, where several intervals fall together.</summary>
+    public required long Evaluations { get; init; }
+
+    /// <summary>What it would take on this host; empty where nothing was measured.</summary>
+    public IReadOnlyList<RunPrediction> Predictions { get; init; } = [];
+
+    /// <summary>What that means, in sentences.</summary>
+    public IReadOnlyList<string> Advice { get; init; } = [];
+
     /// <summary>First, last, and in between.</summary>
     public required IReadOnlyList<RatePoint> Rates { get; init; }
 
@@ -52,12 +73,13 @@ internal sealed record RunPlan
         options = options.WithMicro(new BatchOptions().Micro);
         var length = new RunLength(trainingSamples, options.Batch.Global);
         var steps = length.Steps(options.Stop);
-        var full = StepPlan.Of(Math.Min(options.Batch.Global, trainingSamples), options.Geometry, options.Workers);
+        var geometry = options.Geometries.Of(OperationKind.Train, 1);
+        var full = StepPlan.Of(Math.Min(options.Batch.Global, trainingSamples), geometry, options.Workers);
         return new RunPlan
         {
             Name = options.Name,
             GlobalBatch = options.Batch.Global,
-            MicroBatch = options.Batch.Micro,
+            Geometry = geometry,
             Workers = options.Workers,
             Length = length,
             ValidationSamples = validationSamples,
@@ -65,11 +87,39 @@ internal sealed record RunPlan
             Steps = steps,
             Samples = length.SamplesOf(steps),
             Full = full,
-            Last = length.LastStepSamples < full.Batch.Samples ? StepPlan.Of(length.LastStepSamples, options.Geometry, options.Workers) : null,
+            Last = length.LastStepSamples < full.Batch.Samples ? StepPlan.Of(length.LastStepSamples, geometry, options.Workers) : null,
+            Changes = [.. ChangesOf(options, steps, full.Batch.Samples)],
+            Evaluations = validationSamples == 0 ? 0 : EvaluationsOf(options.Evaluate, length, steps),
             Rates = RatesOf(options, length, steps),
             Timeouts = new Timeouts(options.FailureDetection),
             Warnings = [.. WarningsOf(options, trainingSamples, full).Concat(isAuto ? [Assumption(options)] : Array.Empty<string>())],
         };
+    }
+
+    private static IEnumerable<PlannedChange> ChangesOf(RunOptions options, long steps, long samples)
+    {
+        var schedule = options.Geometries;
+        var now = schedule.Of(OperationKind.Train, 1);
+        foreach (var step in options.Batch.MicroFrom.Keys.Select(k => long.Parse(k, CultureInfo.InvariantCulture)).Order().Where(s => s <= steps))
+        {
+            var next = schedule.Of(OperationKind.Train, step);
+            if (next != now)
+            {
+                yield return new PlannedChange(step, next.Micro, StepPlan.Of(samples, next, options.Workers));
+            }
+
+            now = next;
+        }
+    }
+
+    private static long EvaluationsOf(EvaluateOptions every, RunLength length, long steps)
+    {
+        var epochs = every.EveryEpochs > 0 ? steps / length.StepsPerEpoch / every.EveryEpochs : 0;
+        var bySteps = every.EverySteps > 0 ? steps / every.EverySteps : 0;
+        var bySamples = every.EverySamples > 0 ? length.SamplesOf(steps) / every.EverySamples : 0;
+        var isLastDue = (every.EveryEpochs > 0 && steps % length.StepsPerEpoch == 0 && steps / length.StepsPerEpoch % every.EveryEpochs == 0)
+            || (every.EverySteps > 0 && steps % every.EverySteps == 0);
+        return Math.Min(steps, epochs + bySteps + bySamples + (isLastDue ? 0 : 1));
     }
 
     private static string? WayOf(RunOptions options)
@@ -96,7 +146,8 @@ internal sealed record RunPlan
     }
 
     private static string Assumption(RunOptions options) =>
-        $"batch.micro is auto: the workers find the size when the run begins, and this plan is for {options.Batch.Micro}. Give --set batch.micro=N to plan for another.";
+        $"batch.micro is auto: the workers measure 1, 2, 4 and so on up to {Math.Clamp(options.Batch.Global / options.Workers, 1, BatchOptions.MostMicro):N0} samples when the run begins, as far as they fit their memory, and take "
+        + $"the smallest that is nearly the fastest. This plan is for {options.Batch.Micro}: give --measure to find the size here, or --set batch.micro=N to plan for another.";
 
     private static IEnumerable<string> WarningsOf(RunOptions options, long trainingSamples, StepPlan full)
     {

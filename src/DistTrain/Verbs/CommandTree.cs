@@ -20,11 +20,13 @@ internal static class CommandTree
         {
             TrainVerb.Create(app),
             PlanVerb.Create(app),
+            TuneVerb.Create(app),
             VerifyVerb.Create(app),
             AuditVerb.Create(app),
             PredictVerb.Create(app),
             RecipesVerb.Create(app),
             BenchVerb.Create(app),
+            MeasureVerb.Create(app),
             CoordinatorVerb.Create(app),
             WorkerVerb.Create(app),
             LaunchVerb.Create(app),
@@ -37,6 +39,12 @@ internal static class CommandTree
         help.Action = new TeachingHelp((HelpAction)help.Action!, app.Tasks);
 
         var surroundings = app.Surroundings;
+        if (args is [MeasureVerb.Name, var verb, ..] && !verb.StartsWith('-'))
+        {
+            MeasureVerb.OfferToKernel();
+            args = args[1..];
+        }
+
         if (args.Length == 0)
         {
             root.Parse(["--help"]).Invoke(new InvocationConfiguration { Output = surroundings.Error });

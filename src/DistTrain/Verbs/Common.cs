@@ -125,6 +125,38 @@ internal static class Common
         return option;
     }
 
+    /// <summary>An option that takes a price.</summary>
+    public static Option<double?> Price(string name, string description)
+    {
+        const double most = 1e9;
+        var option = new Option<double?>(name) { Description = description, HelpName = "PRICE" };
+        option.CustomParser = result =>
+        {
+            var given = result.Tokens is [var token, ..] ? token.Value : "";
+            if (!double.TryParse(given, NumberStyles.Float, CultureInfo.InvariantCulture, out var number) || number is not (>= 0 and <= most))
+            {
+                result.AddError($"{name} is '{given}': must be a number between 0 and {most:N0}.");
+            }
+
+            return number;
+        };
+        return option;
+    }
+
+    /// <summary>The option that draws a picture.</summary>
+    public static Option<string?> Plot(string description)
+    {
+        var option = new Option<string?>("--plot") { Description = description, HelpName = "FILE.svg" };
+        option.Validators.Add(result =>
+        {
+            if (!Given(result).EndsWith(".svg", StringComparison.OrdinalIgnoreCase) || Path.GetFileNameWithoutExtension(Given(result)).Length == 0)
+            {
+                result.AddError($"--plot is '{Given(result)}': must name a file that ends with .svg.");
+            }
+        });
+        return option;
+    }
+
     /// <summary>Whether a text is an address of a machine's own and a port from 0 to 65535.</summary>
     public static bool IsEndpoint(string text)
     {

@@ -1,5 +1,7 @@
 using System.CommandLine;
 using DistTrain.Core.Options;
+using DistTrain.Launching;
+using DistTrain.Measuring;
 using DistTrain.Plans;
 using DistTrain.Training.Tasks;
 
@@ -13,40 +15,61 @@ internal static class PlanVerb
     {
         var command = new VerbCommand(
             "plan",
-            "Show how a run would be cut up, without running it: steps, micro-batches, blocks, each worker's part, the learning rate.",
+            "Show how a run would be cut up, without running it: steps, micro-batches, blocks, each worker's part, the learning rate; with --measure also time and memory.",
             "Examples:\n"
             + "  plan --workers 3\n"
             + "  plan my-run.yaml --set batch.global=1000 --set batch.micro=48\n"
+            + "  plan my-run.yaml --measure                     measure some steps here, and predict time and memory for 1, 2, 4 and more workers\n"
+            + "  plan my-run.yaml --measure --price-per-worker-hour 0.35 --plot plan.svg\n"
             + "  plan my-run.yaml --verbose                     also every time limit");
         var configuration = new ConfigurationArguments(command, "Workers to plan for; no number has to divide another.");
         var verbose = new Option<bool>("--verbose") { Description = "Also show every time limit that follows from failureDetection." };
+        var measure = new Option<bool>("--measure")
+        {
+            Description = "Measure steps on this machine, some ten seconds for each number of workers, and predict step time, memory and the time of the whole run.",
+        };
+        var price = Common.Price("--price-per-worker-hour", "What a worker costs in an hour, in any currency, for what is measured to be priced.");
+        var plot = Common.Plot("Draw samples/s and the time of a step over workers, as measured and predicted, into this file.");
         var json = Common.Json("One JSON object instead of tables; it holds everything.");
         command.Add(verbose);
+        command.Add(measure);
+        command.Add(price);
+        command.Add(plot);
         command.Add(json);
+        command.Validators.Add(result =>
+        {
+            foreach (var option in new Option[] { price, plot }.Where(o => result.GetResult(o) is not null && result.GetResult(measure) is null or { Implicit: true }))
+            {
+                result.AddError($"{option.Name} says something of what is measured: give --measure, too.");
+            }
+        });
         command.SetAction(async (parsed, cancellation) => configuration.Read(parsed, app) is { } options
-            ? await RunAsync(app, options.WithMicro(FoundMicroBatch.Beside(configuration.Source(parsed))), parsed.GetValue(verbose), parsed.GetValue(json), cancellation)
+            ? await RunAsync(app, options.WithMicro(FoundMicroBatch.Beside(configuration.Source(parsed))), new Request(parsed.GetValue(measure), parsed.GetValue(price), parsed.GetValue(plot)), parsed.GetValue(verbose), parsed.GetValue(json), cancellation)
             : ExitCode.Usage);
         return command;
     }
 
-    private static async Task<int> RunAsync(Application app, RunOptions options, bool verbose, bool json, CancellationToken cancellation)
+    private static async Task<int> RunAsync(Application app, RunOptions options, Request request, bool verbose, bool json, CancellationToken cancellation)
     {
         var surroundings = app.Surroundings;
+        using var supervision = new Supervision(surroundings.IsSupervised, cancellation);
         RunPlan plan;
         try
         {
-            using var data = await Common.TakeDataAsync(options, surroundings, cancellation);
-            using var task = Common.CreateTask(app.Tasks, data.Run);
-            if (task.Training.Count < 1)
+            plan = await PlanAsync(app, options, request, supervision.Stop);
+            if (request.Plot is { } file)
             {
-                throw new DataException($"{options.Data.Name} holds no training samples; check data.path.");
+                PredictionPlot.Write(plan, file);
             }
-
-            plan = RunPlan.Of(options, task.Training.Count, task.Validation.Count);
         }
-        catch (Exception missing) when (missing is DataException or IOException or UnauthorizedAccessException)
+        catch (Exception missing) when (missing is DataException or IOException or UnauthorizedAccessException or MeasureException)
         {
             surroundings.Fail(missing.Message);
+            return ExitCode.Failure;
+        }
+        catch (OperationCanceledException) when (supervision.Stop.IsCancellationRequested)
+        {
+            surroundings.Fail("Stopped before the plan was finished.");
             return ExitCode.Failure;
         }
 
@@ -66,4 +89,42 @@ internal static class PlanVerb
 
         return ExitCode.Success;
     }
+
+    private static async Task<RunPlan> PlanAsync(Application app, RunOptions options, Request request, CancellationToken stop)
+    {
+        using var data = await Common.TakeDataAsync(options, app.Surroundings, stop);
+        RunPlan plan;
+        using (var task = Common.CreateTask(app.Tasks, data.Run))
+        {
+            if (task.Training.Count < 1)
+            {
+                throw new DataException($"{options.Data.Name} holds no training samples; check data.path.");
+            }
+
+            if (options.Batch.IsAuto && request.Measures)
+            {
+                var sizes = await SizeMeasurement.TakeAsync(data.Run, task.Training.Count, app.Surroundings, stop);
+                app.Surroundings.Error.WriteLine($"batch.micro is auto: {sizes.Choice.Sentence}");
+                options = options.WithMicro(sizes.Choice.Size > 0 ? sizes.Choice.Size : throw new MeasureException(sizes.Choice.Sentence));
+            }
+
+            plan = RunPlan.Of(options, task.Training.Count, task.Validation.Count);
+        }
+
+        if (!request.Measures)
+        {
+            return plan;
+        }
+
+        var workers = RunPrediction.WorkersOf(options.Workers);
+        var host = await HostMeasurement.TakeAsync(data.Run.WithMicro(options.Batch.Micro), plan, workers[^1], app.Surroundings, stop);
+        IReadOnlyList<RunPrediction> predictions = [.. workers.Select(n => RunPrediction.Of(plan, host, n, request.Price))];
+        return plan with { Predictions = predictions, Advice = [.. PlanAdvice.On(predictions, options.Workers, host.Room)] };
+    }
+
+    /// <summary>What is to be measured.</summary>
+    /// <param name="Measures">Whether anything is.</param>
+    /// <param name="Price">Of a worker for an hour; null where none is given.</param>
+    /// <param name="Plot">The file that is drawn into; null for none.</param>
+    private sealed record Request(bool Measures, double? Price, string? Plot);
 }

@@ -30,5 +30,5 @@ internal static class Words
     };
 
     /// <summary>A number and its noun.</summary>
-    public static string Count(long count, string noun) => $"{count:N0} {noun}{(count == 1 ? "" : "s")}";
+    public static string Count(long count, string noun, string plural = "s") => $"{count:N0} {noun}{(count == 1 ? "" : plural)}";
 }

@@ -10,7 +10,8 @@ public sealed class HelpTests
         { "train", "--set --workers --allow-mixed-hosts --out --resume --checkpoint --port --max-restarts --faults --json" },
         { "coordinator", "--set --workers --allow-mixed-hosts --out --resume --checkpoint --listen --health --scale-down --json" },
         { "worker", "--set --coordinator --listen --advertise --number --wait --data --device --stay --health --scale-down --job" },
-        { "plan", "--set --workers --verbose --json" },
+        { "plan", "--set --workers --verbose --measure --price-per-worker-hour --plot --json" },
+        { "tune", "--set --workers --plot --json" },
         { "verify", "--json" },
         { "audit", "--json" },
         { "predict", "--prompt --length --temperature --seed --input --count --data --json" },
@@ -76,6 +77,10 @@ public sealed class HelpTests
     [InlineData("bench", "Required command was not provided.")]
     [InlineData("bench recover --kills 0", "--kills is '0': must be a whole number between 1 and 1000.")]
     [InlineData("bench recover --workers 1", "workers is '1': must be 2 or more, as one has to go on while another is lost.")]
+    [InlineData("plan --price-per-worker-hour 3", "--price-per-worker-hour says something of what is measured: give --measure, too.")]
+    [InlineData("plan --measure --price-per-worker-hour cheap", "--price-per-worker-hour is 'cheap': must be a number between 0 and 1,000,000,000.")]
+    [InlineData("plan --measure --plot plan.png", "--plot is 'plan.png': must name a file that ends with .svg.")]
+    [InlineData("tune --plot .svg", "--plot is '.svg': must name a file that ends with .svg.")]
     [InlineData("verify one", "'verify'")]
     [InlineData("predict", "'predict'")]
     [InlineData("predict nosuch", "error: nosuch does not exist: give the folder of a run, or of one of its checkpoints.")]

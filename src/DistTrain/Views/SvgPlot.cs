@@ -1,0 +1,94 @@
+using OxyPlot;
+using OxyPlot.Annotations;
+using OxyPlot.Axes;
+using OxyPlot.Legends;
+using OxyPlot.Series;
+
+namespace DistTrain.Views;
+
+/// <summary>A picture of two quantities over a third that doubles from point to point, as an SVG file.</summary>
+internal sealed class SvgPlot
+{
+    private const double Width = 800;
+    private const double Height = 480;
+    private const string LeftAxis = "left";
+    private const string RightAxis = "right";
+
+    private readonly PlotModel _model;
+
+    /// <summary>An empty picture.</summary>
+    /// <param name="title">What it shows.</param>
+    /// <param name="across">What the points are over.</param>
+    /// <param name="points">Where they are, all above 0.</param>
+    /// <param name="left">The quantity on the left axis.</param>
+    /// <param name="right">That on the right axis.</param>
+    public SvgPlot(string title, string across, IReadOnlyCollection<int> points, string left, string right)
+    {
+        _model = new PlotModel { Title = title, Background = OxyColors.White };
+        _model.Axes.Add(new LogarithmicAxis
+        {
+            Position = AxisPosition.Bottom,
+            Title = across,
+            Base = 2,
+            Minimum = points.Min() / 1.2,
+            Maximum = points.Max() * 1.2,
+            MajorGridlineStyle = LineStyle.Dot,
+            MinorTickSize = 0,
+            LabelFormatter = value => $"{Math.Round(value):0}",
+        });
+        _model.Axes.Add(new LinearAxis { Position = AxisPosition.Left, Key = LeftAxis, Title = left, Minimum = 0, MaximumPadding = 0.1, MajorGridlineStyle = LineStyle.Dot });
+        _model.Axes.Add(new LinearAxis { Position = AxisPosition.Right, Key = RightAxis, Title = right, Minimum = 0, MaximumPadding = 0.1 });
+        _model.Legends.Add(new Legend { LegendPosition = LegendPosition.TopLeft, LegendBackground = OxyColors.White });
+        _model.Series.Add(new LineSeries { Title = left, YAxisKey = LeftAxis, Color = OxyColors.SteelBlue, MarkerType = MarkerType.Circle });
+        _model.Series.Add(new LineSeries { Title = right, YAxisKey = RightAxis, Color = OxyColors.Peru, MarkerType = MarkerType.Square });
+    }
+
+    /// <summary>Adds a point.</summary>
+    public SvgPlot Add(int across, double left, double right)
+    {
+        ((LineSeries)_model.Series[0]).Points.Add(new DataPoint(across, left));
+        ((LineSeries)_model.Series[1]).Points.Add(new DataPoint(across, right));
+        return this;
+    }
+
+    /// <summary>Marks a place on the way across with an upright line.</summary>
+    public SvgPlot Mark(double across, string text)
+    {
+        _model.Annotations.Add(new LineAnnotation { Type = LineAnnotationType.Vertical, X = across, Text = text, Color = OxyColors.Gray, LineStyle = LineStyle.Dash });
+        return this;
+    }
+
+    /// <summary>Marks a limit of the right quantity with a level line.</summary>
+    public SvgPlot Limit(double right, string text)
+    {
+        _model.Annotations.Add(new LineAnnotation
+        {
+            Type = LineAnnotationType.Horizontal,
+            Y = right,
+            YAxisKey = RightAxis,
+            Text = text,
+            Color = OxyColors.Firebrick,
+            LineStyle = LineStyle.Dash,
+        });
+        return this;
+    }
+
+    /// <summary>Writes the file, in place of what was there, which stays where that fails.</summary>
+    public void Write(string file)
+    {
+        var temporary = file + ".tmp";
+        try
+        {
+            File.WriteAllText(temporary, Text());
+            File.Move(temporary, file, overwrite: true);
+        }
+        catch
+        {
+            File.Delete(temporary);
+            throw;
+        }
+    }
+
+    /// <summary>The text of the file.</summary>
+    internal string Text() => new SvgExporter { Width = Width, Height = Height }.ExportToString(_model);
+}
