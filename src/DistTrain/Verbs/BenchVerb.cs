@@ -10,8 +10,10 @@ internal static class BenchVerb
         "bench",
         "Measure what the machine at hand does: see the verbs below it.",
         "Examples:\n"
+        + "  bench allreduce                        how fast gradients are exchanged, by each transport\n"
         + "  bench recover                          how long a run takes to go on after each kind of loss")
     {
+        BenchAllReduceVerb.Create(app),
         BenchRecoverVerb.Create(app),
     };
 }
