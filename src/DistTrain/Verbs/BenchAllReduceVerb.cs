@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.CommandLine.Parsing;
 using DistTrain.Benching;
 using DistTrain.Core.Options;
 using DistTrain.Launching;
@@ -29,8 +28,8 @@ internal static class BenchAllReduceVerb
             + "Nothing is trained. On a machine that does something else besides, only compare the lines of one table.");
         var workers = Common.WholeNumber("--workers", "Worker processes.", "N", 2, MostWorkers, standard: 2);
         workers.Aliases.Add("-w");
-        var sizes = List("--sizes", "Sizes of the vector, such as 4KB,25MB (fp32 numbers, KB is 1000 bytes and KiB 1024).", "SIZE,...", StandardSizes, Sizes);
-        var transports = List(
+        var sizes = Lists.Option("--sizes", "Sizes of the vector, such as 4KB,25MB (fp32 numbers, KB is 1000 bytes and KiB 1024).", "SIZE,...", StandardSizes, Sizes);
+        var transports = Lists.Option(
             "--transports", $"What to measure, of {string.Join(", ", ExchangeWorker.AllTransports)}.", "NAME,...", string.Join(',', ExchangeWorker.AllTransports), Transports);
         var rounds = Common.WholeNumber("--rounds", "How often each is measured; the median counts.", "N", 1, 1000, standard: 15);
         var json = Common.Json("One JSON object instead of a table.");
@@ -83,25 +82,6 @@ internal static class BenchAllReduceVerb
         }
 
         return ExitCode.Failure;
-    }
-
-    private static Option<IReadOnlyList<T>> List<T>(string name, string description, string help, string standard, Func<string, (T Value, string? Problem)> read)
-    {
-        var option = new Option<IReadOnlyList<T>>(name) { Description = $"{description} {standard} where left away.", HelpName = help };
-        option.DefaultValueFactory = _ => Read(standard, null);
-        option.CustomParser = result => Read(result.Tokens is [var token, ..] ? token.Value : "", result);
-        return option;
-
-        IReadOnlyList<T> Read(string text, ArgumentResult? result)
-        {
-            var items = text.Split(',').Select(item => read(item.Trim())).ToList();
-            foreach (var (_, problem) in items.Where(i => i.Problem is not null))
-            {
-                result?.AddError($"{name} is '{text}': {problem}.");
-            }
-
-            return [.. items.Select(i => i.Value)];
-        }
     }
 
     private static (long Value, string? Problem) Sizes(string text) =>
