@@ -12,7 +12,9 @@ internal static class Peers
     public static IEnumerable<ProcessStartInfo> Scripts(string name, int world, params string[] more) => Enumerable.Range(0, world)
         .Select(rank => new ProcessStartInfo(Python, [Path.Combine(AppContext.BaseDirectory, "peers", name), $"{rank}", $"{world}", .. more]));
 
+    /// <summary>This program again, for each rank.</summary>
+    public static IEnumerable<ProcessStartInfo> Workers(string verb, int world) => Enumerable.Range(0, world).Select(rank => Worker(verb, [$"{rank}", $"{world}"]));
+
     /// <summary>This program again.</summary>
-    public static IEnumerable<ProcessStartInfo> Workers(string verb, int world, params string[] more) => Enumerable.Range(0, world)
-        .Select(rank => new ProcessStartInfo("dotnet", [typeof(Peers).Assembly.Location, verb, $"{rank}", $"{world}", .. more]));
+    public static ProcessStartInfo Worker(string verb, IEnumerable<string> arguments) => new("dotnet", [typeof(Peers).Assembly.Location, verb, .. arguments]);
 }
