@@ -2,7 +2,7 @@ using DistTrain.Benchmarks;
 using DistTrain.Benchmarks.Scale;
 
 const string Usage = "usage: dotnet run -c Release --project tests/DistTrain.Benchmarks -- allreduce|training|scaling|tree|kernels|checkpoint|heal|scale "
-    + "[--pairs N] [--steps N] [--global N] [--millions N] [--workers N] [--results FOLDER]";
+    + "[--pairs N] [--steps N] [--global N] [--millions N] [--workers N] [--model NAME] [--results FOLDER]";
 if (args is ["socket-worker", var rank, var world])
 {
     SocketWorker.Work(int.Parse(rank), int.Parse(world));
@@ -24,7 +24,7 @@ if (args is not [var name, .. var rest] || Settings.Read(rest) is not { } settin
 Func<Task>? benchmark = name switch
 {
     "allreduce" => () => AllReducePeers.RunAsync(settings.Pairs ?? 15, settings.Workers),
-    "training" => () => TrainingPeers.RunAsync(settings.Pairs ?? 15, settings.Workers),
+    "training" => () => TrainingPeers.RunAsync(settings.Pairs ?? 15, settings.Workers, settings.Model ?? ""),
     "scaling" => () => Scaling.RunAsync(settings.Pairs ?? 9, settings.Steps ?? 60, settings.Global ?? 512),
     "tree" => () => TreeCost.RunAsync(settings.Pairs ?? 15),
     "kernels" => () => Kernels.RunAsync(settings.Pairs ?? 15),

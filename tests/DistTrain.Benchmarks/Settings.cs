@@ -13,6 +13,9 @@ internal sealed record Settings
 
     public int? Workers { get; init; }
 
+    /// <summary>The beginning of a model's name.</summary>
+    public string? Model { get; init; }
+
     /// <summary>The folder of result pages; null to only print.</summary>
     public string? Results { get; init; }
 
@@ -31,6 +34,12 @@ internal sealed record Settings
             if (rest[i] == "--results")
             {
                 read = read with { Results = rest[i + 1] };
+                continue;
+            }
+
+            if (rest[i] == "--model")
+            {
+                read = read with { Model = rest[i + 1] };
                 continue;
             }
 

@@ -62,7 +62,7 @@ internal static class TrainingPeers
         }),
     ];
 
-    public static async Task RunAsync(int pairs, int? only)
+    public static async Task RunAsync(int pairs, int? only, string model)
     {
         Console.WriteLine($"Windows of {Window.TotalSeconds:0} s, from one completed step to another. DistTrain is a whole run, stopped by a signal while the peer trains. Above 1 DistTrain is faster, or takes less "
             + "processor time.\n");
@@ -71,7 +71,7 @@ internal static class TrainingPeers
         var about = "";
         foreach (var workers in only is { } one ? [one] : new[] { 2, 1 })
         {
-            foreach (var @case in Cases)
+            foreach (var @case in Cases.Where(c => c.Name.StartsWith(model, StringComparison.Ordinal)))
             {
                 foreach (var accumulation in Accumulations)
                 {
