@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using DistTrain.Benching;
 using DistTrain.Training.Native;
 using DistTrain.Worker;
 

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using DistTrain.Benching;
 using DistTrain.Core.Layouts;
 using DistTrain.Protocol.Exchange;
 using DistTrain.Protocol.Hosting;

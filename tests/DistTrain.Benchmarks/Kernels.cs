@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using DistTrain.Benching;
 using DistTrain.Core.Numerics;
 using DistTrain.Training.Native;
 

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Text.Json;
+using DistTrain.Benching;
 
 namespace DistTrain.Benchmarks;
 

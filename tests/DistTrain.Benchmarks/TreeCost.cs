@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using DistTrain.Benching;
 using DistTrain.Cli.Tasks;
 using DistTrain.Core.Batches;
 using DistTrain.Core.Numerics;

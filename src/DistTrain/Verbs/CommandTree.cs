@@ -29,6 +29,7 @@ internal static class CommandTree
             MeasureVerb.Create(app),
             CoordinatorVerb.Create(app),
             WorkerVerb.Create(app),
+            ExchangeWorkerVerb.Create(app),
             LaunchVerb.Create(app),
             StatusVerb.Create(app),
             ScaleVerb.Create(app),

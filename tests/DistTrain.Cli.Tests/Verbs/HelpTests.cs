@@ -16,6 +16,8 @@ public sealed class HelpTests
         { "audit", "--json" },
         { "predict", "--prompt --length --temperature --seed --input --count --data --json" },
         { "recipes", "--json" },
+        { "bench allreduce", "--workers --sizes --transports --rounds --json" },
+        { "bench step", "--set --workers --steps --rounds --json" },
         { "bench recover", "--set --workers --kills --restarts --out --json" },
         { "launch", "" },
         {
@@ -75,6 +77,12 @@ public sealed class HelpTests
     [InlineData("coordinator --scale-down Workers/all", "--scale-down is 'Workers/all': must be an object's name in the cluster, of lower-case letters, digits, '-' and '.'.")]
     [InlineData("train --max-restarts many", "--max-restarts is 'many': must be a whole number between 0 and 1000.")]
     [InlineData("bench", "Required command was not provided.")]
+    [InlineData("bench allreduce --sizes 1MB,huge", "--sizes is '1MB,huge': 'huge' must be an amount of at least 4 bytes, such as 25MB or 4KiB.")]
+    [InlineData("bench allreduce --sizes 3", "--sizes is '3': '3' must be an amount of at least 4 bytes, such as 25MB or 4KiB.")]
+    [InlineData("bench allreduce --transports tcp,pigeon", "--transports is 'tcp,pigeon': 'pigeon' must be one of shared-memory, tcp, grpc.")]
+    [InlineData("bench allreduce --workers 1", "--workers is '1': must be a whole number between 2 and 64.")]
+    [InlineData("bench step --workers 1,none", "--workers is '1,none': 'none' must be a whole number between 1 and 64.")]
+    [InlineData("bench step --steps 8", "--steps is '8': must be a whole number between 9 and 1000000.")]
     [InlineData("bench recover --kills 0", "--kills is '0': must be a whole number between 1 and 1000.")]
     [InlineData("bench recover --workers 1", "workers is '1': must be 2 or more, as one has to go on while another is lost.")]
     [InlineData("plan --price-per-worker-hour 3", "--price-per-worker-hour says something of what is measured: give --measure, too.")]

@@ -1,4 +1,4 @@
-namespace DistTrain.Benchmarks;
+namespace DistTrain.Benching;
 
 /// <summary>
 /// The median of paired measurements with a distribution-free 95 % interval from order statistics: the k-th smallest and k-th largest of n

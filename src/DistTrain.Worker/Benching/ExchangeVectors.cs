@@ -1,0 +1,91 @@
+using DistTrain.Core.Layouts;
+using DistTrain.Core.Planning;
+using DistTrain.Core.Reduction;
+using DistTrain.Training.Native;
+using DistTrain.Worker.Exchange;
+
+namespace DistTrain.Worker.Benching;
+
+/// <summary>The vectors of one worker that takes part in all-reduces of one size: every rank offers one node, filled with its rank + 1.</summary>
+internal sealed class ExchangeVectors : IDisposable
+{
+    private const int Piece = 1 << 20;
+    private readonly int _world;
+    private readonly ParameterLayout _layout;
+    private readonly ShardTable _shards;
+    private readonly ReductionSpec _spec;
+    private readonly NativeVector _own;
+    private readonly ReducedVector[] _reduced;
+    private int _done;
+
+    /// <summary>Takes the memory.</summary>
+    /// <param name="rank">The own rank.</param>
+    /// <param name="world">How many workers there are.</param>
+    /// <param name="bytes">Size of a vector; whole numbers of 4 bytes count.</param>
+    public ExchangeVectors(int rank, int world, long bytes)
+    {
+        (_world, Bytes) = (world, bytes);
+        _layout = new ParameterLayout([("p", [bytes / sizeof(float)], SlotKind.Parameter)]);
+        _shards = new ShardTable(_layout.Tiles, world);
+        _spec = ReductionSpec.Canonical(world, [.. Enumerable.Range(0, world).Select(r => WorkShare.Of(new BlockRange(r, r + 1)))]);
+        _own = new NativeVector(_layout.Count);
+        _reduced = [.. Enumerable.Range(0, 2).Select(_ => new ReducedVector(new NativeVector(_layout.Count), new double[_layout.Tiles.Count]))];
+        for (var at = 0L; at < _own.Count; at += Piece)
+        {
+            _own.Span(at, (int)Math.Min(Piece, _own.Count - at)).Fill(rank + 1);
+        }
+    }
+
+    /// <summary>Size of a vector.</summary>
+    public long Bytes { get; }
+
+    /// <summary>Does all-reduces, one after another, as the steps of a run do.</summary>
+    /// <param name="group">The workers.</param>
+    /// <param name="first">The number of the first operation; they count on from there.</param>
+    /// <param name="times">How many.</param>
+    /// <exception cref="WorkerException">A link broke, or a sum is wrong.</exception>
+    public async Task ReduceAsync(PeerGroup group, ulong first, int times)
+    {
+        for (var i = 0; i < times; i++)
+        {
+            // Two in turns: a peer may still be sent this worker's part of the last one.
+            var reduced = _reduced[++_done % 2];
+            var operation = new AllReduce(first + (ulong)i, 0, group.Rank, _spec, _shards, _layout.Tiles, 0, reduced, group);
+            group.Operations.Begin(operation);
+            operation.Offer(new NodeId(0, group.Rank), _own, new NodeHeader(1, 1, []));
+            if (await Task.WhenAny(operation.Whole, group.Broken) != operation.Whole)
+            {
+                var broken = await group.Broken;
+                throw new WorkerException($"Rank {broken.Rank}: {broken.Reason}.");
+            }
+
+            await operation.Whole;
+            if (reduced.Values.Span(_own.Count - 1, 1)[0] != _world * (_world + 1) / 2)
+            {
+                throw new WorkerException($"Rank {group.Rank} has a wrong sum of {Bytes} bytes.");
+            }
+        }
+    }
+
+    /// <summary>Copies as many bytes in memory as an all-reduce has a worker send: the limit of whatever moves them.</summary>
+    public void Copy(int times)
+    {
+        for (var i = 0; i < times; i++)
+        {
+            var (at, left) = (0L, 2 * (_world - 1) * _own.Count / _world);
+            while (left > 0)
+            {
+                var count = (int)Math.Min(Math.Min(Piece, left), _own.Count - at);
+                _own.Span(at, count).CopyTo(_reduced[0].Values.Span(at, count));
+                (at, left) = ((at + count) % _own.Count, left - count);
+            }
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _own.Dispose();
+        Array.ForEach(_reduced, r => r.Values.Dispose());
+    }
+}

@@ -1,0 +1,66 @@
+using System.Globalization;
+using System.Text.Json.Nodes;
+using DistTrain.Views;
+
+namespace DistTrain.Benching;
+
+/// <summary>What <c>bench step</c> says: where the time of a step goes, for each number of workers, and what more workers bring.</summary>
+/// <param name="runs">By number of workers, in order, the same number of rounds for each.</param>
+internal sealed class StepReport(IReadOnlyList<(int Workers, IReadOnlyList<StepPhases> Rounds)> runs)
+{
+    /// <summary>Writes it for people.</summary>
+    public void Write(TextWriter output)
+    {
+        var table = new TextTable(
+            "workers", "step, ms", "wait, ms", "compute, ms", "exchange, ms", "apply, ms", "other, ms", "samples/s", "efficiency", "transports");
+        foreach (var (workers, rounds) in runs)
+        {
+            table.Add(
+                $"{workers}", Ms(rounds, r => r.Step), Ms(rounds, r => r.Wait), Ms(rounds, r => r.Compute), Ms(rounds, r => r.Exchange), Ms(rounds, r => r.Apply),
+                Ms(rounds, r => r.Other), Middle(rounds, r => r.SamplesPerSecond).ToString("0", CultureInfo.InvariantCulture), $"{Efficiency(rounds, workers)}",
+                rounds[0].Transports.Length > 0 ? rounds[0].Transports : "-");
+        }
+
+        table.Write(output);
+        output.WriteLine();
+        output.WriteLine($"Medians of {runs[0].Rounds.Count} rounds of {runs[0].Rounds[0].Steps} steps. Of a step: the median over steps of the mean over workers; exchange is what is left of it when the own gradients are");
+        output.WriteLine($"computed, with the wait for slower workers. Efficiency is samples/s over those of {runs[0].Workers}, by worker, with a 95 % interval where there are 6 rounds, else their range; workers that");
+        output.WriteLine($"share a core cannot reach 1. This machine has {Environment.ProcessorCount} cores.");
+    }
+
+    /// <summary>The same for programs.</summary>
+    public JsonObject Json() => new()
+    {
+        ["cores"] = Environment.ProcessorCount,
+        ["runs"] = new JsonArray([.. runs.Select(run => new JsonObject
+        {
+            ["workers"] = run.Workers,
+            ["rounds"] = run.Rounds.Count,
+            ["steps"] = run.Rounds[0].Steps,
+            ["stepMs"] = Round(run.Rounds, r => r.Step),
+            ["waitMs"] = Round(run.Rounds, r => r.Wait),
+            ["computeMs"] = Round(run.Rounds, r => r.Compute),
+            ["exchangeMs"] = Round(run.Rounds, r => r.Exchange),
+            ["applyMs"] = Round(run.Rounds, r => r.Apply),
+            ["otherMs"] = Round(run.Rounds, r => r.Other),
+            ["samplesPerSecond"] = Round(run.Rounds, r => r.SamplesPerSecond),
+            ["efficiency"] = Math.Round(Efficiency(run.Rounds, run.Workers).Value, 4),
+            ["efficiencyLow"] = Math.Round(Efficiency(run.Rounds, run.Workers).Low, 4),
+            ["efficiencyHigh"] = Math.Round(Efficiency(run.Rounds, run.Workers).High, 4),
+            ["transports"] = run.Rounds[0].Transports,
+        })]),
+    };
+
+    /// <summary>Paired by round, as the machine's speed drifts.</summary>
+    private Median Efficiency(IReadOnlyList<StepPhases> rounds, int workers)
+    {
+        var (fewest, first) = runs[0];
+        return Median.Of(rounds.Zip(first, (run, least) => run.SamplesPerSecond / workers / (least.SamplesPerSecond / fewest)));
+    }
+
+    private static double Middle(IReadOnlyList<StepPhases> rounds, Func<StepPhases, double> value) => Median.Of(rounds.Select(value)).Value;
+
+    private static string Ms(IReadOnlyList<StepPhases> rounds, Func<StepPhases, double> value) => Middle(rounds, value).ToString("0.0", CultureInfo.InvariantCulture);
+
+    private static double Round(IReadOnlyList<StepPhases> rounds, Func<StepPhases, double> value) => Math.Round(Middle(rounds, value), 3);
+}

@@ -1,0 +1,33 @@
+using System.CommandLine;
+using System.CommandLine.Parsing;
+
+namespace DistTrain.Verbs;
+
+/// <summary>Options whose value is a list.</summary>
+internal static class Lists
+{
+    /// <summary>An option that takes values between commas.</summary>
+    /// <param name="name">Its name.</param>
+    /// <param name="description">What it is for.</param>
+    /// <param name="help">What a value looks like.</param>
+    /// <param name="standard">What counts where it is left away.</param>
+    /// <param name="read">Reads one value, or says what is wrong with it, after the list and a colon.</param>
+    public static Option<IReadOnlyList<T>> Option<T>(string name, string description, string help, string standard, Func<string, (T Value, string? Problem)> read)
+    {
+        var option = new Option<IReadOnlyList<T>>(name) { Description = $"{description} {standard} where left away.", HelpName = help };
+        option.DefaultValueFactory = _ => Read(standard, null);
+        option.CustomParser = result => Read(result.Tokens is [var token, ..] ? token.Value : "", result);
+        return option;
+
+        IReadOnlyList<T> Read(string text, ArgumentResult? result)
+        {
+            var items = text.Split(',').Select(item => read(item.Trim())).ToList();
+            foreach (var (_, problem) in items.Where(i => i.Problem is not null))
+            {
+                result?.AddError($"{name} is '{text}': {problem}.");
+            }
+
+            return [.. items.Select(i => i.Value).Distinct()];
+        }
+    }
+}
