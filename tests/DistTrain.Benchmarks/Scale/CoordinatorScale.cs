@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using System.Diagnostics;
+using DistTrain.Benching;
 using DistTrain.Protocol.V1;
 using Kind = DistTrain.Protocol.V1.CoordinatorMessage.BodyOneofCase;
 
