@@ -70,7 +70,7 @@ public sealed class RunConfigurationTests : IDisposable
 
     [Theory]
     [InlineData("", "batch.global=0", "batch.global is '0' (--set): must be between 1 and 1099511627776.")]
-    [InlineData("", "batch.micro=many", "batch.micro is 'many' (--set): must be a whole number between 1 and 1048576.")]
+    [InlineData("", "batch.micro=many", "batch.micro is 'many' (--set): must be a whole number between 1 and 1048576, or auto.")]
     [InlineData("", "batch.globl=5", "batch.globl is '5' (--set): no such key; see disttrain train --help (the nearest is batch.global).")]
     [InlineData("", "batch=512", "batch is '512' (--set): it holds keys of its own, such as batch.global; set those.")]
     [InlineData("", "model=mlp", "model is 'mlp' (--set): it holds keys of its own, such as model.name; set those.")]
@@ -131,7 +131,7 @@ public sealed class RunConfigurationTests : IDisposable
         Assert.Equal(
             [
                 "--set 'nonsense': must be KEY=VALUE, such as --set batch.global=4096.",
-                "batch.micro is '0' (--set): must be between 1 and 1048576.",
+                "batch.micro is '0' (--set): must be between 1 and 1048576, or auto.",
                 $"seed is 'x' ({file}, line 5): must be a whole number, 0 or more.",
                 "workers is '-1' (--workers): must be between 1 and 4096.",
                 "threads is 'none' (environment variable DISTTRAIN__THREADS): must be a whole number between 1 and 256.",

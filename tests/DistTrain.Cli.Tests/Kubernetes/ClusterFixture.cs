@@ -9,7 +9,7 @@ namespace DistTrain.Cli.Tests.Kubernetes;
 internal sealed class ClusterFixture : IAsyncDisposable
 {
     public const string Space = "team";
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
+    public static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
 
     private readonly TempFolder _folder = new();
     private readonly Dictionary<string, PodLog> _logs = [];

@@ -18,13 +18,13 @@ public sealed class FollowTests
 
         first.Tell(Events.Started(steps: 4, samples: 40), Events.Step(1, 10), Events.Happening("Half of it."));
         cluster.PutPod("digits-coordinator-a", told: first);
-        await UntilAsync(() => cluster.Server.Requests.Any(r => r.Path.Subresource == "portforward"));
         first.BreakOff();
+        await first.IsTold.WaitAsync(ClusterFixture.Patience, TestContext.Current.CancellationToken);
         cluster.EndPod("digits-coordinator-a", "Failed");
         second.Tell(Events.Started(steps: 4, samples: 40), Events.Step(4, 40), Events.Evaluation(4, 0.25, 0.875), Events.Finished(true, ""));
         cluster.PutPod("digits-coordinator-b", told: second);
-        await UntilAsync(() => cluster.Server.Requests.Any(r => r.Path is { Subresource: "portforward", Name: "digits-coordinator-b" }));
         second.BreakOff();
+        await second.IsTold.WaitAsync(ClusterFixture.Patience, TestContext.Current.CancellationToken);
         cluster.EndPod("digits-coordinator-b");
         cluster.EndJob();
 
@@ -47,7 +47,7 @@ public sealed class FollowTests
         told.Tell(Events.Started(steps: 4, samples: 40), Events.Step(4, 40), Events.Finished(true, ""));
         told.BreakOff();
         cluster.PutPod("digits-coordinator-a", told: told);
-        await UntilAsync(() => cluster.Server.Requests.Any(r => r.Path.Subresource == "portforward"));
+        await told.IsTold.WaitAsync(ClusterFixture.Patience, TestContext.Current.CancellationToken);
         cluster.EndPod("digits-coordinator-a");
         cluster.EndJob();
 

@@ -18,6 +18,7 @@ namespace DistTrain.Cli.Tests.Kubernetes;
 internal sealed class ToldRun : V1.Coordinator.CoordinatorBase, IAsyncDisposable
 {
     private readonly Channel<V1.RunEvent> _events = Channel.CreateUnbounded<V1.RunEvent>();
+    private readonly TaskCompletionSource _isTold = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private WebApplication? _host;
     private int _port;
 
@@ -38,6 +39,9 @@ internal sealed class ToldRun : V1.Coordinator.CoordinatorBase, IAsyncDisposable
 
     public void Tell(params V1.RunEvent[] events) => Array.ForEach(events, e => _events.Writer.TryWrite(e));
 
+    /// <summary>Completed when somebody has watched until it broke off.</summary>
+    public Task IsTold => _isTold.Task;
+
     public void BreakOff() => _events.Writer.TryComplete();
 
     public async Task<Stream> DialAsync(CancellationToken cancellation)
@@ -53,6 +57,8 @@ internal sealed class ToldRun : V1.Coordinator.CoordinatorBase, IAsyncDisposable
         {
             await responseStream.WriteAsync(happened, context.CancellationToken);
         }
+
+        _isTold.TrySetResult();
     }
 
     public async ValueTask DisposeAsync()
