@@ -20,7 +20,7 @@ internal sealed class MicroBatchFinder(Replica replica, RunOptions options, long
     private const int Passes = 2;
 
     /// <summary>How long measuring may take: a run's start should not be felt.</summary>
-    private static readonly TimeSpan Budget = TimeSpan.FromSeconds(20);
+    private static readonly TimeSpan Budget = TimeSpan.FromMinutes(1);
 
     /// <summary>Measures and chooses.</summary>
     /// <param name="inForce">The size that the run has already: nothing beyond it is measured; 0 where it has none.</param>

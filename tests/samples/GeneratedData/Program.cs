@@ -11,7 +11,7 @@ return await new DistTrainApp(args)
     .RunAsync();
 
 /// <summary>
-/// The keys of <c>model</c>. <c>mlp</c> has h^2 + 268h + 10 parameters, so 875 makes 1.0 million and 4868 makes 25.0 million; <c>maps</c> has 32,779h + 330, so 762 makes 25.0 million, and
+/// The keys of <c>model</c>. <c>mlp</c> has h^2 + 268h + 10 parameters, so 875 makes 1.0 million and 4868 makes 25.0 million; <c>maps</c> has 65,547h + 650, so 381 makes 25.0 million, and
 /// activations of megabytes a sample.
 /// </summary>
 internal sealed record HiddenLayers
@@ -58,10 +58,10 @@ internal sealed class GeneratedTask(HiddenLayers layers, long samples) : ITraini
     {
     }
 
-    /// <summary>The inputs as an image that is enlarged, 32 maps of it, and a layer that sees them all: few products for many activations.</summary>
+    /// <summary>The inputs as an image that is enlarged, 64 maps of it, and a layer that sees them all: few products for many activations.</summary>
     private static nn.Module Maps(int hidden) => nn.Sequential(
-        nn.Unflatten(1, [1, 16, 16]), nn.Upsample(scale_factor: [8, 8]), nn.Conv2d(1, 32, kernel_size: 3, padding: 1), nn.ReLU(), nn.MaxPool2d(4), nn.Flatten(),
-        nn.Linear(32 * 32 * 32, hidden), nn.ReLU(), nn.Linear(hidden, Numbers.Classes));
+        nn.Unflatten(1, [1, 16, 16]), nn.Upsample(scale_factor: [8, 8]), nn.Conv2d(1, 64, kernel_size: 3, padding: 1), nn.ReLU(), nn.MaxPool2d(4), nn.Flatten(),
+        nn.Linear(64 * 32 * 32, hidden), nn.ReLU(), nn.Linear(hidden, Numbers.Classes));
 }
 
 /// <summary>As many blocks of one width as are asked for: most of a worker's memory is activations, unless the blocks run in segments (<c>activationCheckpointing</c>).</summary>
