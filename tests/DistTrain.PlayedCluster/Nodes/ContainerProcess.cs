@@ -13,13 +13,13 @@ internal sealed class ContainerProcess : IDisposable
     /// <summary>Its exit code; 128 and the signal's number where a signal ended it.</summary>
     public Task<int> Exit { get; private set; } = Task.FromResult(0);
 
-    /// <summary>Its number on this machine; 0 before it is there, or after it has ended.</summary>
+    /// <summary>Its number on this machine; 0 after it has ended.</summary>
     public int Id => Shell.ChildrenOf(_process.Id) is [var first, ..] ? first : 0;
 
-    /// <summary>Starts a container.</summary>
+    /// <summary>Starts a container; completed when its first process is there, which a signal would miss before, or has ended already.</summary>
     /// <param name="spec">What it is started with.</param>
     /// <param name="log">What takes its output.</param>
-    public static ContainerProcess Start(ContainerSpec spec, ContainerLog log)
+    public static async Task<ContainerProcess> StartAsync(ContainerSpec spec, ContainerLog log)
     {
         // The outer shell is none of the container's: its child is the first process of the new namespace, and 128 and a signal's number is its word
         // for how that one ended. unshare --fork would have none for SIGKILL.
@@ -35,6 +35,11 @@ internal sealed class ContainerProcess : IDisposable
         container._process.StandardInput.Close();
         var output = Task.WhenAll(container.FileAsync(container._process.StandardOutput), container.FileAsync(container._process.StandardError));
         container.Exit = container.EndAsync(output);
+        while (container.Id == 0 && !container.Exit.IsCompleted)
+        {
+            await Task.WhenAny(container.Exit, Task.Delay(TimeSpan.FromMilliseconds(5)));
+        }
+
         return container;
     }
 

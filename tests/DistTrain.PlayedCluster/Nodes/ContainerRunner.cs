@@ -77,7 +77,7 @@ internal sealed class ContainerRunner(Node node, V1Pod pod, V1Container containe
         await Shell.RunAsync("chmod", ["666", _terminationLog]);
         var spec = Spec(network, volumes, image, groups, restarts);
         var log = node.Logs.Begin(pod, container);
-        using var process = ContainerProcess.Start(spec, log);
+        using var process = await ContainerProcess.StartAsync(spec, log);
         _process = process;
         var began = DateTime.UtcNow;
         Change(s =>
