@@ -8,7 +8,8 @@ namespace DistTrain.Core.Tuning;
 /// </summary>
 /// <remarks>
 /// Sizes are measured in ascending order, each twice the one before: only then does a process's peak say something of the size. What a size will need is predicted from
-/// the two before it, as activations grow with the samples; a size that would come near the limit is not tried, as the system kills whoever goes beyond.
+/// the two before it, as activations grow with the samples; a size whose passes would come near the limit is not tried, as the system kills whoever goes beyond. Passes need less than the run will, which
+/// has more nodes, and a checkpoint's copy: whether a size fits the run is judged by what was measured of it.
 /// </remarks>
 /// <param name="Limit">The most memory that the process may take, in bytes; null where a shortage shows by itself, as in a GPU's memory.</param>
 /// <param name="Needs">What the run needs beside the activations where micro-batches have a size, in bytes.</param>
@@ -37,7 +38,7 @@ public sealed record MicroBatchSearch(long? Limit, Func<int, long> Needs, int La
 
         var last = costs[^1];
         var next = (int)Math.Min(2L * last.Size, Largest);
-        var isOver = last.Size >= Largest || !Fits(last.Size, last.Activations) || !Fits(next, Predict(costs, next))
+        var isOver = last.Size >= Largest || !Fits(last.Size, last.Activations) || !Fits(last.Base + Predict(costs, next))
             || spent + (spent / costs.Count * 2) > Budget || InVain(costs) >= MostInVain;
         return isOver ? null : next;
     }
@@ -60,7 +61,8 @@ public sealed record MicroBatchSearch(long? Limit, Func<int, long> Needs, int La
         var choice = fitting.First(c => c.SamplesPerSecond >= Knee * best.SamplesPerSecond);
         var bound = fitting[^1].Size >= Largest ? $"{Largest} is all that one worker has of a step"
             : tooLarge is { } over ? $"memory ran out at {over}"
-            : !Fits(2 * fitting[^1].Size, Predict(costs, 2 * fitting[^1].Size)) ? $"{2L * fitting[^1].Size} would not fit {Usable}"
+            : costs.FirstOrDefault(c => !Fits(c.Size, c.Activations)) is { } beyond ? $"{beyond.Size} would not fit {Usable}"
+            : !Fits(fitting[^1].Base + Predict(costs, 2 * fitting[^1].Size)) ? $"{2L * fitting[^1].Size} would not fit {Usable}"
             : $"larger ones were not tried after {fitting[^1].Size}";
         return new MicroBatchChoice(
             choice.Size, fitting[^1].Size, $"{choice.Size} samples: {choice.SamplesPerSecond:0.#} samples/s, the best is {best.SamplesPerSecond:0.#} at {best.Size}; {bound}.");

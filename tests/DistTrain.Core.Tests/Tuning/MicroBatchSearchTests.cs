@@ -16,7 +16,8 @@ public sealed class MicroBatchSearchTests
     public void What_is_measured_fits_and_grows_by_two() => Host.Always(host =>
     {
         var (costs, _) = Find(host);
-        Assert.All(costs, c => Assert.True(host.Needs + (c.Size * (long)host.PerSample) <= Limit * MicroBatchSearch.UsableShare || c.Size == 1));
+        Assert.All(costs, c => Assert.True(c.Peak <= Limit * MicroBatchSearch.UsableShare || c.Size == 1));
+        Assert.All(costs.SkipLast(1), c => Assert.True(host.Needs + c.Activations <= Limit * MicroBatchSearch.UsableShare));
         Assert.Equal(costs.Select((_, i) => (int)Math.Min(1L << i, host.Largest)), costs.Select(c => c.Size));
     });
 
@@ -47,6 +48,16 @@ public sealed class MicroBatchSearchTests
     {
         var costs = Find((0, 1, PerPass: 0, 100, 4096)).Costs;
         Assert.Equal([1, 2, 4], costs.Select(c => c.Size));
+    }
+
+    [Fact]
+    public void What_the_first_sample_needs_once_does_not_keep_larger_sizes_from_being_tried()
+    {
+        var search = new MicroBatchSearch(Limit, _ => 700_000, 64, TimeSpan.FromMinutes(1));
+        Assert.Equal(2, search.Next([Cost(1, 150_000, 0.1)], TimeSpan.Zero));
+        var choice = search.Choose([Cost(1, 150_000, 0.1), Cost(2, 160_000, 0.1), Cost(4, 180_000, 0.1), Cost(8, 220_000, 0.1)]);
+        Assert.Equal((4, 4), (choice.Size, choice.Most));
+        Assert.Contains("8 would not fit 900 kB", choice.Sentence, StringComparison.Ordinal);
     }
 
     [Fact]
