@@ -45,12 +45,12 @@ internal sealed class OpenOperations
         return (operation, [.. members.Select(m => reports[m])]);
     }
 
-    /// <summary>Puts others in the place of the operations.</summary>
-    public void Replace(Func<Operation, Operation> with)
+    /// <summary>Puts others in the place of the operations from one on. What was reported of those in their place is nothing that is asked for any more.</summary>
+    public void ReplaceFrom(ulong first, Func<Operation, Operation> with)
     {
         for (var i = 0; i < _open.Count; i++)
         {
-            _open[i] = (with(_open[i].Operation), _open[i].Reports);
+            _open[i] = _open[i].Operation.Number < first ? _open[i] : (with(_open[i].Operation), []);
         }
     }
 

@@ -84,7 +84,12 @@ public sealed partial class RunMachine
         _halvings.Add(new JournalEntry.Geometry(change, Generation, first));
         _effects.Add(new RunEffect.Write(_halvings[^1]));
         (_course, _planned) = (_course!.With(change), default);
-        _open.Replace(o => o.Number < first ? o : o with { Geometry = _course.GeometryOf(o) });
+        _open.ReplaceFrom(first, o => o with { Geometry = _course.GeometryOf(o) });
+        foreach (var old in _hashes.Keys.Where(number => number >= first).ToList())
+        {
+            _hashes.Remove(old);
+        }
+
         _effects.Add(new RunEffect.Announce("out-of-memory",
             $"{why} From step {operation.Step} on a micro-batch holds at most {change.Micro} samples, on every worker; the global batch stays. "
             + $"A run with batch.microFrom.{operation.Step}={change.Micro} has the same bits."));
