@@ -30,7 +30,7 @@ internal sealed class MicroBatchFinder(Replica replica, RunOptions options, long
         var costs = new List<MicroBatchCost>();
         using var meter = new MicroBatchMeter(replica, samples, time);
         var step = Math.Min(options.Batch.Global, samples);
-        var largest = inForce > 0 ? inForce : (int)Math.Clamp(step / options.Workers, 1, BatchOptions.MostMicro);
+        var largest = inForce > 0 ? inForce : MicroBatchSearch.LargestOf(step, options.Workers);
 
         // A GPU says by itself that its memory is used up, and harms nobody by it.
         var isOnHost = replica.Device.Name == "cpu";
@@ -60,11 +60,9 @@ internal sealed class MicroBatchFinder(Replica replica, RunOptions options, long
         }
     }
 
-    /// <summary>What the run needs: as many workers as it is to have may take part, or fewer, of which each needs more nodes.</summary>
     private MemoryModel Needs(long step, int size, long held, long activations)
     {
         var batch = new BatchPlan(step, new BatchGeometry(options.Batch.Global, size, options.Batch.Blocks));
-        var runtime = MemoryModel.RuntimeOf(replica.Size, held);
-        return new[] { 1, options.Workers }.Select(workers => MemoryModel.Of(replica.Size, batch, workers, runtime, activations)).MaxBy(model => model.Total)!;
+        return MemoryModel.OfAnyNumber(replica.Size, batch, options.Workers, MemoryModel.RuntimeOf(replica.Size, held), activations);
     }
 }

@@ -40,6 +40,14 @@ public static class BlockPlanner
 
     private const int Window = 3;
 
+    /// <summary>Of workers that nothing is known of, a cover node more costs a tenth of a block: little, but enough to prefer ranges that are aligned to the tree.</summary>
+    private const double UnknownCoverNode = 0.1;
+
+    /// <summary>Plans one operation for workers that nothing is known of, as if they were equally fast.</summary>
+    /// <param name="blocks">K, the blocks to hand out, as in <see cref="Plan"/>.</param>
+    /// <param name="workers">How many workers, at least one.</param>
+    public static IReadOnlyList<BlockRange> PlanEqual(int blocks, int workers) => Plan(blocks, [.. Enumerable.Repeat(new WorkerSpeed(1), workers)], UnknownCoverNode);
+
     /// <summary>Plans one operation.</summary>
     /// <param name="blocks">K, the blocks to hand out, 1..2^<see cref="ReductionTree.MaxLevel"/>.</param>
     /// <param name="workers">The members in rank order, at least one.</param>

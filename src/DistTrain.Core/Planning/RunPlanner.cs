@@ -62,7 +62,8 @@ public sealed class RunPlanner
         var (blocks, speeds) = (BlockCounts[0], Speeds(members));
         var perNode = SecondsPerCoverNode(speeds);
         var enough = BlockPlanner.Predict(blocks, Plan.Assignments[blocks], speeds, perNode) * (1 - Gain);
-        return Ideal(blocks, speeds) < enough && BlockPlanner.LeastTime(blocks, speeds) < enough && BlockPlanner.Predict(blocks, BlockPlanner.Plan(blocks, speeds, perNode), speeds, perNode) < enough
+        return Ideal(blocks, speeds) < enough && BlockPlanner.LeastTime(blocks, speeds) < enough
+            && BlockPlanner.Predict(blocks, BlockPlanner.Plan(blocks, speeds, perNode), speeds, perNode) < enough
             ? Adopt(speeds, perNode)
             : null;
     }

@@ -36,9 +36,6 @@ public sealed record MemoryModel
     /// <summary>Chunks that are on their way to and from another worker: the windows of both directions.</summary>
     public const long InFlight = 8L << 20;
 
-    /// <summary>As a plan is made for workers that nothing is known of: a cover node more costs a tenth of a block.</summary>
-    private const double SecondsPerCoverNode = 0.1;
-
     /// <summary>The program with its libraries, and the data as far as they lie in memory.</summary>
     public required long Runtime { get; init; }
 
@@ -77,7 +74,7 @@ public sealed record MemoryModel
     public static MemoryModel Of(StateSize state, BatchPlan batch, int workers, long runtime, long activations)
     {
         var tree = new ReductionTree(batch.Blocks);
-        var ranges = BlockPlanner.Plan(batch.Blocks, [.. Enumerable.Repeat(new WorkerSpeed(1), workers)], SecondsPerCoverNode);
+        var ranges = BlockPlanner.PlanEqual(batch.Blocks, workers);
         var shard = (state.Vector / workers) + 1;
         var staged = Enumerable.Range(0, workers).Max(owner => MostStaged(tree, ranges, owner));
         return new MemoryModel
@@ -90,6 +87,18 @@ public sealed record MemoryModel
             Checkpoint = state.Total,
             Activations = activations,
         };
+    }
+
+    /// <summary>The most that a worker needs: as many may take part as the run is to have, or fewer, of which each needs more nodes.</summary>
+    /// <param name="state">The vectors of the state.</param>
+    /// <param name="batch">How a step is cut up.</param>
+    /// <param name="workers">How many workers the run is to have, at least 1.</param>
+    /// <param name="runtime">See <see cref="RuntimeOf"/>.</param>
+    /// <param name="activations">Of a pass of the step's largest micro-batch.</param>
+    public static MemoryModel OfAnyNumber(StateSize state, BatchPlan batch, int workers, long runtime, long activations)
+    {
+        var (alone, together) = (Of(state, batch, 1, runtime, activations), Of(state, batch, workers, runtime, activations));
+        return together.Total > alone.Total ? together : alone;
     }
 
     /// <summary>What the program takes, from what a worker held before the first pass of its measurement: the state and one node are no part of it, later growth is.</summary>

@@ -26,6 +26,11 @@ public sealed record MicroBatchSearch(long? Limit, Func<int, long> Needs, int La
     /// <summary>After so many sizes in a row that are not faster than a smaller one, no larger one is expected to be.</summary>
     public const int MostInVain = 2;
 
+    /// <summary>The largest size that makes sense where the run has none yet: every worker has a micro-batch of a step.</summary>
+    /// <param name="step">Samples of a step, at least 1.</param>
+    /// <param name="workers">How many workers the run is to have, at least 1.</param>
+    public static int LargestOf(long step, int workers) => (int)Math.Clamp(step / workers, 1, BatchOptions.MostMicro);
+
     /// <summary>The size to measure next; null where there is none.</summary>
     /// <param name="costs">What was measured so far, in ascending order; all of it fitted.</param>
     /// <param name="spent">How long that took.</param>

@@ -32,7 +32,7 @@ internal sealed record SizeMeasurement(
         var limit = ByteSize.TryParse(options.Memory.Limit ?? "", out var given) ? given : MemoryLimit.Share(HostMemory.Limit(), options.Workers);
         var count = Math.Min(options.Workers, HostMeasurement.RoomOf(Environment.ProcessorCount, options.Threads));
         var step = Math.Min(options.Batch.Global, samples);
-        var largest = (int)Math.Clamp(step / options.Workers, 1, BatchOptions.MostMicro);
+        var largest = MicroBatchSearch.LargestOf(step, options.Workers);
         surroundings.Error.WriteLine($"Measuring micro-batches with {Words.Count(count, "process", "es")} at a time, at most {Words.Span(Budget)}.");
 
         // A worker proves its arithmetic by a micro-batch of the size in force, which here is none yet.
@@ -57,12 +57,10 @@ internal sealed record SizeMeasurement(
 
         return new SizeMeasurement(group.Model, costs, [.. costs.Select(c => NeedsOf(c.Size, c.Activations))], search.Choose(costs, tooLarge), limit, count);
 
-        // Fewer workers may take part than the run is to have, of which each needs more nodes.
         MemoryModel NeedsOf(int size, long activations)
         {
             var batch = new BatchPlan(step, new BatchGeometry(options.Batch.Global, size, options.Batch.Blocks));
-            var runtime = MemoryModel.RuntimeOf(state, held);
-            return new[] { 1, options.Workers }.Select(workers => MemoryModel.Of(state, batch, workers, runtime, activations)).MaxBy(model => model.Total)!;
+            return MemoryModel.OfAnyNumber(state, batch, options.Workers, MemoryModel.RuntimeOf(state, held), activations);
         }
     }
 }

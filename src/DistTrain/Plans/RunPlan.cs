@@ -3,6 +3,7 @@ using DistTrain.Core.Batches;
 using DistTrain.Core.Membership;
 using DistTrain.Core.Options;
 using DistTrain.Core.Runs;
+using DistTrain.Core.Tuning;
 using DistTrain.Views;
 
 namespace DistTrain.Plans;
@@ -92,7 +93,7 @@ internal sealed record RunPlan
             Evaluations = validationSamples == 0 ? 0 : EvaluationsOf(options.Evaluate, length, steps),
             Rates = RatesOf(options, length, steps),
             Timeouts = new Timeouts(options.FailureDetection),
-            Warnings = [.. WarningsOf(options, trainingSamples, full).Concat(isAuto ? [Assumption(options)] : Array.Empty<string>())],
+            Warnings = [.. WarningsOf(options, trainingSamples, full).Concat(isAuto ? [Assumption(options, full.Batch.Samples)] : Array.Empty<string>())],
         };
     }
 
@@ -145,8 +146,8 @@ internal sealed record RunPlan
             .Select(s => new RatePoint(s, schedule.RateOf(length.SamplesOf(s - 1), length.SamplesOfStep(s))))];
     }
 
-    private static string Assumption(RunOptions options) =>
-        $"batch.micro is auto: the workers measure 1, 2, 4 and so on up to {Math.Clamp(options.Batch.Global / options.Workers, 1, BatchOptions.MostMicro):N0} samples when the run begins, as far as they fit their memory, and take "
+    private static string Assumption(RunOptions options, long step) =>
+        $"batch.micro is auto: the workers measure 1, 2, 4 and so on up to {MicroBatchSearch.LargestOf(step, options.Workers):N0} samples when the run begins, as far as they fit their memory, and take "
         + $"the smallest that is nearly the fastest. This plan is for {options.Batch.Micro}: give --measure to find the size here, or --set batch.micro=N to plan for another.";
 
     private static IEnumerable<string> WarningsOf(RunOptions options, long trainingSamples, StepPlan full)

@@ -17,15 +17,12 @@ internal sealed record RankPlan(int Rank, BlockRange Blocks, long MicroBatches, 
 /// <param name="Ranks">Who computes what.</param>
 internal sealed record StepPlan(BatchPlan Batch, IReadOnlyList<RankPlan> Ranks)
 {
-    /// <summary>Sending one more node is taken to cost a tenth of a block: little, but enough to prefer ranges that are aligned to the tree.</summary>
-    private const double SecondsPerCoverNode = 0.1;
-
     /// <summary>Plans a step.</summary>
     public static StepPlan Of(long samples, BatchGeometry geometry, int workers)
     {
         var batch = new BatchPlan(samples, geometry);
         var tree = new ReductionTree(batch.Blocks);
-        var ranges = BlockPlanner.Plan(batch.Blocks, [.. Enumerable.Repeat(new WorkerSpeed(1), workers)], SecondsPerCoverNode);
+        var ranges = BlockPlanner.PlanEqual(batch.Blocks, workers);
         return new StepPlan(batch, [.. ranges.Select((range, rank) =>
         {
             var micro = range.Count == 0

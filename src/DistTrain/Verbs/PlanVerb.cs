@@ -44,7 +44,9 @@ internal static class PlanVerb
             }
         });
         command.SetAction(async (parsed, cancellation) => configuration.Read(parsed, app) is { } options
-            ? await RunAsync(app, options.WithMicro(FoundMicroBatch.Beside(configuration.Source(parsed))), new Request(parsed.GetValue(measure), parsed.GetValue(price), parsed.GetValue(plot)), parsed.GetValue(verbose), parsed.GetValue(json), cancellation)
+            ? await RunAsync(
+                app, options.WithMicro(FoundMicroBatch.Beside(configuration.Source(parsed))), new Request(parsed.GetValue(measure), parsed.GetValue(price), parsed.GetValue(plot)),
+                parsed.GetValue(verbose), parsed.GetValue(json), cancellation)
             : ExitCode.Usage);
         return command;
     }
