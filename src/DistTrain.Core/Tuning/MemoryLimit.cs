@@ -11,32 +11,16 @@ public static class MemoryLimit
     /// <summary>What a local launch keeps back for its coordinator and for itself, before its workers share the rest.</summary>
     public const long Reserve = 400_000_000;
 
-    private const string Root2 = "/sys/fs/cgroup";
-    private const string Root1 = "/sys/fs/cgroup/memory";
-
     /// <summary>Version 1 says that there is no limit by the largest multiple of a page.</summary>
     private const long NoLimit = long.MaxValue / 2;
 
-    /// <summary>The files that may hold a limit, by what the system says of a process's groups: a line <c>number:controllers:path</c> for each hierarchy.</summary>
-    public static IEnumerable<string> Files(string groups)
-    {
-        var files = new List<string>();
-        foreach (var line in groups.Split('\n', StringSplitOptions.RemoveEmptyEntries))
-        {
-            var parts = line.Split(':', 3);
-            if (parts is ["0", "", var path])
-            {
-                files.AddRange(Up(path).Select(group => $"{Root2}{group}/memory.max"));
-            }
-            else if (parts.Length == 3 && parts[1].Split(',').Contains("memory"))
-            {
-                // In a container the path is that of the host, and the group itself is mounted as the root.
-                files.AddRange(Up(parts[2]).SelectMany(group => new[] { $"{Root1}{group}/memory.limit_in_bytes", $"{Root1}{group}/memory.stat" }));
-            }
-        }
-
-        return files.Distinct();
-    }
+    /// <summary>The files that may hold a limit: those of a process's groups and of the groups above them.</summary>
+    /// <param name="groups">What <see cref="MemoryGroup.Of"/> reads.</param>
+    public static IEnumerable<string> Files(string groups) => MemoryGroup.Of(groups)
+        .SelectMany(group => Up(group.Path).SelectMany(path => group.IsVersion1
+            ? new[] { $"{group.Root}{path}/memory.limit_in_bytes", $"{group.Root}{path}/memory.stat" }
+            : [$"{group.Root}{path}/memory.max"]))
+        .Distinct();
 
     /// <summary>The limit in such a file; null where it sets none.</summary>
     public static long? Read(string text)
@@ -71,7 +55,7 @@ public static class MemoryLimit
     /// <summary>A group and those above it.</summary>
     private static IEnumerable<string> Up(string path)
     {
-        for (path = path.TrimEnd('/'); path.Length > 0; path = path[..path.LastIndexOf('/')])
+        for (; path.Length > 0; path = path[..path.LastIndexOf('/')])
         {
             yield return path;
         }

@@ -1,4 +1,5 @@
 using System.Globalization;
+using DistTrain.Core.Tuning;
 
 namespace DistTrain.Launching;
 
@@ -24,25 +25,11 @@ internal static class MemoryKills
         }
     }
 
-    /// <summary>The files that may tell, by what the system says of a process's groups: a line <c>number:controllers:path</c> for each hierarchy.</summary>
-    public static IEnumerable<string> Files(string groups)
-    {
-        foreach (var line in groups.Split('\n', StringSplitOptions.RemoveEmptyEntries))
-        {
-            var parts = line.Split(':', 3);
-            if (parts is ["0", "", var path])
-            {
-                yield return $"/sys/fs/cgroup{path.TrimEnd('/')}/memory.events";
-            }
-            else if (parts.Length == 3 && parts[1].Split(',').Contains("memory"))
-            {
-                yield return $"/sys/fs/cgroup/memory{parts[2].TrimEnd('/')}/memory.oom_control";
-
-                // In a container the path is that of the host, and the group itself is mounted.
-                yield return "/sys/fs/cgroup/memory/memory.oom_control";
-            }
-        }
-    }
+    /// <summary>The files that may tell.</summary>
+    /// <param name="groups">What <see cref="MemoryGroup.Of"/> reads.</param>
+    public static IEnumerable<string> Files(string groups) => MemoryGroup.Of(groups).SelectMany(group => group.IsVersion1
+        ? new[] { $"{group.Root}{group.Path}/memory.oom_control", $"{group.Root}/memory.oom_control" }
+        : [$"{group.Root}{group.Path}/memory.events"]);
 
     /// <summary>The count in such a file; 0 where it has none.</summary>
     public static long Read(string text) => text.Split('\n')
