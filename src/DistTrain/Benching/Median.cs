@@ -11,6 +11,7 @@ namespace DistTrain.Benching;
 /// <param name="Count">How many pairs.</param>
 internal readonly record struct Median(double Value, double Low, double High, int Count)
 {
+    /// <summary>Of some values, at least one.</summary>
     public static Median Of(IEnumerable<double> values)
     {
         var sorted = values.Order().ToArray();

@@ -4,6 +4,7 @@ using DistTrain.Core.Options;
 using DistTrain.Core.Tuning;
 using DistTrain.Launching;
 using DistTrain.Plans;
+using DistTrain.Records;
 using DistTrain.Views;
 using V1 = DistTrain.Protocol.V1;
 
@@ -165,11 +166,8 @@ internal sealed class StepRun : IRunViewer
         bool IsTimed(JsonNode line) => (long)line["step"]! > _lastWarmUp && (long)line["step"]! <= _last;
     }
 
-    private static IEnumerable<JsonNode> Lines(string folder, string file) => File.ReadLines(Path.Combine(folder, file)).Select(line => JsonNode.Parse(line)!);
+    private static IReadOnlyList<JsonNode> Lines(string folder, string file) =>
+        LineFile<JsonNode>.Read(Path.Combine(folder, file), line => JsonNode.Parse(line)).Lines;
 
-    private static double Median(IEnumerable<double> values)
-    {
-        var sorted = values.Order().ToList();
-        return sorted.Count % 2 == 1 ? sorted[sorted.Count / 2] : (sorted[(sorted.Count / 2) - 1] + sorted[sorted.Count / 2]) / 2;
-    }
+    private static double Median(IEnumerable<double> values) => Benching.Median.Of(values).Value;
 }
