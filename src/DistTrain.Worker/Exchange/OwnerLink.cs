@@ -81,7 +81,7 @@ internal sealed class OwnerLink(PeerGroup group, int owner, LinkDialer dialer, C
         }
 
         await _over.CancelAsync();
-        await Task.WhenAll(directions).ContinueWith(_ => { }, CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
+        await Task.WhenAll(directions).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         await call.DisposeAsync();
     }
 

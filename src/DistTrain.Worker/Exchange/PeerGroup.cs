@@ -166,7 +166,7 @@ internal sealed class PeerGroup : IPeerLinks, IAsyncDisposable
         finally
         {
             await both.CancelAsync();
-            await sending.ContinueWith(_ => { }, CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
+            await sending.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             served.SetResult();
         }
     }
