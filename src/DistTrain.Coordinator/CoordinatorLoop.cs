@@ -171,7 +171,7 @@ internal sealed partial class CoordinatorLoop
         Watchers.Publish(new Protocol.V1.RunEvent { Happening = new Happening { Name = name, Sentence = sentence } });
     }
 
-    private RunLength Length => new(_machine.Course!.TrainingSamples, _options.Batch.Global);
+    private RunLength Length => _machine.Course!.Length;
 
     private void Begin(OpenedRun run)
     {

@@ -26,8 +26,9 @@ internal sealed class DueCheckpoints(RunOptions options, Func<BatchGeometry> geo
                 _due.Remove(past);
             }
 
-            var epoch = step == 0 ? 0 : (step - 1) / length.StepsPerEpoch;
-            _due[step] = (epoch, length.SamplesOf(step) - length.SamplesOf(epoch * length.StepsPerEpoch));
+            var samples = length.SamplesOf(step);
+            var epoch = step == 0 ? 0 : (samples - 1) / length.DataSize;
+            _due[step] = (epoch, samples - (epoch * length.DataSize));
         }
     }
 

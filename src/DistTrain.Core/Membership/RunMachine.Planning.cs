@@ -22,7 +22,13 @@ public sealed partial class RunMachine
     {
         if (operation is not null && operation.Geometry != _planned)
         {
-            (_planned, Planner.BlockCounts) = (operation.Geometry, _course!.BlockCounts(operation.Geometry));
+            _planned = operation.Geometry;
+            Planner.Expect(_course!.BlockCounts(_planned), Math.Min(_planned.Global, _course.TrainingSamples));
+        }
+
+        if (operation is not null)
+        {
+            Planner.Expect(operation.Batches.Blocks);
         }
 
         return Planner;

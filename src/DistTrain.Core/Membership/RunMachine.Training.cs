@@ -53,7 +53,7 @@ public sealed partial class RunMachine
         HalveBehind(highest);
         foreach (var operation in _open.All)
         {
-            Issue(operation, SharesOf(operation, highest));
+            Issue(operation, SharesOf(operation, highest) ?? PlanFor(operation));
         }
 
         GoOn();

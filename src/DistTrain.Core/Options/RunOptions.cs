@@ -167,16 +167,24 @@ public sealed record RunOptions
             }
         }
 
-        static bool Several(params ReadOnlySpan<double> durations)
+        foreach (var problem in BatchScheduleRules.Check(this))
         {
-            var given = 0;
-            foreach (var duration in durations)
-            {
-                given += duration > 0 ? 1 : 0;
-            }
-
-            return given > 1;
+            yield return problem;
         }
+
+        static bool Several(params ReadOnlySpan<double> durations) => Given(durations) > 1;
+    }
+
+    /// <summary>How many of several durations are given.</summary>
+    internal static int Given(params ReadOnlySpan<double> durations)
+    {
+        var given = 0;
+        foreach (var duration in durations)
+        {
+            given += duration > 0 ? 1 : 0;
+        }
+
+        return given;
     }
 
     private static bool IsStep(string key) => long.TryParse(key, NumberStyles.None, CultureInfo.InvariantCulture, out var step) && step > 0 && key[0] != '0';
@@ -203,8 +211,14 @@ public sealed record BatchOptions
     [Description("most blocks of a step, the unit in which work is handed out"), Range(1, 1 << 16)]
     public int Blocks { get; init; } = 64;
 
+    [Description("the global batch over the run; batch.global is the first, and what the learning rate is meant for")]
+    public BatchScheduleOptions Schedule { get; init; } = new();
+
     [Description("measure the noise scale, which says what another global batch would cost and save")]
     public bool NoiseScale { get; init; }
+
+    /// <summary>Whether the noise scale is measured: it is asked for, or needed.</summary>
+    public bool MeasuresNoise => NoiseScale || Schedule.Name == BatchScheduleOptions.Noise;
 }
 
 /// <summary>The update rule.</summary>

@@ -26,7 +26,8 @@ public sealed class RunPlanner
     /// <summary>While nothing is measured, a cover node costs this part of a block: it decides between plans that are equally fast otherwise.</summary>
     private const double UnmeasuredCoverNode = 0.01;
 
-    private readonly long _samples;
+    private List<int> _blockCounts;
+    private long _samples;
     private readonly Queue<double> _exchanges = [];
     private readonly Dictionary<int, TimeSpan> _tried = [];
     private ulong _number;
@@ -36,15 +37,26 @@ public sealed class RunPlanner
     /// <param name="samples">Samples of a full step.</param>
     public RunPlanner(IReadOnlyList<int> blockCounts, long samples)
     {
-        (BlockCounts, _samples) = (blockCounts, samples);
+        (_blockCounts, _samples) = ([.. blockCounts], samples);
         Plan = new BlockPlanTable(0, new Dictionary<int, IReadOnlyList<BlockRange>>());
     }
 
-    /// <summary>The numbers of blocks that occur, that of a full step first. Those that come to it are planned from the next plan on.</summary>
-    public IReadOnlyList<int> BlockCounts { get; set; }
-
     /// <summary>The plan in force.</summary>
     public BlockPlanTable Plan { get; private set; }
+
+    /// <summary>From here on operations are cut up otherwise.</summary>
+    /// <param name="blockCounts">The numbers of blocks that occur, that of a full step first.</param>
+    /// <param name="samples">Samples of a full step.</param>
+    public void Expect(IReadOnlyList<int> blockCounts, long samples) => (_blockCounts, _samples) = ([.. blockCounts], samples);
+
+    /// <summary>One more number of blocks occurs.</summary>
+    public void Expect(int blocks)
+    {
+        if (!_blockCounts.Contains(blocks))
+        {
+            _blockCounts.Add(blocks);
+        }
+    }
 
     /// <summary>Plans for new members.</summary>
     /// <param name="members">By rank.</param>
@@ -55,12 +67,17 @@ public sealed class RunPlanner
         return Adopt(speeds, SecondsPerCoverNode(speeds));
     }
 
-    /// <summary>A new plan for the same members, if it is predicted to be faster by more than <see cref="Gain"/>; else null.</summary>
+    /// <summary>A new plan for the same members, if it is predicted to be faster by more than <see cref="Gain"/>, or there is none yet for a number of blocks that occurs; else null.</summary>
     /// <param name="members">By rank.</param>
     public BlockPlanTable? Improve(IReadOnlyList<SampleTime> members)
     {
-        var (blocks, speeds) = (BlockCounts[0], Speeds(members));
+        var (blocks, speeds) = (_blockCounts[0], Speeds(members));
         var perNode = SecondsPerCoverNode(speeds);
+        if (!_blockCounts.TrueForAll(Plan.Assignments.ContainsKey))
+        {
+            return Adopt(speeds, perNode);
+        }
+
         var enough = BlockPlanner.Predict(blocks, Plan.Assignments[blocks], speeds, perNode) * (1 - Gain);
         return Ideal(blocks, speeds) < enough && BlockPlanner.LeastTime(blocks, speeds) < enough
             && BlockPlanner.Predict(blocks, BlockPlanner.Plan(blocks, speeds, perNode), speeds, perNode) < enough
@@ -149,18 +166,18 @@ public sealed class RunPlanner
     private static double Ideal(int blocks, IReadOnlyList<WorkerSpeed> speeds) => blocks / speeds.Sum(s => 1 / s.SecondsPerBlock);
 
     private BlockPlanTable Adopt(IReadOnlyList<WorkerSpeed> speeds, double perNode) =>
-        Plan = BlockPlanTable.Create(++_number, BlockCounts, speeds, perNode);
+        Plan = BlockPlanTable.Create(++_number, _blockCounts, speeds, perNode);
 
     /// <summary>The average is that of speeds, not of times: among fast workers and a very slow one, a newcomer is taken for a fast one.</summary>
     private List<WorkerSpeed> Speeds(IReadOnlyList<SampleTime> members)
     {
         var measured = members.Where(m => m.Measured is not null).Select(m => m.Measured!.Value).ToList();
         var average = measured.Count == 0 ? 1 : measured.Count / measured.Sum(m => 1 / m);
-        var samplesPerBlock = measured.Count == 0 ? 1 : (double)_samples / BlockCounts[0];
+        var samplesPerBlock = measured.Count == 0 ? 1 : (double)_samples / _blockCounts[0];
         return [.. members.Select(m => new WorkerSpeed((m.Measured ?? average) * samplesPerBlock))];
     }
 
     private double SecondsPerCoverNode(List<WorkerSpeed> speeds) => _exchanges.Count == 0
         ? UnmeasuredCoverNode * speeds.Min(s => s.SecondsPerBlock)
-        : Math.Min(_exchanges.Order().ElementAt(_exchanges.Count / 2) / 2, MostPerCoverNode * Ideal(BlockCounts[0], speeds));
+        : Math.Min(_exchanges.Order().ElementAt(_exchanges.Count / 2) / 2, MostPerCoverNode * Ideal(_blockCounts[0], speeds));
 }

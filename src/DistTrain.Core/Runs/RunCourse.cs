@@ -37,15 +37,18 @@ public sealed class RunCourse
     public RunCourse(RunOptions options, long trainingSamples, long validationSamples, GeometrySchedule? geometry = null)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(trainingSamples, 1);
-        var length = new RunLength(trainingSamples, options.Batch.Global);
         _options = options;
+        Length = BatchSchedule.LengthOf(options, trainingSamples);
         _geometry = geometry ?? options.Geometries;
         ValidationSamples = validationSamples;
-        _schedule = length.Schedule(options);
+        _schedule = Length.Schedule(options);
         TrainingSamples = trainingSamples;
-        TotalSteps = length.Steps(options.Stop);
-        TotalSamples = length.SamplesOf(TotalSteps);
+        TotalSteps = Length.Steps(options.Stop);
+        TotalSamples = Length.SamplesOf(TotalSteps);
     }
+
+    /// <summary>How large its steps are.</summary>
+    public RunLength Length { get; }
 
     /// <summary>Samples of one epoch.</summary>
     public long TrainingSamples { get; }
@@ -59,16 +62,19 @@ public sealed class RunCourse
     /// <summary>Samples of the whole run.</summary>
     public long TotalSamples { get; }
 
-    /// <summary>The numbers of blocks that occur: of a full step, of an epoch's last step, and of an evaluation, those of one geometry first.</summary>
+    /// <summary>
+    /// The numbers of blocks that occur: of a full step, of an epoch's last step, and of an evaluation, those of one geometry first. In an epoch within which the global batch changes, the last
+    /// step may have another.
+    /// </summary>
     public IReadOnlyList<int> BlockCounts(BatchGeometry first)
     {
-        var rest = TrainingSamples % _options.Batch.Global;
-        long[] samples = [Math.Min(_options.Batch.Global, TrainingSamples), rest, ValidationSamples];
+        var rest = TrainingSamples % first.Global;
+        long[] samples = [Math.Min(first.Global, TrainingSamples), rest, ValidationSamples];
         return [.. _geometry.All.Prepend(first).SelectMany(g => samples.Where(n => n > 0).Select(n => new BatchPlan(n, g).Blocks)).Distinct()];
     }
 
     /// <summary>How an operation is cut up.</summary>
-    public BatchGeometry GeometryOf(Operation operation) => _geometry.Of(operation.Kind, operation.Step);
+    public BatchGeometry GeometryOf(Operation operation) => GeometryOf(operation.Kind, operation.Step);
 
     /// <summary>The same course, cut up otherwise from an operation on.</summary>
     public RunCourse With(GeometryChange change) => new(_options, TrainingSamples, ValidationSamples, _geometry.With(change));
@@ -108,7 +114,7 @@ public sealed class RunCourse
         if (EvaluationIsDue(at))
         {
             var all = new SampleRange(at.Cursor.Epoch, 0, ValidationSamples);
-            return (new Operation(at.NextOperation, OperationKind.Evaluate, at.Steps, all, _geometry.Of(OperationKind.Evaluate, at.Steps), 0, false, false),
+            return (new Operation(at.NextOperation, OperationKind.Evaluate, at.Steps, all, GeometryOf(OperationKind.Evaluate, at.Steps), 0, false, false),
                 at with { NextOperation = at.NextOperation + 1, EvaluatedStep = at.Steps });
         }
 
@@ -117,14 +123,17 @@ public sealed class RunCourse
             return null;
         }
 
-        var (taken, cursor) = at.Cursor.Take(TrainingSamples, _options.Batch.Global);
         var step = at.Steps + 1;
+        var geometry = GeometryOf(OperationKind.Train, step);
+        var (taken, cursor) = at.Cursor.Take(TrainingSamples, geometry.Global);
         var every = _options.Checkpoint.EverySteps;
         var operation = new Operation(
-            at.NextOperation, OperationKind.Train, step, taken, _geometry.Of(OperationKind.Train, step), _schedule.RateOf(at.Samples, taken.Count),
+            at.NextOperation, OperationKind.Train, step, taken, geometry, _schedule.RateOf(at.Samples, taken.Count),
             WritesCheckpoint: step == TotalSteps || (every > 0 && step % every == 0), IsLast: false);
         return (operation, new CoursePosition(at.NextOperation + 1, step, at.Samples + taken.Count, taken.Count, cursor, at.EvaluatedStep));
     }
+
+    private BatchGeometry GeometryOf(OperationKind kind, long step) => _geometry.Of(kind, step) with { Global = Length.BatchOf(step) };
 
     private bool EvaluationIsDue(CoursePosition at)
     {

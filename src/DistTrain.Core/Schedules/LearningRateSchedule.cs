@@ -41,6 +41,9 @@ public sealed record LearningRateSchedule(
     double StepFactor,
     double FinalRate)
 {
+    /// <summary>So many decays the global batch takes the place of: it grows, and the rate stays.</summary>
+    public int DecaysLeftToBatch { get; init; }
+
     /// <summary>The rate of one step.</summary>
     /// <param name="samplesBefore">Samples used by all steps before it.</param>
     /// <param name="samples">Samples of this step, at least 1.</param>
@@ -59,7 +62,7 @@ public sealed record LearningRateSchedule(
         var since = Math.Max(0, samplesBefore - WarmupSamples);
         return Shape switch
         {
-            ScheduleShape.Step => Rate * Math.Pow(StepFactor, since / Math.Max(1, StepSamples)),
+            ScheduleShape.Step => Rate * Math.Pow(StepFactor, Math.Max(0, (since / Math.Max(1, StepSamples)) - DecaysLeftToBatch)),
             ScheduleShape.Cosine => FinalRate + (Rate - FinalRate) * (1 + Math.Cos(Math.PI * Progress(since))) / 2,
             _ => Rate,
         };

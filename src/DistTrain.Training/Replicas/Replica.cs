@@ -69,7 +69,7 @@ public sealed class Replica : IDisposable
         }
 
         _optimizer = FlatOptimizers.Create(options.Optimizer, Layout.Count);
-        _noise = options.Batch.NoiseScale ? new NoiseMeter(Layout, _optimizer, !device.HasOwnMemory) : null;
+        _noise = options.Batch.MeasuresNoise ? new NoiseMeter(Layout, _optimizer, !device.HasOwnMemory) : null;
         if (options.Average.Decay > 0)
         {
             _average = new NativeVector(Layout.Count);

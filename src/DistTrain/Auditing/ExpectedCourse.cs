@@ -10,7 +10,6 @@ namespace DistTrain.Auditing;
 /// </summary>
 internal sealed class ExpectedCourse
 {
-    private readonly RunLength _length;
     private readonly Dictionary<long, Operation> _steps = [];
     private readonly SortedDictionary<long, Operation> _evaluations = [];
     private readonly Dictionary<long, int> _evaluators = [];
@@ -28,7 +27,6 @@ internal sealed class ExpectedCourse
         var geometry = changes.Aggregate(options.Geometries, (schedule, change) => schedule.With(change));
         Course = new RunCourse(options, sizes.Training, sizes.Validation, geometry);
         Sizes = sizes;
-        _length = new RunLength(sizes.Training, options.Batch.Global);
         Walk(Course, steps);
         _configurations = 1;
         foreach (var before in Before(options, journal))
@@ -58,7 +56,7 @@ internal sealed class ExpectedCourse
         options.WithMicro(journal?.Entries.OfType<JournalEntry.MicroBatch>().LastOrDefault()?.Size ?? 0);
 
     /// <summary>Samples of the run up to and with a step.</summary>
-    public long SamplesOf(long step) => _length.SamplesOf(step);
+    public long SamplesOf(long step) => Course.Length.SamplesOf(step);
 
     /// <summary>Other configurations that terms of the run have had. One that differs in more than a resumed run may change is the journal's check to find.</summary>
     private static IEnumerable<RunOptions> Before(RunOptions options, JournalContent? journal)

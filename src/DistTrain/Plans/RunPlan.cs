@@ -3,6 +3,7 @@ using DistTrain.Core.Batches;
 using DistTrain.Core.Membership;
 using DistTrain.Core.Options;
 using DistTrain.Core.Runs;
+using DistTrain.Core.Schedules;
 using DistTrain.Core.Tuning;
 using DistTrain.Views;
 
@@ -72,14 +73,14 @@ internal sealed record RunPlan
     {
         var isAuto = options.Batch.IsAuto;
         options = options.WithMicro(new BatchOptions().Micro);
-        var length = new RunLength(trainingSamples, options.Batch.Global);
+        var length = BatchSchedule.LengthOf(options, trainingSamples);
         var steps = length.Steps(options.Stop);
-        var geometry = options.Geometries.Of(OperationKind.Train, 1);
-        var full = StepPlan.Of(Math.Min(options.Batch.Global, trainingSamples), geometry, options.Workers);
+        var geometry = options.Geometries.Of(OperationKind.Train, 1) with { Global = length.GlobalBatch };
+        var full = StepPlan.Of(Math.Min(length.GlobalBatch, trainingSamples), geometry, options.Workers);
         return new RunPlan
         {
             Name = options.Name,
-            GlobalBatch = options.Batch.Global,
+            GlobalBatch = length.GlobalBatch,
             Geometry = geometry,
             Workers = options.Workers,
             Length = length,
@@ -115,10 +116,11 @@ internal sealed record RunPlan
 
     private static long EvaluationsOf(EvaluateOptions every, RunLength length, long steps)
     {
-        var epochs = every.EveryEpochs > 0 ? steps / length.StepsPerEpoch / every.EveryEpochs : 0;
+        var samples = length.SamplesOf(steps);
+        var epochs = every.EveryEpochs > 0 ? samples / length.DataSize / every.EveryEpochs : 0;
         var bySteps = every.EverySteps > 0 ? steps / every.EverySteps : 0;
-        var bySamples = every.EverySamples > 0 ? length.SamplesOf(steps) / every.EverySamples : 0;
-        var isLastDue = (every.EveryEpochs > 0 && steps % length.StepsPerEpoch == 0 && steps / length.StepsPerEpoch % every.EveryEpochs == 0)
+        var bySamples = every.EverySamples > 0 ? samples / every.EverySamples : 0;
+        var isLastDue = (every.EveryEpochs > 0 && samples % length.DataSize == 0 && samples / length.DataSize % every.EveryEpochs == 0)
             || (every.EverySteps > 0 && steps % every.EverySteps == 0);
         return Math.Min(steps, epochs + bySteps + bySamples + (isLastDue ? 0 : 1));
     }
@@ -140,7 +142,7 @@ internal sealed record RunPlan
     private static RatePoint[] RatesOf(RunOptions options, RunLength length, long steps)
     {
         var schedule = length.Schedule(options);
-        var warm = Math.Clamp(schedule.WarmupSamples / Math.Max(1, Math.Min(length.GlobalBatch, length.DataSize)) + 1, 1, steps);
+        var warm = Math.Clamp(length.StepsTo((Int128)schedule.WarmupSamples + 1), 1, steps);
         long[] points = [1, warm, steps / 4, steps / 2, steps - steps / 4, steps];
         return [.. points.Where(s => s >= 1).Distinct().Order()
             .Select(s => new RatePoint(s, schedule.RateOf(length.SamplesOf(s - 1), length.SamplesOfStep(s))))];

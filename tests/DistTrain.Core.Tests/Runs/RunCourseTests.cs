@@ -12,7 +12,7 @@ public class RunCourseTests
         Gen.Long[1, 120], Gen.Long[0, 30], Gen.Long[1, 150], Gen.Long[0, 4].Array[4], Gen.Long[0, 9].Array[3])
         .Select((training, validation, batch, stop, every) => (new RunOptions
         {
-            Batch = new BatchOptions { Global = batch, Micro = 7, Blocks = 5 },
+            Batch = new BatchOptions { Global = batch, Micro = 7, Blocks = 5, Schedule = ScheduleOf(every) },
             Stop = new StopOptions { Epochs = stop[0] + (stop[1] + stop[2] == 0 ? 1 : 0), Steps = 3 * stop[1], Samples = 40 * stop[2] },
             Evaluate = new EvaluateOptions { EveryEpochs = every[0] % 4, EverySteps = every[1], EverySamples = 17 * every[2] },
             Checkpoint = new CheckpointOptions { EverySteps = stop[3] },
@@ -26,9 +26,10 @@ public class RunCourseTests
         foreach (var step in Steps(All(course)))
         {
             Assert.Equal((next.Epoch, next.Position), (step.Samples.Epoch, step.Samples.First));
-            (_, next) = next.Take(run.Training, run.Options.Batch.Global);
+            (_, next) = next.Take(run.Training, step.Geometry.Global);
             samples += step.Samples.Count;
-            Assert.Equal(run.Training - step.Samples.First <= run.Options.Batch.Global, next.Position == 0);
+            Assert.Equal(course.Length.BatchOf(step.Step), step.Geometry.Global);
+            Assert.Equal(run.Training - step.Samples.First <= step.Geometry.Global, next.Position == 0);
         }
 
         Assert.Equal(course.TotalSamples, samples);
@@ -84,7 +85,7 @@ public class RunCourseTests
     [Fact]
     public void Every_number_of_blocks_that_occurs_is_announced_and_no_other() => Runs.Always(run =>
     {
-        var course = Course(run);
+        var course = Course(run with { Options = run.Options with { Batch = run.Options.Batch with { Schedule = new BatchScheduleOptions() } } });
         var counts = course.BlockCounts(run.Options.Geometry);
         Assert.Equal(counts.Count, counts.Distinct().Count());
         Assert.All(All(course), o => Assert.Contains(o.Batches.Blocks, counts));
@@ -125,6 +126,14 @@ public class RunCourseTests
         Assert.Equal(
             [OperationKind.Train, OperationKind.Train, OperationKind.Evaluate], All(course).Select(o => o.Kind));
     }
+
+    private static BatchScheduleOptions ScheduleOf(long[] every) => every[0] < 5
+        ? new BatchScheduleOptions()
+        : new BatchScheduleOptions
+        {
+            Name = BatchScheduleOptions.InStages,
+            Stages = new Dictionary<string, long> { [$"{(30 * every[1]) + 1} samples"] = (9 * every[2]) + 1, [$"{(70 * every[2]) + 2} samples"] = (13 * every[0]) + 2 },
+        };
 
     private static RunCourse Course((RunOptions Options, long Training, long Validation) run) => new(run.Options, run.Training, run.Validation);
 

@@ -6,7 +6,10 @@ namespace DistTrain.Core.Tests.Runs;
 
 public class RunLengthTests
 {
-    private static readonly Gen<RunLength> Lengths = Gen.Select(Gen.Long[1, 300], Gen.Long[1, 400]).Select((size, batch) => new RunLength(size, batch));
+    private static readonly Gen<RunLength> Constant = Gen.Select(Gen.Long[1, 300], Gen.Long[1, 400]).Select((size, batch) => new RunLength(size, batch));
+
+    private static readonly Gen<RunLength> Lengths = Gen.Select(Constant, Gen.Select(Gen.Long[1, 900], Gen.Long[1, 400]).Array[0, 4])
+        .Select((length, changes) => changes.OrderBy(c => c.Item1).Aggregate(length, (l, c) => l.From(c.Item1, c.Item2)));
 
     [Fact]
     public void Samples_add_up_step_by_step() => Gen.Select(Lengths, Gen.Int[1, 50]).Always((length, steps) =>
@@ -15,12 +18,13 @@ public class RunLengthTests
         for (var step = 1L; step <= steps; step++)
         {
             var left = length.DataSize - (samples % length.DataSize);
-            Assert.Equal(Math.Min(left, length.GlobalBatch), length.SamplesOfStep(step));
+            Assert.Equal(Math.Min(left, length.BatchOf(step)), length.SamplesOfStep(step));
             samples += length.SamplesOfStep(step);
             Assert.Equal(samples, length.SamplesOf(step));
-            Assert.Equal(samples % length.DataSize == 0, step % length.StepsPerEpoch == 0);
+            Assert.Equal(step, length.StepsTo(samples));
         }
 
+        Assert.Equal(length.DataSize, length.SamplesOf(length.StepsPerEpoch));
         Assert.Equal(length.LastStepSamples, length.SamplesOfStep(length.StepsPerEpoch));
     });
 
@@ -31,6 +35,20 @@ public class RunLengthTests
         Assert.True(length.SamplesOf(steps) >= samples);
         Assert.True(length.SamplesOf(steps - 1) < samples);
     });
+
+    [Fact]
+    public void A_change_is_seen_by_the_first_step_that_begins_behind_it() => Gen.Select(Constant, Gen.Long[0, 900], Gen.Long[1, 400]).Always((length, samples, batch) =>
+    {
+        var changed = length.From(samples, batch);
+        for (var (step, used) = (1L, 0L); step <= 40; used += changed.SamplesOfStep(step), step++)
+        {
+            Assert.Equal(used >= samples ? batch : length.GlobalBatch, changed.BatchOf(step));
+        }
+    });
+
+    [Fact]
+    public void Whatever_the_batch_an_epoch_ends_with_a_step_and_holds_the_data_once() => Gen.Select(Lengths, Gen.Long[1, 9]).Always((length, epochs) =>
+        Assert.Equal(epochs * length.DataSize, length.SamplesOf(length.Steps(new StopOptions { Epochs = epochs }))));
 
     [Fact]
     public void The_first_limit_counts()

@@ -1,0 +1,130 @@
+using CsCheck;
+using DistTrain.Core.Options;
+using DistTrain.Core.Runs;
+using DistTrain.Core.Schedules;
+
+namespace DistTrain.Core.Tests.Schedules;
+
+/// <summary>The global batch over the run as the configuration says it.</summary>
+public sealed class BatchScheduleTests
+{
+    private const long DataSize = 1000;
+
+    [Fact]
+    public void Stages_take_the_batch_they_name_from_the_first_step_behind_them_on()
+    {
+        var length = LengthOf(("batch.schedule.name", "stages"), ("batch.schedule.stages.2 epochs", "256"), ("batch.schedule.stages.0.5 epochs", "128"));
+        Assert.Equal([new(0, 0, 64), new(8, 512, 128), new(20, 2000, 256)], length.Stages);
+    }
+
+    [Fact]
+    public void Stages_in_steps_are_in_steps_of_the_run_itself()
+    {
+        var length = LengthOf(("batch.schedule.name", "stages"), ("batch.schedule.stages.10 steps", "128"), ("batch.schedule.stages.20 steps", "250"));
+        Assert.Equal([0, 10, 20], length.Stages.Select(s => s.Steps));
+        Assert.Equal([64, 128, 128, 250], new[] { 10L, 11, 20, 21 }.Select(length.BatchOf));
+    }
+
+    [Fact]
+    public void A_warm_up_rises_in_equal_increments_of_whole_micro_batches_and_is_over_when_it_says() =>
+        Gen.Select(Gen.Long[1, 200], Gen.Long[1, 1500], Gen.Int[1, 60], Gen.Long[1, 5000]).Always(drawn =>
+        {
+            var (first, more, micro, over) = drawn;
+            var length = LengthOf(
+                ("batch.global", $"{first + more}"), ("batch.micro", $"{micro}"), ("batch.schedule.name", "warmup"), ("batch.schedule.first", $"{first}"), ("batch.schedule.overSamples", $"{over}"));
+            var stages = length.Stages;
+            Assert.Equal(new BatchStage(0, 0, first), stages[0]);
+            Assert.Equal(first + more, stages[^1].Batch);
+            Assert.InRange(stages.Count, 2, BatchSchedule.MostIncrements + 1);
+            Assert.True(stages[^1].Samples >= over && length.SamplesOf(stages[^1].Steps - 1) < over);
+            Assert.All(stages.Zip(stages.Skip(1)), s => Assert.True(s.First.Batch < s.Second.Batch && s.First.Samples < s.Second.Samples));
+            Assert.All(stages.Skip(1).SkipLast(1), s => Assert.True(s.Batch % micro == 0));
+
+            // Never above the straight line.
+            Assert.All(stages.Skip(1), s => Assert.True(s.Batch <= first + (more * Math.Min(1, (double)s.Samples / over))));
+        });
+
+    [Fact]
+    public void A_warm_up_in_steps_takes_so_many_steps()
+    {
+        var length = LengthOf(("batch.global", "64"), ("batch.micro", "8"), ("batch.schedule.name", "warmup"), ("batch.schedule.first", "32"), ("batch.schedule.overSteps", "8"));
+        Assert.Equal([(0, 32), (2, 40), (4, 48), (6, 56), (8, 64)], length.Stages.Select(s => (s.Steps, s.Batch)));
+    }
+
+    [Fact]
+    public void Where_the_rate_would_decay_the_batch_grows_until_its_cap_and_then_the_rate_does()
+    {
+        (string, string)[] decaying =
+        [
+            ("schedule.name", "step"), ("schedule.everyEpochs", "2"), ("schedule.factor", "0.5"), ("schedule.warmupEpochs", "1"), ("optimizer.learningRate", "0.4"), ("stop.epochs", "12"),
+        ];
+        var (decayed, grown) = (Rates(decaying), Rates([.. decaying, ("batch.schedule.name", "decay"), ("batch.schedule.most", "300")]));
+        Assert.Equal([64, 128, 256], grown.Length.Stages.Select(s => s.Batch));
+        Assert.Equal([0, 3000, 5000], grown.Length.Stages.Select(s => s.Samples));
+        foreach (var (samples, rate, batch) in new[] { (2999L, 0.4, 64L), (3000, 0.4, 128), (4999, 0.4, 128), (5000, 0.4, 256), (7000, 0.2, 256), (9000, 0.1, 256) })
+        {
+            Assert.Equal(rate, grown.Schedule.RateOf(samples, 1));
+            Assert.Equal(batch, grown.Length.BatchOf(grown.Length.StepsTo(samples + 1)));
+
+            // Rate over batch, which the noise of the steps follows, is that of the run whose rate decays.
+            Assert.Equal(decayed.Schedule.RateOf(samples, 1) / 64, rate / batch, 1e-12);
+        }
+
+        Assert.True(grown.Length.Steps(new StopOptions { Epochs = 12 }) < decayed.Length.Steps(new StopOptions { Epochs = 12 }) / 2);
+    }
+
+    [Fact]
+    public void A_batch_that_changes_does_not_move_the_rate() => Gen.Select(Gen.Long[1, 3000], Gen.Long[1, 600], Gen.Long[0, 5000]).Always((when, batch, samples) =>
+    {
+        (string, string)[] given = [("schedule.name", "cosine"), ("schedule.warmupSteps", "20"), ("stop.epochs", "5")];
+        var (constant, staged) = (Rates(given), Rates([.. given, ("batch.schedule.name", "stages"), ($"batch.schedule.stages.{when} samples", $"{batch}")]));
+        Assert.Equal(constant.Schedule.RateOf(samples, 1), staged.Schedule.RateOf(samples, 1));
+    });
+
+    [Theory]
+    [InlineData("batch.schedule.stages is not set: say when and how large, such as batch.schedule.stages.2 epochs=256.", "name=stages")]
+    [InlineData("batch.schedule.stages.soon is '128': must name when, above 0, such as 2 epochs, 500 steps or 100000 samples.", "name=stages", "stages.soon=128")]
+    [InlineData("batch.schedule.stages.1.5 steps is '128': must name when, above 0, such as 2 epochs, 500 steps or 100000 samples.", "name=stages", "stages.1.5 steps=128")]
+    [InlineData("batch.schedule.stages.1 epoch is '0': must be between 1 and 1099511627776.", "name=stages", "stages.1 epoch=0")]
+    [InlineData("batch.schedule.stages.9 steps is '2': is counted in another unit than the stage before: count all in epochs, all in steps or all in samples.", "name=stages", "stages.1 epoch=2", "stages.9 steps=2")]
+    [InlineData("batch.schedule.stages is '1 epoch': belongs to batch.schedule.name: stages; drop the stages, or name that schedule.", "stages.1 epoch=2")]
+    [InlineData("batch.schedule.first is '64': must be at least 1 and below batch.global, which is 64: a warm-up rises.", "name=warmup", "first=64", "overSteps=3")]
+    [InlineData("batch.schedule.overEpochs is not set: a warm-up needs one of overEpochs, overSteps and overSamples.", "name=warmup", "first=8")]
+    [InlineData("batch.schedule.most is '0': must be at least batch.global, which is 64: it caps how far the batch grows.", "name=plateau")]
+    [InlineData("batch.schedule.name is 'decay': takes the place of a rate that decays, and schedule.name is constant: set that to step.", "name=decay", "most=128")]
+    [InlineData("batch.schedule.everyEpochs is not set: to follow the noise scale needs one of everyEpochs, everySteps and everySamples.", "name=noise", "most=128", "first=8")]
+    [InlineData("batch.schedule.first is '0': must be at least 1 and at most batch.global, which is 64: the batch does not fall below it.", "name=noise", "most=128", "everySteps=10")]
+    public void Mistakes_are_told_in_words(string sentence, params string[] keys) =>
+        Assert.Equal([sentence], Read([.. keys.Select(k => k.Split('=')).Select(k => ($"batch.schedule.{k[0]}", k[1]))]).Problems.Select(p => p.ToString()));
+
+    [Fact]
+    public void A_cosine_cannot_end_with_a_number_of_steps_that_nobody_knows_the_samples_of() => Assert.Equal(
+        ["schedule.name is 'cosine': ends with the run, and how many samples 100 steps are is not known where the batch follows what is measured: set stop.epochs or stop.samples."],
+        Read([("schedule.name", "cosine"), ("stop.epochs", "0"), ("stop.steps", "100"), ("batch.schedule.name", "plateau"), ("batch.schedule.most", "128")]).Problems.Select(p => p.ToString()));
+
+    private static RunLength LengthOf(params (string, string)[] keys) => BatchSchedule.LengthOf(Valid(keys), DataSize);
+
+    private static (RunLength Length, LearningRateSchedule Schedule) Rates((string, string)[] keys)
+    {
+        var length = LengthOf(keys);
+        return (length, length.Schedule(Valid(keys)));
+    }
+
+    private static RunOptions Valid((string, string)[] keys)
+    {
+        var (options, problems) = Read(keys);
+        Assert.Empty(problems);
+        return options;
+    }
+
+    private static (RunOptions Options, IReadOnlyList<OptionProblem> Problems) Read((string Key, string Value)[] keys)
+    {
+        var table = new Dictionary<string, string> { ["task"] = "t", ["model.name"] = "m", ["data.name"] = "d", ["batch.global"] = "64", ["stop.epochs"] = "3" };
+        foreach (var (key, value) in keys)
+        {
+            table[key] = value;
+        }
+
+        return OptionsReader.ReadRun(table);
+    }
+}
