@@ -171,7 +171,7 @@ internal sealed partial class CoordinatorLoop
         _ledger.NoteMemory(e);
         if (e.Operation.Kind == OperationKind.Evaluate)
         {
-            var evaluation = RunLedger.LineOf(e, _machine.Metrics);
+            var evaluation = RunLedger.LineOf(e, _machine.Evaluation);
             _lines.Add(e.Operation.Number, evaluation);
             Checkpoints.NoteEvaluation(evaluation.Step, evaluation.Loss ?? double.NaN);
             Watchers.Publish(Views.Of(evaluation));

@@ -125,12 +125,16 @@ internal sealed class RunLedger(TimeProvider time)
     }
 
     /// <summary>The line of a completed evaluation.</summary>
-    public static EvaluationRecord LineOf(RunEffect.Record record, IReadOnlyList<string> metrics)
+    public static EvaluationRecord LineOf(RunEffect.Record record, EvaluationForm form)
     {
         var (operation, first) = (record.Operation, record.Reports[0]);
+        var values = form.Values(first.LossSum / first.Weight, first.Weight, first.MetricSums);
         return new EvaluationRecord(
             operation.Step, operation.Samples.Epoch, operation.Samples.Count, PerWeight(first.LossSum, first.Weight),
-            metrics.Zip(first.MetricSums, (name, sum) => (name, sum)).ToDictionary(m => m.name, m => PerWeight(m.sum, first.Weight)), first.WeightsHash);
+            values.ToDictionary(v => v.Key, v => JsonLines.Finite(v.Value)), first.WeightsHash)
+        {
+            Confusion = form.Confusion(first.MetricSums)?.Counts,
+        };
     }
 
     /// <summary>The summary of a run that ended.</summary>
@@ -154,6 +158,7 @@ internal sealed class RunLedger(TimeProvider time)
                 {
                     ["loss"] = _lastEvaluation.Loss,
                 },
+            Confusion = _lastEvaluation?.Confusion is { } counts ? new ConfusionMatrix(machine.Evaluation.Classes, counts) : null,
             WeightsHash = _lastStep?.WeightsHash,
             WeightsSha256 = outcome.Success && checkpoint?.Header.Step == _lastStep?.Step ? checkpoint?.ModelSha256 : null,
             WallSeconds = Math.Round(time.GetElapsedTime(_started).TotalSeconds, 3),

@@ -1,4 +1,5 @@
 using System.Text.Json.Serialization;
+using DistTrain.Core.Runs;
 
 namespace DistTrain.Coordinator;
 
@@ -46,7 +47,12 @@ internal sealed record StepRecord(
 /// <param name="Metrics">Each metric per sample (or token); null where it is not finite.</param>
 /// <param name="WeightsHash">Hash of the weights evaluated.</param>
 internal sealed record EvaluationRecord(
-    long Step, long Epoch, long Samples, double? Loss, IReadOnlyDictionary<string, double?> Metrics, string WeightsHash);
+    long Step, long Epoch, long Samples, double? Loss, IReadOnlyDictionary<string, double?> Metrics, string WeightsHash)
+{
+    /// <summary>How often samples of each class, a row, were taken for each, a column; the names are in <c>summary.json</c>.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public IReadOnlyList<IReadOnlyList<long>>? Confusion { get; init; }
+}
 
 /// <summary>A line of <c>events.jsonl</c>, as far as a coordinator that goes on with the run reads it.</summary>
 /// <param name="Time">When.</param>
@@ -84,6 +90,10 @@ internal sealed record RunSummary
     public double? FinalLoss { get; init; }
 
     public IReadOnlyDictionary<string, double?>? Validation { get; init; }
+
+    /// <summary>How often each class was taken for each in the last evaluation, where the task has classes.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public ConfusionMatrix? Confusion { get; init; }
 
     public string? WeightsHash { get; init; }
 

@@ -39,6 +39,8 @@ public static class Wire
     {
         Proposal = prepared.Proposal,
         Most = prepared.Most,
+        Classes = [.. prepared.Classes],
+        HasPerplexity = prepared.HasPerplexity,
     };
 
     public static Prepared ToWire(WorkerPreparation preparation) => new()
@@ -54,6 +56,8 @@ public static class Wire
         Remarks = { preparation.Remarks },
         Proposal = preparation.Proposal,
         Most = preparation.Most,
+        Classes = { preparation.Classes },
+        HasPerplexity = preparation.HasPerplexity,
     };
 
     public static Operation FromWire(OperationDescriptor descriptor) => new(

@@ -256,6 +256,8 @@ internal sealed partial class WorkerLoop(
         {
             Proposal = state.MicroBatch?.Size ?? 0,
             Most = state.MicroBatch?.Most ?? 0,
+            Classes = task.Classes,
+            HasPerplexity = task.HasPerplexity,
         });
     }
 

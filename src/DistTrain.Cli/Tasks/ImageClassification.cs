@@ -73,9 +73,14 @@ public sealed record ImageDataOptions : IOptionRelations, IDataFiles
     }
 }
 
-/// <summary>Images are told apart by class. Cross entropy; metric <c>accuracy</c>.</summary>
+/// <summary>Images are told apart by class. Cross entropy; metric <c>accuracy</c>, of many classes <c>top5Accuracy</c>, and the confusions of a few.</summary>
 internal sealed class ImageClassification : ITrainingTask, IPredictor
 {
+    /// <summary>A table of more is not read by people, and its sums travel with every block.</summary>
+    private const int MostConfused = 32;
+
+    private const int Top = 5;
+
     private readonly ImageModelOptions _model;
     private readonly ImageDataset _training;
     private readonly ImageDataset _validation;
@@ -97,7 +102,10 @@ internal sealed class ImageClassification : ITrainingTask, IPredictor
 
     public IDataset Validation => _validation;
 
-    public IReadOnlyList<string> Metrics { get; } = ["accuracy"];
+    /// <summary>Where there are no more than five classes, the right one is always among the first five.</summary>
+    public IReadOnlyList<string> Metrics => _training.Classes > Top ? ["accuracy", "top5Accuracy"] : ["accuracy"];
+
+    public IReadOnlyList<string> Classes => _training.Classes <= MostConfused ? _training.ClassNames : [];
 
     public IReadOnlyCollection<string> Takes { get; } = [nameof(PredictRequest.Input), nameof(PredictRequest.Count)];
 
@@ -121,7 +129,14 @@ internal sealed class ImageClassification : ITrainingTask, IPredictor
         using var scope = NewDisposeScope();
         using var noGradient = no_grad();
         var logits = ((nn.Module<Tensor, Tensor>)model).call(batch.Inputs);
-        metrics[0] += logits.argmax(1).eq(batch.Targets).sum().ToInt64();
+        var answers = logits.argmax(1);
+        metrics[0] += answers.eq(batch.Targets).sum().ToInt64();
+        if (_training.Classes > Top)
+        {
+            metrics[1] += logits.topk(Top, 1).indexes.eq(batch.Targets.unsqueeze(1)).sum().ToInt64();
+        }
+
+        Count(metrics[Metrics.Count..], batch.Targets, answers);
         return SumOf(logits, batch);
     }
 
@@ -154,6 +169,21 @@ internal sealed class ImageClassification : ITrainingTask, IPredictor
         var probabilities = nn.functional.softmax(model.call(batch.Inputs), 1)[0];
         var label = probabilities.argmax().ToInt64();
         return (label, probabilities[label].ToDouble(), batch.Targets[0].ToInt64());
+    }
+
+    /// <summary>Counts what was taken for what, where the classes are few.</summary>
+    private void Count(Span<double> confusions, Tensor truths, Tensor answers)
+    {
+        if (confusions.IsEmpty)
+        {
+            return;
+        }
+
+        using var cells = (truths * _training.Classes + answers).cpu();
+        foreach (var cell in cells.data<long>())
+        {
+            confusions[(int)cell]++;
+        }
     }
 
     private static LossSum SumOf(Tensor logits, TensorBatch batch)

@@ -67,7 +67,7 @@ public sealed record TextOptions : IOptionRelations
     }
 }
 
-/// <summary>The next byte of a text is predicted. Cross entropy in nats per byte, weighted by bytes; metric <c>accuracy</c>.</summary>
+/// <summary>The next byte of a text is predicted. Cross entropy in nats per byte, weighted by bytes; metrics <c>accuracy</c> and <c>perplexity</c>.</summary>
 internal sealed class LanguageModel : ITrainingTask, IPredictor
 {
     private const int Bytes = 256;
@@ -86,6 +86,8 @@ internal sealed class LanguageModel : ITrainingTask, IPredictor
     public IDataset Validation => _text.Validation;
 
     public IReadOnlyList<string> Metrics { get; } = ["accuracy"];
+
+    public bool HasPerplexity => true;
 
     public IReadOnlyCollection<string> Takes { get; } =
         [nameof(PredictRequest.Prompt), nameof(PredictRequest.Length), nameof(PredictRequest.Temperature), nameof(PredictRequest.Seed)];

@@ -111,8 +111,8 @@ public sealed partial class RunMachine
     /// <summary>The course of the run, once the sizes of the data are known.</summary>
     public RunCourse? Course => _course;
 
-    /// <summary>Names of the evaluation's sums, once known.</summary>
-    public IReadOnlyList<string> Metrics => _reference?.Metrics ?? [];
+    /// <summary>What the sums of an evaluation are, once known.</summary>
+    public EvaluationForm Evaluation => _reference?.Evaluation ?? new EvaluationForm([]);
 
     private IEnumerable<Member> Trainers => _ranks.Select(id => _workers[id]);
 

@@ -1,3 +1,6 @@
+using System.Text.Json.Serialization;
+using DistTrain.Core.Runs;
+
 namespace DistTrain.Core.Membership;
 
 /// <summary>What a worker says of itself at the door.</summary>
@@ -25,7 +28,7 @@ public sealed record WorkerHello(
 /// <param name="LayoutFingerprint">Of names, shapes and order of the parameters.</param>
 /// <param name="ProbeHash">Of the gradient of a fixed micro-batch at fixed weights; empty where the worker's device does not repeat it.</param>
 /// <param name="WeightsHash">Of the state it holds.</param>
-/// <param name="Metrics">Names of the evaluation's sums.</param>
+/// <param name="Metrics">Names of the evaluation's metrics.</param>
 /// <param name="Applied">The last operation that the state contains, where it was copied from a member; else 0.</param>
 /// <param name="Remarks">What people should know of the model and this configuration, in sentences.</param>
 public sealed record WorkerPreparation(
@@ -37,6 +40,16 @@ public sealed record WorkerPreparation(
 
     /// <summary>The largest size that it knows to fit its memory; 0 where it has not measured, or none fits.</summary>
     public int Most { get; init; }
+
+    /// <summary>The names of the classes whose confusions an evaluation counts; empty for none.</summary>
+    public IReadOnlyList<string> Classes { get; init; } = [];
+
+    /// <summary>Whether the exponential of an evaluation's loss is shown.</summary>
+    public bool HasPerplexity { get; init; }
+
+    /// <summary>What the sums of an evaluation are.</summary>
+    [JsonIgnore]
+    public EvaluationForm Evaluation => new(Metrics) { Classes = Classes, HasPerplexity = HasPerplexity };
 }
 
 /// <summary>Why a worker is not admitted.</summary>

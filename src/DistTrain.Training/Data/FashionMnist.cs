@@ -10,7 +10,8 @@ namespace DistTrain.Training.Data;
 public sealed record FashionMnist
 {
     private const int Side = 28;
-    private const int Classes = 10;
+    private static readonly string[] ClassNames =
+        ["T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"];
 
     /// <summary>Mean and standard deviation of the training pixels, rounded.</summary>
     private static readonly PixelScale Scale = new(72.94, 90.02);
@@ -43,8 +44,11 @@ public sealed record FashionMnist
     /// </summary>
     /// <param name="path">The only folder to look in; null or empty for the usual places.</param>
     /// <exception cref="DataException">The data are nowhere, or damaged.</exception>
-    public ImageData Load(string? path) =>
-        IdxFolder.Load(Find(path), Side, Classes, Scale);
+    public ImageData Load(string? path)
+    {
+        var data = IdxFolder.Load(Find(path), Side, ClassNames.Length, Scale);
+        return new ImageData(data.Training.With(ClassNames), data.Validation.With(ClassNames));
+    }
 
     /// <summary>The folder with the data, which are downloaded where they are nowhere.</summary>
     /// <param name="path">The only folder to look in; null or empty for the usual places.</param>

@@ -46,6 +46,7 @@ public sealed class ImageDataset : IDataset
         Height = height;
         Width = width;
         Classes = classes;
+        ClassNames = [.. Enumerable.Range(0, classes).Select(c => $"{c}")];
         for (var value = 0; value < _normalised.Length; value++)
         {
             _normalised[value] = (float)((value - scale.Mean) / scale.Deviation);
@@ -58,13 +59,15 @@ public sealed class ImageDataset : IDataset
     {
         (_pixels, _labels, _normalised) = (pixels, new byte[pixels.Length / (form.Height * form.Width)], form._normalised);
         (Height, Width, Classes) = (form.Height, form.Width, form.Classes);
+        ClassNames = form.ClassNames;
         _fingerprint = new Lazy<string>(Hash);
     }
 
-    private ImageDataset(ImageDataset source, ImageAugmentation augmentation)
+    private ImageDataset(ImageDataset source, ImageAugmentation augmentation, IReadOnlyList<string> classNames)
     {
         (_pixels, _labels, _normalised, _fingerprint) = (source._pixels, source._labels, source._normalised, source._fingerprint);
         (Height, Width, Classes, Augmentation) = (source.Height, source.Width, source.Classes, augmentation);
+        ClassNames = classNames;
     }
 
     /// <inheritdoc/>
@@ -78,6 +81,9 @@ public sealed class ImageDataset : IDataset
 
     /// <summary>How many classes there are; labels are 0..Classes - 1.</summary>
     public int Classes { get; }
+
+    /// <summary>What the classes are called: by number, where the data have no names for them.</summary>
+    public IReadOnlyList<string> ClassNames { get; }
 
     /// <summary>The class of every image, [n].</summary>
     public ReadOnlySpan<byte> Labels => _labels;
@@ -103,7 +109,15 @@ public sealed class ImageDataset : IDataset
         Load(samples, Augmentation == ImageAugmentation.None ? [] : keys);
 
     /// <summary>The same images, changed at random when they are trained on.</summary>
-    public ImageDataset With(ImageAugmentation augmentation) => new(this, augmentation);
+    public ImageDataset With(ImageAugmentation augmentation) => new(this, augmentation, ClassNames);
+
+    /// <summary>The same images, their classes called by name.</summary>
+    /// <param name="classNames">A name for each class.</param>
+    public ImageDataset With(IReadOnlyList<string> classNames)
+    {
+        ArgumentOutOfRangeException.ThrowIfNotEqual(classNames.Count, Classes);
+        return new ImageDataset(this, Augmentation, classNames);
+    }
 
     /// <summary>Other images of this form, scaled alike, of which nobody knows the class: all labels are 0.</summary>
     /// <param name="path">An IDX file of images, plain or gzipped.</param>

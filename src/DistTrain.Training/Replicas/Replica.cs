@@ -43,6 +43,7 @@ public sealed class Replica : IDisposable
     private const int AutoProbe = 2;
 
     private readonly ITrainingTask _task;
+    private readonly EvaluationForm _evaluation;
     private readonly RunOptions _options;
     private readonly FlatModel _model;
     private readonly IFlatOptimizer _optimizer;
@@ -59,6 +60,7 @@ public sealed class Replica : IDisposable
     public Replica(ITrainingTask task, RunOptions options, ComputeDevice device)
     {
         _task = task;
+        _evaluation = new EvaluationForm(task.Metrics) { Classes = task.Classes };
         _options = options;
         Device = device;
         _activations = new ActivationTape(options.ActivationCheckpointing);
@@ -107,8 +109,8 @@ public sealed class Replica : IDisposable
         }
     }
 
-    /// <summary>How many sums beside loss and weight an operation's headers have: an evaluation's metrics, or what the noise scale takes.</summary>
-    public int SumCount(OperationKind kind) => kind == OperationKind.Evaluate ? _task.Metrics.Count : _noise?.Count ?? 0;
+    /// <summary>How many sums beside loss and weight an operation's headers have: an evaluation's metrics and confusions, or what the noise scale takes.</summary>
+    public int SumCount(OperationKind kind) => kind == OperationKind.Evaluate ? _evaluation.Sums : _noise?.Count ?? 0;
 
     /// <summary>What people should know of the model and the configuration, in sentences; of what the model does in training once it has been seen to train.</summary>
     /// <param name="micro">Most samples of a micro-batch.</param>
@@ -138,7 +140,7 @@ public sealed class Replica : IDisposable
     {
         var (batches, training) = (operation.Batches, operation.Kind == OperationKind.Train);
         var (lossSum, weightSum) = (0.0, 0L);
-        var metrics = new double[training ? 0 : _task.Metrics.Count];
+        var metrics = new double[training ? 0 : _evaluation.Sums];
         if (training)
         {
             node.Clear();

@@ -21,6 +21,12 @@ public interface ITrainingTask : IDisposable
     /// <summary>The names of the sums that <see cref="Evaluate"/> adds to, such as <c>accuracy</c>; shown divided by the weight.</summary>
     IReadOnlyList<string> Metrics { get; }
 
+    /// <summary>The names of the classes whose confusions <see cref="Evaluate"/> counts; without them it counts none.</summary>
+    IReadOnlyList<string> Classes => [];
+
+    /// <summary>Whether the loss is a negative log-likelihood in nats, so that its exponential is shown as <c>perplexity</c>.</summary>
+    bool HasPerplexity => false;
+
     /// <summary>
     /// Builds the model on the CPU in fp32. Initial weights may be drawn from torch's generator, which is seeded before the call; only one worker's
     /// are used.
@@ -35,7 +41,10 @@ public interface ITrainingTask : IDisposable
     /// <summary>The loss of a micro-batch in evaluation mode, without gradient, and its metrics.</summary>
     /// <param name="model">What <see cref="BuildModel"/> returned, in evaluation mode.</param>
     /// <param name="batch">The samples; disposed by the caller.</param>
-    /// <param name="metrics">One sum for each of <see cref="Metrics"/>, to be added to.</param>
+    /// <param name="metrics">
+    /// One sum for each of <see cref="Metrics"/>, to be added to; behind them, for n <see cref="Classes"/>, n x n counts: a row for the class that samples have, a column
+    /// for the one that the model gives them.
+    /// </param>
     LossSum Evaluate(nn.Module model, TensorBatch batch, Span<double> metrics);
 }
 

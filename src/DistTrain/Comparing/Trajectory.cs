@@ -22,7 +22,7 @@ internal sealed record Trajectory(
 
     /// <summary>What decides whether two runs are the same. Times, workers and generations may differ between runs with the same bits.</summary>
     public static IReadOnlyList<string> Compared { get; } =
-        ["weightsHash", "loss", "epoch", "samples", "globalBatch", "lr", "gradNorm", "skipped", "noiseScale"];
+        ["weightsHash", "loss", "epoch", "samples", "globalBatch", "lr", "gradNorm", "skipped", "noiseScale", "confusion"];
 
     /// <summary>Reads a run's folder, or the file of its steps; one of them is there.</summary>
     /// <returns>The trajectory, or what is wrong with it, in a sentence.</returns>

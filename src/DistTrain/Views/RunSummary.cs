@@ -1,6 +1,7 @@
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using DistTrain.Core.Runs;
 using DistTrain.Launching;
 
 namespace DistTrain.Views;
@@ -8,6 +9,7 @@ namespace DistTrain.Views;
 /// <summary>The last word of a run: its summary as a table, or as one JSON object.</summary>
 internal static class RunSummary
 {
+    private const int MostMistakes = 3;
     private static readonly JsonSerializerOptions Compact = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
     /// <summary>Writes it.</summary>
@@ -44,6 +46,11 @@ internal static class RunSummary
         foreach (var (metric, value) in summary["validation"] as JsonObject ?? [])
         {
             Row($"validation {metric}", value);
+        }
+
+        if (summary["confusion"].Deserialize<ConfusionMatrix>(JsonSerializerOptions.Web) is { } confusion)
+        {
+            table.Add("confused most", confusion.Sentence(MostMistakes));
         }
 
         if (summary["noiseScale"] is JsonObject noise)

@@ -51,20 +51,30 @@ public sealed class ImageClassificationTests
     }
 
     [Fact]
-    public void Evaluation_counts_right_answers_and_keeps_no_graph()
+    public void Evaluation_counts_answers_and_keeps_no_graph()
     {
         using var scope = NewDisposeScope();
         using var task = Create("mlp");
         using var model = (nn.Module<Tensor, Tensor>)task.BuildModel();
         model.eval();
         using var batch = task.Validation.Load([0, 100, 200, 300]);
-        double[] metrics = [10];
+        double[] metrics = [10, 0, .. new double[100]];
 
         var loss = task.Evaluate(model, batch, metrics);
 
         var logits = model.call(batch.Inputs);
-        Assert.Equal(["accuracy"], task.Metrics);
-        Assert.Equal(10 + Enumerable.Range(0, 4).Count(i => logits[i].argmax().ToInt64() == batch.Targets[i].ToInt64()), metrics[0]);
+        var answers = Enumerable.Range(0, 4).Select(i => (Truth: batch.Targets[i].ToInt64(), Scores: logits[i].data<float>().ToArray())).ToList();
+        Assert.Equal(["accuracy", "top5Accuracy"], task.Metrics);
+        Assert.Equal(10 + answers.Count(a => a.Scores.Index().MaxBy(s => s.Item).Index == a.Truth), metrics[0]);
+        Assert.Equal(answers.Count(a => a.Scores.Count(s => s > a.Scores[a.Truth]) < 5), metrics[1]);
+        Assert.Equal(["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"], task.Classes);
+        var confusions = new double[100];
+        foreach (var (truth, scores) in answers)
+        {
+            confusions[truth * 10 + scores.Index().MaxBy(s => s.Item).Index]++;
+        }
+
+        Assert.Equal(confusions, metrics[2..]);
         Assert.Equal(4, loss.Weight);
         Assert.False(loss.Sum.requires_grad);
     }
@@ -74,7 +84,7 @@ public sealed class ImageClassificationTests
     {
         using var task = Create("cnn", ("model.dropout", "0.5"));
         using var model = task.BuildModel();
-        double[] metrics = [0];
+        double[] metrics = [0, 0, .. new double[100]];
         Once();
         var before = Tensor.TotalCount;
         for (var i = 0; i < 100; i++)
@@ -111,7 +121,7 @@ public sealed class ImageClassificationTests
         }
 
         model.eval();
-        double[] metrics = [0];
+        double[] metrics = [0, 0, .. new double[100]];
         using var validation = task.Validation.Load([.. Enumerable.Range(0, 360).Select(i => (long)i)]);
         task.Evaluate(model, validation, metrics).Sum.Dispose();
         Assert.InRange(metrics[0] / 360, 0.9, 1);
