@@ -27,10 +27,11 @@ public static partial class CpuProfile
         ("CUBLAS_WORKSPACE_CONFIG", ":4096:8"),
     ];
 
-    /// <summary>Sets what the user has not set, for this process and those it starts.</summary>
+    /// <summary>Sets what the user has not set, for this process and those it starts; this process also keeps the memory that torch frees.</summary>
     /// <param name="threads">Threads of one worker.</param>
     public static void Apply(int threads)
     {
+        NativeHeap.KeepFreedMemory();
         foreach (var (name, value) in Variables(threads, Avx2.IsSupported))
         {
             // An empty value is what shells and container files leave of "unset"; MKL would take it for its default, which follows addresses.
