@@ -148,6 +148,11 @@ internal sealed partial class CoordinatorLoop
             _lines.GoBack(e.Step);
         }
 
+        if (entry is JournalEntry.Decision)
+        {
+            _vitals.Totals.Steps = _machine.Course!.TotalSteps;
+        }
+
         _journal.TryAppend(entry, out var problem);
         if (problem is not null && _journalProblem is null)
         {

@@ -63,7 +63,7 @@ internal sealed class OpenedRun : IDisposable
             var scan = CheckpointStore.Open(Path.Combine(settings.Folder, "checkpoints"), settings.Options.Checkpoint.Keep, settings.Disk);
             folder = new RunFolder(settings.Folder, time, settings.Disk);
             var lines = RecordedLines.Read(settings.Folder);
-            var memory = term == 1 ? null : Remember(journal.Entries, lines, scan, settings);
+            var memory = term == 1 ? null : Remember([.. journal.Entries, new JournalEntry.Term(term, OptionsReader.Write(settings.Options))], lines, scan, settings);
             var ended = Ending(journal.Entries, settings);
             if (ended is null)
             {
@@ -131,8 +131,7 @@ internal sealed class OpenedRun : IDisposable
         var memory = RunMemory.Of(entries);
         var steps = lines.Steps.ToList();
         var recorded = steps.Count == 0 ? 0 : steps[^1].Step;
-        if (memory.Reference is { } proof
-            && new RunCourse(settings.Options, proof.TrainingSamples, proof.ValidationSamples).TotalSteps is var total && total < recorded)
+        if (memory.CourseOf(settings.Options) is { TotalSteps: var total } && total < recorded)
         {
             throw new ResumeException($"The run in {settings.Folder} has done {recorded} steps, and would be over after {total} by its stop.*: give it more, or leave it as it is.");
         }
@@ -140,7 +139,8 @@ internal sealed class OpenedRun : IDisposable
         return memory with
         {
             RecordedStep = recorded,
-            Evaluated = lines.Evaluations.Select(e => e.Step).ToHashSet(),
+            Losses = lines.Evaluations.ToDictionary(e => e.Step, e => e.Loss ?? double.NaN),
+            Moments = steps.Where(s => s.Noise is not null).ToDictionary(s => s.Step, s => s.Noise!.Moments(s.GlobalBatch)),
             Skipped = steps.AsEnumerable().Reverse().TakeWhile(s => s.Skipped).Count(),
             Checkpoint = Choose(scan, recorded, memory.Reference is not null, settings),
         };

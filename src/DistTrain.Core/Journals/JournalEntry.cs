@@ -17,6 +17,7 @@ namespace DistTrain.Core.Journals;
 [JsonDerivedType(typeof(MixedHosts), "mixedHosts")]
 [JsonDerivedType(typeof(Geometry), "geometry")]
 [JsonDerivedType(typeof(MicroBatch), "microBatch")]
+[JsonDerivedType(typeof(Decision), "decision")]
 [JsonDerivedType(typeof(End), "end")]
 public abstract record JournalEntry
 {
@@ -55,6 +56,10 @@ public abstract record JournalEntry
     /// <summary>The workers have found the size of micro-batches, as the configuration left it to them; ahead of the first generation.</summary>
     /// <param name="Size">Most samples of a micro-batch.</param>
     public sealed record MicroBatch(int Size) : JournalEntry;
+
+    /// <summary>What operations showed changes the course: the global batch, or where the run ends.</summary>
+    /// <param name="Made">What was decided.</param>
+    public sealed record Decision(RunDecision Made) : JournalEntry;
 
     /// <summary>The run ended.</summary>
     /// <param name="Status">How.</param>

@@ -54,6 +54,9 @@ internal sealed class OpenOperations
         }
     }
 
+    /// <summary>Takes out the operations from one on.</summary>
+    public void RemoveFrom(ulong first) => _open.RemoveAll(o => o.Operation.Number >= first);
+
     /// <summary>Takes out everything.</summary>
     /// <returns>Operations in order with what reports there are.</returns>
     public IReadOnlyList<(Operation Operation, IReadOnlyList<OperationReport> Reports)> TakeAll()

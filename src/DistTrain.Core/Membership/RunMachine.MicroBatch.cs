@@ -19,7 +19,7 @@ public sealed partial class RunMachine
     /// <summary>The size that a worker has to have memory for which goes on from a position; 0 where that is not asked, or not known yet.</summary>
     private int MicroInForce(CoursePosition position) =>
         _isAuto && !_options.Batch.IsAuto && _course!.Next(position) is var (operation, _)
-            ? (int)Math.Min(operation.Geometry.Micro, Math.Min(operation.Geometry.Global, _course.TrainingSamples))
+            ? (int)Math.Min(operation.Geometry.Micro, Math.Min(_course.LargestBatch, _course.TrainingSamples))
             : 0;
 
     /// <summary>Sends away who has no memory for the run's micro-batches, and does not wait for one that proposes none.</summary>
@@ -64,6 +64,7 @@ public sealed partial class RunMachine
     private void GoBy(int size)
     {
         _options = _options.WithMicro(size);
+        _decider = new RunDecider(_options);
         _course = new RunCourse(_options, _reference!.TrainingSamples, _reference.ValidationSamples);
     }
 }

@@ -171,6 +171,7 @@ public sealed partial class RunMachine
 
     private void Record(Operation operation, IReadOnlyList<OperationReport> reports)
     {
+        Decide(operation, reports[0]);
         (_recorded, _recordedStep, _written) = (operation.Number, operation.Step, Math.Max(_written, operation.Number));
         _effects.Add(new RunEffect.Record(operation, Generation, reports));
         if (operation.Kind != OperationKind.Train)
@@ -287,7 +288,7 @@ public sealed partial class RunMachine
         if (_publishedStep >= _position.Steps)
         {
             Finish(_course!.Next(_position) is null
-                ? new RunOutcome(true, $"Completed {_position.Steps} steps.")
+                ? new RunOutcome(true, _course.EndsBy is { } early ? $"Completed {_position.Steps} steps, and ended early: {early.Reason}." : $"Completed {_position.Steps} steps.")
                 : new RunOutcome(true, $"Stopped after step {_position.Steps}, as it was asked to: --resume goes on from there.") { Status = RunStatus.Stopped });
         }
         else

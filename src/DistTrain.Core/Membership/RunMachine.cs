@@ -83,6 +83,7 @@ public sealed partial class RunMachine
     {
         _options = options.WithMicro(memory?.MicroBatch ?? 0);
         _isAuto = options.Batch.IsAuto;
+        _decider = new RunDecider(_options);
         _timeouts = new Timeouts(options.FailureDetection);
         _version = version;
         _fingerprint = configurationFingerprint;
@@ -275,16 +276,16 @@ public sealed partial class RunMachine
         }
 
         _reference = reference;
-        _course = memory.Geometry.Aggregate(
-            new RunCourse(_options, reference.TrainingSamples, reference.ValidationSamples), (course, halved) => course.With(halved.Change));
+        _course = memory.CourseOf(_options);
         _halvings.AddRange(memory.Geometry);
-        for (var at = CoursePosition.Start; _course.Next(at) is var (operation, next); at = next)
+        for (var at = CoursePosition.Start; _course!.Next(at) is var (operation, next); at = next)
         {
-            if (operation.Kind == OperationKind.Train ? operation.Step > memory.RecordedStep : !memory.Evaluated.Contains(operation.Step))
+            if (operation.Kind == OperationKind.Train ? operation.Step > memory.RecordedStep : !memory.Losses.ContainsKey(operation.Step))
             {
                 break;
             }
 
+            _decider.Take(memory.Shown(operation), _course);
             _recorded = _written = operation.Number;
         }
 

@@ -1,4 +1,7 @@
+using DistTrain.Core.BatchScience;
 using DistTrain.Core.Journals;
+using DistTrain.Core.Options;
+using DistTrain.Core.Runs;
 
 namespace DistTrain.Core.Membership;
 
@@ -29,16 +32,36 @@ public sealed record RunMemory
     /// <summary>The last step up to which every step has its line.</summary>
     public long RecordedStep { get; init; }
 
-    /// <summary>The steps after which an evaluation has its line.</summary>
-    public IReadOnlySet<long> Evaluated { get; init; } = new HashSet<long>();
+    /// <summary>What was decided from what operations showed, in order.</summary>
+    public IReadOnlyList<RunDecision> Decisions { get; init; } = [];
+
+    /// <summary>The losses of the evaluations that have a line, by the step before.</summary>
+    public IReadOnlyDictionary<long, double> Losses { get; init; } = new Dictionary<long, double>();
+
+    /// <summary>The moments of the gradients of steps that have a line, by step; of no interest where no decision depends on them.</summary>
+    public IReadOnlyDictionary<long, GradientMoments> Moments { get; init; } = new Dictionary<long, GradientMoments>();
 
     /// <summary>How many steps up to the last recorded one were skipped in a row.</summary>
     public int Skipped { get; init; }
+
+    /// <summary>The course of the run so far, where a worker has told of its data; else null.</summary>
+    /// <param name="options">The configuration, valid.</param>
+    public RunCourse? CourseOf(RunOptions options) =>
+        Reference is { } reference ? Apply(new RunCourse(options.WithMicro(MicroBatch), reference.TrainingSamples, reference.ValidationSamples)) : null;
+
+    /// <summary>A course as it was planned, with what was decided since.</summary>
+    public RunCourse Apply(RunCourse planned) => Decisions.Aggregate(Geometry.Aggregate(planned, (c, halved) => c.With(halved.Change)), (c, decision) => c.With(decision));
+
+    /// <summary>What the line of an operation says that it showed.</summary>
+    public OperationEvidence Shown(Operation operation) => operation.Kind == OperationKind.Evaluate
+        ? new OperationEvidence(operation.Kind, operation.Step, Losses[operation.Step], null)
+        : new OperationEvidence(operation.Kind, operation.Step, double.NaN, Moments.TryGetValue(operation.Step, out var moments) ? moments : null);
 
     /// <summary>What the journal says; the rest is for whoever reads the folder.</summary>
     public static RunMemory Of(IEnumerable<JournalEntry> entries)
     {
         var memory = new RunMemory();
+        var stop = new List<string>();
         foreach (var entry in entries)
         {
             memory = entry switch
@@ -46,7 +69,9 @@ public sealed record RunMemory
                 JournalEntry.Generation e => memory with { Generation = e.Number, Members = e.Members },
                 JournalEntry.Rollback => memory with { Members = 0 },
                 JournalEntry.Reference e => memory with { Reference = e.Proof },
-                JournalEntry.Geometry e => memory with { Geometry = [.. memory.Geometry, e] },
+                JournalEntry.Geometry e => memory with { Geometry = [.. memory.Geometry, e], Decisions = [.. memory.Decisions.Where(d => d.IsBefore(e.Change))] },
+                JournalEntry.Decision e => memory with { Decisions = [.. memory.Decisions, e.Made] },
+                JournalEntry.Term e when IsOtherStop(e) => memory with { Decisions = [.. memory.Decisions.Where(d => !d.EndsRun)] },
                 JournalEntry.MicroBatch e => memory with { MicroBatch = e.Size },
                 JournalEntry.MixedHosts => memory with { PromisesSameBits = false },
                 _ => memory,
@@ -54,5 +79,14 @@ public sealed record RunMemory
         }
 
         return memory;
+
+        // A run that ended early, and is told anew when to end, goes on.
+        bool IsOtherStop(JournalEntry.Term term)
+        {
+            List<string> now = [.. term.Configuration.Where(c => c.Key.StartsWith("stop.", StringComparison.Ordinal)).OrderBy(c => c.Key, StringComparer.Ordinal).Select(c => $"{c.Key}={c.Value}")];
+            var isOther = !now.SequenceEqual(stop);
+            stop = now;
+            return isOther;
+        }
     }
 }

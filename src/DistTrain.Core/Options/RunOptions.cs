@@ -167,6 +167,11 @@ public sealed record RunOptions
             }
         }
 
+        if ((Stop.Patience > 0 || Stop.ValidationLoss > 0 || Batch.Schedule.Name == BatchScheduleOptions.Plateau) && Evaluate is { EveryEpochs: 0, EverySteps: 0, EverySamples: 0 })
+        {
+            yield return OptionProblem.Missing("evaluate", "stop.patience, stop.validationLoss and a plateau look at evaluations: set one of everyEpochs, everySteps or everySamples above 0");
+        }
+
         foreach (var problem in BatchScheduleRules.Check(this))
         {
             yield return problem;
@@ -313,6 +318,15 @@ public sealed record StopOptions
 
     [Description("samples; the step that reaches them is completed"), Range(0L, 1L << 50)]
     public long Samples { get; init; }
+
+    [Description("evaluations without improvement of the validation loss after which the run ends early"), Range(0, 1_000_000)]
+    public int Patience { get; init; }
+
+    [Description("how much the validation loss has to fall to count as improved"), Range(0.0, 1e12)]
+    public double MinimumImprovement { get; init; }
+
+    [Description("the run ends early when the validation loss has come down to this"), Range(0.0, 1e12)]
+    public double ValidationLoss { get; init; }
 }
 
 /// <summary>When validation data is evaluated. 0 means only at the end.</summary>

@@ -28,6 +28,7 @@ public sealed class RunCourse
     private readonly RunOptions _options;
     private readonly LearningRateSchedule _schedule;
     private readonly GeometrySchedule _geometry;
+    private readonly IReadOnlyList<RunDecision> _decisions;
 
     /// <summary>The course of a run.</summary>
     /// <param name="options">The configuration, valid.</param>
@@ -35,15 +36,23 @@ public sealed class RunCourse
     /// <param name="validationSamples">Samples in the validation data; 0 for none, then nothing is evaluated.</param>
     /// <param name="geometry">How the operations are cut up; null for what the configuration says.</param>
     public RunCourse(RunOptions options, long trainingSamples, long validationSamples, GeometrySchedule? geometry = null)
+        : this(options, trainingSamples, validationSamples, geometry ?? options.Geometries, [])
+    {
+    }
+
+    private RunCourse(RunOptions options, long trainingSamples, long validationSamples, GeometrySchedule geometry, IReadOnlyList<RunDecision> decisions)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(trainingSamples, 1);
-        _options = options;
-        Length = BatchSchedule.LengthOf(options, trainingSamples);
-        _geometry = geometry ?? options.Geometries;
-        ValidationSamples = validationSamples;
-        _schedule = Length.Schedule(options);
-        TrainingSamples = trainingSamples;
+        var planned = BatchSchedule.LengthOf(options, trainingSamples);
+        (_options, _geometry, _decisions) = (options, geometry, decisions);
+        (TrainingSamples, ValidationSamples) = (trainingSamples, validationSamples);
+
+        // The rate is that of the run as it was planned: what is decided on the way does not move it.
+        _schedule = planned.Schedule(options);
+        Length = decisions.Where(d => !d.EndsRun).Aggregate(planned, (length, d) => length.FromStep(d.From - 1, d.Batch));
         TotalSteps = Length.Steps(options.Stop);
+        EndsBy = decisions.FirstOrDefault(d => d.EndsRun && d.From <= TotalSteps);
+        TotalSteps = EndsBy is null ? TotalSteps : EndsBy.From - 1;
         TotalSamples = Length.SamplesOf(TotalSteps);
     }
 
@@ -76,8 +85,22 @@ public sealed class RunCourse
     /// <summary>How an operation is cut up.</summary>
     public BatchGeometry GeometryOf(Operation operation) => GeometryOf(operation.Kind, operation.Step);
 
-    /// <summary>The same course, cut up otherwise from an operation on.</summary>
-    public RunCourse With(GeometryChange change) => new(_options, TrainingSamples, ValidationSamples, _geometry.With(change));
+    /// <summary>The same course, cut up otherwise from an operation on. What was decided from that and later operations is not decided any more.</summary>
+    public RunCourse With(GeometryChange change) =>
+        new(_options, TrainingSamples, ValidationSamples, _geometry.With(change), [.. _decisions.Where(d => d.IsBefore(change))]);
+
+    /// <summary>The same course until a decision takes effect.</summary>
+    /// <param name="decision">The decision, made from what comes behind all that others were made from.</param>
+    public RunCourse With(RunDecision decision) => new(_options, TrainingSamples, ValidationSamples, _geometry, [.. _decisions, decision]);
+
+    /// <summary>Whether a decision changes anything: it was not made before, and there is a step it could change.</summary>
+    public bool Takes(RunDecision decision) => decision.From <= TotalSteps && !_decisions.Any(d => (d.Kind, d.Step) == (decision.Kind, decision.Step));
+
+    /// <summary>Samples of the largest step that may come.</summary>
+    public long LargestBatch => Math.Max(Length.Stages.Max(s => s.Batch), _options.Batch.Schedule.FollowsEvidence ? _options.Batch.Schedule.Most : 0);
+
+    /// <summary>The decision by which the run ends early; null where it does not.</summary>
+    public RunDecision? EndsBy { get; }
 
     /// <summary>What comes next, and where the run stands after it; null when the run is finished.</summary>
     public (Operation Operation, CoursePosition Next)? Next(CoursePosition at)

@@ -1,4 +1,5 @@
 using DistTrain.Core.Journals;
+using DistTrain.Core.Membership;
 using DistTrain.Core.Options;
 using DistTrain.Core.Runs;
 
@@ -23,17 +24,17 @@ internal sealed class ExpectedCourse
     public ExpectedCourse(RunOptions options, JournalContent? journal, DataSizes sizes, long steps)
     {
         options = Resolve(options, journal);
-        var changes = journal?.Entries.OfType<JournalEntry.Geometry>().Select(e => e.Change) ?? [];
-        var geometry = changes.Aggregate(options.Geometries, (schedule, change) => schedule.With(change));
-        Course = new RunCourse(options, sizes.Training, sizes.Validation, geometry);
+        Course = CourseOf(options, journal?.Entries ?? []);
         Sizes = sizes;
         Walk(Course, steps);
         _configurations = 1;
-        foreach (var before in Before(options, journal))
+        foreach (var (before, entries) in Before(options, journal))
         {
-            Walk(new RunCourse(before, sizes.Training, sizes.Validation, geometry), steps);
+            Walk(CourseOf(before, entries), steps);
             _configurations++;
         }
+
+        RunCourse CourseOf(RunOptions given, IReadOnlyList<JournalEntry> decided) => RunMemory.Of(decided).Apply(new RunCourse(given, sizes.Training, sizes.Validation));
     }
 
     /// <summary>The whole course.</summary>
@@ -59,17 +60,24 @@ internal sealed class ExpectedCourse
     public long SamplesOf(long step) => Course.Length.SamplesOf(step);
 
     /// <summary>Other configurations that terms of the run have had. One that differs in more than a resumed run may change is the journal's check to find.</summary>
-    private static IEnumerable<RunOptions> Before(RunOptions options, JournalContent? journal)
+    private static IEnumerable<(RunOptions Options, IReadOnlyList<JournalEntry> Entries)> Before(RunOptions options, JournalContent? journal)
     {
         var seen = new HashSet<(StopOptions, EvaluateOptions)> { (options.Stop, options.Evaluate) };
-        foreach (var term in journal?.Entries.OfType<JournalEntry.Term>() ?? [])
+        var entries = journal?.Entries ?? [];
+        var terms = entries.Index().Where(e => e.Item is JournalEntry.Term).Select(e => (e.Index, Options: Read((JournalEntry.Term)e.Item))).ToList();
+        foreach (var (_, before) in terms)
         {
-            var (before, problems) = OptionsReader.ReadRun(term.Configuration.ToDictionary());
-            if (problems.Count == 0 && seen.Add((before.Stop, before.Evaluate)))
+            if (before is not null && seen.Add((before.Stop, before.Evaluate)))
             {
-                yield return options with { Stop = before.Stop, Evaluate = before.Evaluate };
+                // What was decided until another configuration counted; the batches decided later are facts of the run all the same.
+                var last = terms.FindLastIndex(t => t.Options is { } other && (other.Stop, other.Evaluate) == (before.Stop, before.Evaluate));
+                var end = last + 1 < terms.Count ? terms[last + 1].Index : entries.Count;
+                yield return (options with { Stop = before.Stop, Evaluate = before.Evaluate },
+                    [.. entries.Take(end), .. entries.Skip(end).Where(e => e is JournalEntry.Geometry or JournalEntry.Decision { Made.EndsRun: false })]);
             }
         }
+
+        static RunOptions? Read(JournalEntry.Term term) => OptionsReader.ReadRun(term.Configuration.ToDictionary()) is var (before, problems) && problems.Count == 0 ? before : null;
     }
 
     private void Walk(RunCourse course, long steps)

@@ -17,6 +17,8 @@ public sealed class JournalTextTests
         new JournalEntry.Generation(1, 4, 0),
         new JournalEntry.Rollback(20),
         new JournalEntry.MixedHosts(),
+        new JournalEntry.Decision(new RunDecision(OperationKind.Evaluate, 30, 256, "the validation loss has not improved on 0.5 in 3 evaluations")),
+        new JournalEntry.Decision(new RunDecision(OperationKind.Train, 31, 0, "it is enough")),
         new JournalEntry.Geometry(new GeometryChange(OperationKind.Evaluate, 20, 8), Since: 3, Operation: 41),
         new JournalEntry.MicroBatch(12),
         new JournalEntry.End(RunStatus.Stopped, "It was asked to end: \"\u00fc\"."),

@@ -172,7 +172,7 @@ public sealed class RunMachineReturnTests
     [Fact]
     public void A_run_that_was_complete_is_complete_again()
     {
-        var run = new MachineRun(workers: 1, memory: Memory with { RecordedStep = 4, Checkpoint = 4, Evaluated = new HashSet<long> { 4 } });
+        var run = new MachineRun(workers: 1, memory: Memory with { RecordedStep = 4, Checkpoint = 4, Losses = new Dictionary<long, double> { [4] = 1 } });
         run.Arrive(0);
         run.Handle(new RunEvent.Prepared(0, MachineRun.Proof));
         run.Pass(TimeSpan.FromSeconds(1));

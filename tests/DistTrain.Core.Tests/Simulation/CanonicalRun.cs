@@ -1,4 +1,6 @@
+using DistTrain.Core.BatchScience;
 using DistTrain.Core.Numerics;
+using DistTrain.Core.Options;
 using DistTrain.Core.Reduction;
 using DistTrain.Core.Runs;
 
@@ -13,22 +15,27 @@ internal sealed class CanonicalRun
     private readonly List<(Operation Operation, ReductionTree Tree, Gradient Root, ulong Weights)> _operations = [];
     private readonly Dictionary<ulong, string> _names = [];
 
-    private RunCourse _course;
+    private readonly List<RunDecision> _decisions = [];
 
-    public CanonicalRun(RunCourse course)
+    private RunOptions _options;
+    private RunCourse _planned;
+
+    public CanonicalRun(RunOptions options, RunCourse course)
     {
-        _course = course;
+        (_options, _planned) = (options, course);
         Compute();
     }
+
+    /// <summary>What is decided in it, in order.</summary>
+    public IReadOnlyList<RunDecision> Decisions => _decisions;
 
     /// <summary>How many operations the run has.</summary>
     public ulong Count => (ulong)_operations.Count;
 
     /// <summary>The run is another one from its first operation on.</summary>
-    public void Begin(RunCourse course)
+    public void Begin(RunOptions options, RunCourse course)
     {
-        _course = course;
-        _operations.Clear();
+        (_options, _planned) = (options, course);
         Compute();
     }
 
@@ -37,8 +44,7 @@ internal sealed class CanonicalRun
     public ulong Change(GeometryChange change)
     {
         var first = _operations.Find(o => o.Operation.Kind == change.Kind && o.Operation.Step == change.Step).Operation.Number;
-        _course = _course.With(change);
-        _operations.Clear();
+        _planned = _planned.With(change);
         Compute();
         return first;
     }
@@ -67,15 +73,34 @@ internal sealed class CanonicalRun
         return name;
     }
 
+    /// <summary>The loss that an operation shows which leads to certain weights.</summary>
+    public static double LossOf(ulong weights) => (weights >> 40) / (double)(1 << 24);
+
+    /// <summary>The gradients that a step shows.</summary>
+    public static GradientSums GradientsOf(ulong weights, Operation operation)
+    {
+        var (blocks, samples) = (operation.Batches.Blocks, (double)operation.Samples.Count);
+        var (trace, square) = (4 + (60 * LossOf(weights)), 0.5 + LossOf(Hash64.Combine(weights, 1)));
+        return new GradientSums(blocks, (trace * blocks) + (samples * square), samples * ((samples * square) + trace));
+    }
+
     private void Compute()
     {
-        var weights = InitialWeights;
-        for (var at = CoursePosition.Start; _course.Next(at) is var (operation, next); at = next)
+        _operations.Clear();
+        _decisions.Clear();
+        var (weights, course, decider) = (InitialWeights, _planned, new RunDecider(_options));
+        for (var at = CoursePosition.Start; course.Next(at) is var (operation, next); at = next)
         {
             var tree = new ReductionTree(operation.Batches.Blocks);
             var root = Sum(tree, tree.Root, weights, operation);
             weights = WeightsAfter(weights, operation, root.Bits);
             _operations.Add((operation, tree, root, weights));
+            var moments = operation.Kind == OperationKind.Train ? GradientsOf(weights, operation).Moments(operation.Samples.Count, operation.Samples.Count) : null;
+            if (decider.Take(new OperationEvidence(operation.Kind, operation.Step, LossOf(weights), moments), course) is { } decision && course.Takes(decision))
+            {
+                _decisions.Add(decision);
+                course = course.With(decision);
+            }
         }
     }
 

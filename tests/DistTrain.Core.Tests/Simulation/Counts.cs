@@ -51,6 +51,12 @@ internal sealed record Counts
     /// <summary>Workers that were refused, as their memory has no room for the run's micro-batches.</summary>
     public long ShortWorkers { get; set; }
 
+    /// <summary>Global batches that were decided on, by what operations showed.</summary>
+    public long Decisions { get; set; }
+
+    /// <summary>Ends of runs that were decided on so.</summary>
+    public long EarlyStops { get; set; }
+
     /// <summary>Checkpoints that were not written.</summary>
     public long FailedCheckpoints { get; set; }
 
@@ -73,6 +79,8 @@ internal sealed record Counts
         Halvings += other.Halvings;
         Searches += other.Searches;
         ShortWorkers += other.ShortWorkers;
+        Decisions += other.Decisions;
+        EarlyStops += other.EarlyStops;
         FailedCheckpoints += other.FailedCheckpoints;
     }
 }

@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using DistTrain.Core.Membership;
 using DistTrain.Core.Reduction;
+using DistTrain.Core.Runs;
 
 namespace DistTrain.Core.Tests.Simulation;
 
@@ -78,6 +79,24 @@ internal sealed class Invariants(SimulatedRun run)
         }
     }
 
+    /// <summary>3.8: what is decided is what the undisturbed run decides, and it is in the journal before anyone has done what it changes.</summary>
+    public void DecisionsAreThoseOfTheRunAndNobodyIsPastThem(RunDecision made)
+    {
+        if (!run.Canonical.Decisions.Contains(made))
+        {
+            throw Broken($"{made} is decided, and the run decides {string.Join(", ", run.Canonical.Decisions)}");
+        }
+
+        foreach (var worker in run.Workers)
+        {
+            if (worker.IsAlive && worker.Executor.Applied is > 0 and var applied && !_orphans.Contains(worker)
+                && run.Canonical.Operation(Math.Min(applied, run.Canonical.Count)) is { Kind: OperationKind.Train } operation && operation.Step >= made.From)
+            {
+                throw Broken($"{made} is decided, and worker {worker.Number} has applied step {operation.Step}");
+            }
+        }
+    }
+
     /// <summary>Geometry is part of the run's identity: what workers find is found once, and nothing was computed before.</summary>
     public void TheSizeIsFoundOnce(int size)
     {
@@ -99,7 +118,7 @@ internal sealed class Invariants(SimulatedRun run)
         }
 
         var last = run.Canonical.Operation(run.Canonical.Count).Geometry.Micro;
-        if (run.Case.IsAuto && members.FirstOrDefault(m => m.Most < Math.Min(last, Math.Min(run.Case.Options.Batch.Global, run.Case.TrainingSamples))) is { } small)
+        if (run.Case.IsAuto && members.FirstOrDefault(m => m.Most < Math.Min(last, Math.Min(run.Case.Course().LargestBatch, run.Case.TrainingSamples))) is { } small)
         {
             throw Broken($"worker {small.Number} has memory for {small.Most} samples, and is a member of a run whose micro-batches hold {last}");
         }
@@ -367,7 +386,11 @@ internal sealed class Invariants(SimulatedRun run)
             throw Broken($"operation {number} is written down after {run.Disk.Recorded}, {_nextRecord} was due");
         }
 
-        if (record.Operation != run.Canonical.Operation(number))
+        // Of the last step before an early end nobody may have known that it is.
+        var expected = run.Canonical.Operation(number);
+        var isEnd = run.Canonical.Decisions.Any(d => d.EndsRun && d.From == expected.Step + 1) && expected.Kind == OperationKind.Train;
+        var operation = isEnd ? record.Operation with { WritesCheckpoint = expected.WritesCheckpoint, IsLast = expected.IsLast } : record.Operation;
+        if (operation != expected)
         {
             throw Broken($"operation {number} is {record.Operation}, not {run.Canonical.Operation(number)}");
         }
@@ -399,7 +422,7 @@ internal sealed class Invariants(SimulatedRun run)
     /// <summary>P3: while a worker can be had, the run goes on to its end, and every operation is written down.</summary>
     public void RunsComplete()
     {
-        var last = run.Disk.Checkpoint(run.Case.Course().TotalSteps);
+        var last = run.Disk.Checkpoint(run.Canonical.Operation(run.Canonical.Count).Step);
         if (run.Outcome is { Status: not RunStatus.Completed } outcome)
         {
             throw Broken(outcome.Sentence);

@@ -1,3 +1,4 @@
+using DistTrain.Core.BatchScience;
 using DistTrain.Core.Journals;
 using DistTrain.Core.Membership;
 using DistTrain.Core.Runs;
@@ -43,7 +44,15 @@ internal sealed class SimulatedDisk(SimulatedRun run)
         {
             run.Counts.Searches++;
             run.Invariants.TheSizeIsFoundOnce(found.Size);
-            run.Canonical.Begin(new RunCourse(run.Case.Given.WithMicro(found.Size), run.Case.TrainingSamples, run.Case.ValidationSamples));
+            var options = run.Case.Given.WithMicro(found.Size);
+            run.Canonical.Begin(options, new RunCourse(options, run.Case.TrainingSamples, run.Case.ValidationSamples));
+        }
+
+        if (entry is JournalEntry.Decision { Made: var made })
+        {
+            run.Counts.Decisions += made.EndsRun ? 0 : 1;
+            run.Counts.EarlyStops += made.EndsRun ? 1 : 0;
+            run.Invariants.DecisionsAreThoseOfTheRunAndNobodyIsPastThem(made);
         }
 
         if (entry is JournalEntry.Geometry geometry)
@@ -120,14 +129,18 @@ internal sealed class SimulatedDisk(SimulatedRun run)
     /// <summary>What a coordinator that starts again finds.</summary>
     public RunMemory Memory()
     {
-        var (step, evaluated) = (0L, new HashSet<long>());
+        var (step, losses, moments) = (0L, new Dictionary<long, double>(), new Dictionary<long, GradientMoments>());
         for (var number = 1UL; number <= Recorded; number++)
         {
             var operation = run.Canonical.Operation(number);
             step = operation.Step;
             if (operation.Kind == OperationKind.Evaluate)
             {
-                evaluated.Add(operation.Step);
+                losses.Add(operation.Step, CanonicalRun.LossOf(run.Canonical.Weights(number)));
+            }
+            else if (CanonicalRun.GradientsOf(run.Canonical.Weights(number), operation).Moments(operation.Samples.Count, operation.Samples.Count) is { } shown)
+            {
+                moments.Add(operation.Step, shown);
             }
         }
 
@@ -137,7 +150,7 @@ internal sealed class SimulatedDisk(SimulatedRun run)
             newest = at <= step ? at : newest;
         }
 
-        return RunMemory.Of(_journal) with { Checkpoint = newest, RecordedStep = step, Evaluated = evaluated };
+        return RunMemory.Of(_journal) with { Checkpoint = newest, RecordedStep = step, Losses = losses, Moments = moments };
     }
 
     private void Count(Operation operation, int change)

@@ -23,7 +23,7 @@ internal sealed class SimulatedRun
         Random = new Random(history.Seed);
         Scheduler = new Scheduler(Random);
         Network = new SimulatedNetwork(Scheduler);
-        Canonical = new CanonicalRun(history.Course());
+        Canonical = new CanonicalRun(history.Options, history.Course());
         Disk = new SimulatedDisk(this);
         Invariants = new Invariants(this);
         Trace = isTraced ? new Trace(this) : null;

@@ -28,11 +28,12 @@ internal sealed record SimulationCase(
         var blocks = random.Next(1, (random.Next(6) == 0 ? MaxBlocks : 12) + 1);
         var micro = random.Next(1, 5);
         var global = (blocks * micro) + random.Next(0, micro * 3);
+        var schedule = ScheduleOf(~seed, global, micro * blocks);
         var options = new RunOptions
         {
             Workers = random.Next(1, most + 1),
-            Batch = new BatchOptions { Global = global, Micro = micro, Blocks = blocks },
-            Stop = new StopOptions { Epochs = random.Next(1, 4) },
+            Batch = new BatchOptions { Global = global, Micro = micro, Blocks = blocks, Schedule = schedule },
+            Stop = new StopOptions { Epochs = random.Next(1, 4) * (schedule.Name == BatchScheduleOptions.Noise ? 4 : 1), Patience = seed % 5 == 0 ? 1 + (seed % 3) : 0 },
             Evaluate = new EvaluateOptions { EveryEpochs = random.Next(0, 2), EverySteps = random.Next(0, 4) },
             Checkpoint = new CheckpointOptions { EverySteps = random.Next(0, 4), Keep = random.Next(1, 4) },
         };
@@ -48,8 +49,28 @@ internal sealed record SimulationCase(
 
     public RunCourse Course() => new(Options, TrainingSamples, ValidationSamples);
 
+    /// <summary>The same with steps of one size, to its end.</summary>
+    public SimulationCase Constant() => this with { Options = Options with { Batch = Options.Batch with { Schedule = new BatchScheduleOptions() }, Stop = Options.Stop with { Patience = 0 } } };
+
+    /// <summary>Two in five keep the batch; drawn apart, so that a seed stays the same history otherwise.</summary>
+    private static BatchScheduleOptions ScheduleOf(int seed, int global, int most)
+    {
+        var random = new Random(seed ^ 0x5ca1ab1e);
+        return random.Next(5) switch
+        {
+            0 => new BatchScheduleOptions
+            {
+                Name = BatchScheduleOptions.InStages,
+                Stages = new Dictionary<string, long> { [$"{random.Next(1, 4)} steps"] = random.Next(1, most + 1), [$"{random.Next(4, 7)} steps"] = random.Next(1, most + 1) },
+            },
+            1 => new BatchScheduleOptions { Name = BatchScheduleOptions.Plateau, Patience = random.Next(1, 3), Most = global + random.Next(most + 1), Factor = 1.5 },
+            2 => new BatchScheduleOptions { Name = BatchScheduleOptions.Noise, First = 1, Most = global + random.Next(most + 1), EverySteps = random.Next(1, 3), Factor = 1.5 },
+            _ => new BatchScheduleOptions(),
+        };
+    }
+
     public override string ToString() =>
-        $"seed {Seed}: {Options.Workers} workers to begin with and at most {MostWorkers}, global batch {Options.Batch.Global}, micro {(IsAuto ? "to be found" : Options.Batch.Micro)}, "
+        $"seed {Seed}: {Options.Workers} workers to begin with and at most {MostWorkers}, global batch {Options.Batch.Global} ({Options.Batch.Schedule.Name}), micro {(IsAuto ? "to be found" : Options.Batch.Micro)}, "
         + $"blocks {Options.Batch.Blocks}, {TrainingSamples} + {ValidationSamples} samples, {Options.Stop.Epochs} epochs, checkpoint every {Options.Checkpoint.EverySteps} steps, "
         + $"evaluation every {Options.Evaluate.EverySteps} steps, {Faults} faults, one slow link of {LinksPerSlow}{(Bug == PlantedBug.None ? "" : $", planted bug {Bug}")}";
 }
