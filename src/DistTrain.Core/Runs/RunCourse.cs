@@ -27,6 +27,7 @@ public sealed class RunCourse
 {
     private readonly RunOptions _options;
     private readonly LearningRateSchedule _schedule;
+    private readonly BatchScaling _scaling;
     private readonly GeometrySchedule _geometry;
 
     /// <summary>The course of a run.</summary>
@@ -42,6 +43,7 @@ public sealed class RunCourse
         _geometry = geometry ?? options.Geometries;
         ValidationSamples = validationSamples;
         _schedule = Length.Schedule(options);
+        _scaling = new BatchScaling(options, trainingSamples);
         TrainingSamples = trainingSamples;
         TotalSteps = Length.Steps(options.Stop);
         TotalSamples = Length.SamplesOf(TotalSteps);
@@ -128,7 +130,7 @@ public sealed class RunCourse
         var (taken, cursor) = at.Cursor.Take(TrainingSamples, geometry.Global);
         var every = _options.Checkpoint.EverySteps;
         var operation = new Operation(
-            at.NextOperation, OperationKind.Train, step, taken, geometry, _schedule.RateOf(at.Samples, taken.Count),
+            at.NextOperation, OperationKind.Train, step, taken, geometry, _schedule.RateOf(at.Samples, taken.Count) * _scaling.RateFactor(geometry.Global),
             WritesCheckpoint: step == TotalSteps || (every > 0 && step % every == 0), IsLast: false);
         return (operation, new CoursePosition(at.NextOperation + 1, step, at.Samples + taken.Count, taken.Count, cursor, at.EvaluatedStep));
     }
