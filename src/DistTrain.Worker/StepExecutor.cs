@@ -282,9 +282,9 @@ internal sealed class StepExecutor : IDisposable
         _begun = null;
         _root = new AppliedRoot(_replica.WeightsHash, header);
         var isStep = operation.Kind == OperationKind.Train;
-        var applied = isStep ? _replica.Apply(reduced.Values, header, reduced.TileSquares, operation.LearningRate) : default;
+        var applied = isStep ? _replica.Apply(reduced.Values, header, reduced.TileSquares, operation.LearningRate, operation.Geometry.Global) : default;
         Applied = operation.Number;
-        _feeds.Add(operation.Number, isStep, operation.LearningRate, header, reduced);
+        _feeds.Add(operation, header, reduced);
         return applied;
     }
 

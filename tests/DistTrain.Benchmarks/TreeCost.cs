@@ -155,7 +155,7 @@ internal static class TreeCost
                     _squares[tile] = VectorKernels.SumOfSquares(_sum.ToHost().Span(tiles.Start(tile), tiles.Length(tile)));
                 }
 
-                _plainReplica.Apply(_sum.ToHost(), _sum.Header, _squares, operation.LearningRate);
+                _plainReplica.Apply(_sum.ToHost(), _sum.Header, _squares, operation.LearningRate, operation.Geometry.Global);
             });
         }
 

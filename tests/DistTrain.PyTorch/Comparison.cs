@@ -178,7 +178,7 @@ internal sealed class Comparison : IDisposable
             squares[tile] = VectorKernels.SumOfSquares(reduced.ToHost().Span(tiles.Start(tile), tiles.Length(tile)));
         }
 
-        if (_replica.Apply(reduced.ToHost(), reduced.Header, squares, _options.Optimizer.LearningRate).Skipped)
+        if (_replica.Apply(reduced.ToHost(), reduced.Header, squares, _options.Optimizer.LearningRate, _options.Batch.Global).Skipped)
         {
             throw new InvalidDataException("A step was skipped: its gradient is not finite.");
         }

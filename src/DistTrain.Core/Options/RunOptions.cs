@@ -3,6 +3,7 @@ using System.ComponentModel.DataAnnotations;
 using System.Globalization;
 using DistTrain.Core.Batches;
 using DistTrain.Core.Runs;
+using DistTrain.Core.Schedules;
 
 namespace DistTrain.Core.Options;
 
@@ -141,6 +142,11 @@ public sealed record RunOptions
         {
             yield return OptionProblem.Missing(
                 "schedule.everyEpochs", "a step schedule needs everyEpochs, everySteps or everySamples");
+        }
+
+        foreach (var problem in BatchScaling.Problems(this, Batch.Global))
+        {
+            yield return problem;
         }
 
         if (ActivationCheckpointing == 1)
@@ -291,6 +297,13 @@ public sealed record ScheduleOptions
 
     [Description("the rate at the end of a cosine"), Range(0.0, 1e6)]
     public double FinalRate { get; init; }
+
+    [Description("how the rate follows the global batch, k times the reference: linear times k, sqrt times its root, where betas and epsilon of adam and adamw follow, too; none"),
+        AllowedValues("none", "linear", "sqrt")]
+    public string Scaling { get; init; } = "none";
+
+    [Description("the global batch that the rate and the optimizer's numbers are right for; 0 for batch.global"), Range(0L, 1L << 40)]
+    public long ReferenceBatch { get; init; }
 }
 
 /// <summary>Gradient clipping.</summary>

@@ -27,6 +27,7 @@ public sealed class RunCourse
 {
     private readonly RunOptions _options;
     private readonly LearningRateSchedule _schedule;
+    private readonly BatchScaling _scaling;
     private readonly GeometrySchedule _geometry;
     private readonly IReadOnlyList<RunDecision> _decisions;
 
@@ -49,6 +50,7 @@ public sealed class RunCourse
 
         // The rate is that of the run as it was planned: what is decided on the way does not move it.
         _schedule = planned.Schedule(options);
+        _scaling = new BatchScaling(options, trainingSamples);
         Length = decisions.Where(d => !d.EndsRun).Aggregate(planned, (length, d) => length.FromStep(d.From - 1, d.Batch));
         TotalSteps = Length.Steps(options.Stop);
         EndsBy = decisions.FirstOrDefault(d => d.EndsRun && d.From <= TotalSteps);
@@ -151,7 +153,7 @@ public sealed class RunCourse
         var (taken, cursor) = at.Cursor.Take(TrainingSamples, geometry.Global);
         var every = _options.Checkpoint.EverySteps;
         var operation = new Operation(
-            at.NextOperation, OperationKind.Train, step, taken, geometry, _schedule.RateOf(at.Samples, taken.Count),
+            at.NextOperation, OperationKind.Train, step, taken, geometry, _schedule.RateOf(at.Samples, taken.Count) * _scaling.RateFactor(geometry.Global),
             WritesCheckpoint: step == TotalSteps || (every > 0 && step % every == 0), IsLast: false);
         return (operation, new CoursePosition(at.NextOperation + 1, step, at.Samples + taken.Count, taken.Count, cursor, at.EvaluatedStep));
     }

@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 using DistTrain.Core.Options;
+using DistTrain.Core.Schedules;
 using DistTrain.Training.Native;
 
 namespace DistTrain.Training.Optimizers;
@@ -13,19 +14,19 @@ namespace DistTrain.Training.Optimizers;
 /// m = b1 * m + (1 - b1) * g;   v = b2 * v + (1 - b2) * g * g
 /// w -= rate / (1 - b1^t) * m / (sqrt(v) / sqrt(1 - b2^t) + eps)
 /// </code>
-/// The powers of the betas are kept as running products in float64, multiplied on applied steps only.
+/// The powers of the betas are kept as running products in float64, multiplied on applied steps only: with betas that follow the batch, b^t is the product of all t of them.
 /// </summary>
 public sealed class Adam : IFlatOptimizer, IPreconditioner
 {
     private const string Beta1Power = "beta1Power";
     private const string Beta2Power = "beta2Power";
 
-    private readonly double _beta1;
-    private readonly double _beta2;
+    /// <summary>What the noise is scaled by, which has to be known before the first step.</summary>
     private readonly float _epsilon;
     private readonly bool _decoupled;
     private readonly NativeVector _mean;
     private readonly NativeVector _square;
+    private StepHyperparameters _now;
     private double _power1 = 1;
     private double _power2 = 1;
 
@@ -35,8 +36,6 @@ public sealed class Adam : IFlatOptimizer, IPreconditioner
     /// <param name="count">Elements.</param>
     public Adam(OptimizerOptions options, bool decoupled, long count)
     {
-        _beta1 = options.Beta1;
-        _beta2 = options.Beta2;
         _epsilon = (float)options.Epsilon;
         _decoupled = decoupled;
         _mean = new NativeVector(count);
@@ -54,10 +53,11 @@ public sealed class Adam : IFlatOptimizer, IPreconditioner
     }
 
     /// <inheritdoc/>
-    public void BeginStep()
+    public void BeginStep(StepHyperparameters now)
     {
-        _power1 *= _beta1;
-        _power2 *= _beta2;
+        _now = now;
+        _power1 *= now.Beta1;
+        _power2 *= now.Beta2;
     }
 
     /// <inheritdoc/>
@@ -69,8 +69,9 @@ public sealed class Adam : IFlatOptimizer, IPreconditioner
         ref var g = ref MemoryMarshal.GetReference(gradientSum);
         ref var m = ref MemoryMarshal.GetReference(mean);
         ref var v = ref MemoryMarshal.GetReference(square);
-        var (keep1, add1) = ((float)_beta1, (float)(1 - _beta1));
-        var (keep2, add2) = ((float)_beta2, (float)(1 - _beta2));
+        var (keep1, add1) = ((float)_now.Beta1, (float)(1 - _now.Beta1));
+        var (keep2, add2) = ((float)_now.Beta2, (float)(1 - _now.Beta2));
+        var epsilon = (float)_now.Epsilon;
         var step = (float)(factors.Rate / (1 - _power1));
         var root = (float)Math.Sqrt(1 - _power2);
         var shrink = _decoupled ? 1 - (factors.Rate * factors.Decay) : 1f;
@@ -85,7 +86,7 @@ public sealed class Adam : IFlatOptimizer, IPreconditioner
             var second = (Vector256.LoadUnsafe(ref v, at) * keep2) + (gradient * gradient * add2);
             first.StoreUnsafe(ref m, at);
             second.StoreUnsafe(ref v, at);
-            var scale = (Vector256.Sqrt(second) / root) + Vector256.Create(_epsilon);
+            var scale = (Vector256.Sqrt(second) / root) + Vector256.Create(epsilon);
             ((weight * shrink) - (first / scale * step)).StoreUnsafe(ref w, at);
         }
 
@@ -94,7 +95,7 @@ public sealed class Adam : IFlatOptimizer, IPreconditioner
             var gradient = (gradientSum[i] / factors.Weight * factors.Clip) + (weights[i] * coupled);
             mean[i] = (mean[i] * keep1) + (gradient * add1);
             square[i] = (square[i] * keep2) + (gradient * gradient * add2);
-            var scale = (MathF.Sqrt(square[i]) / root) + _epsilon;
+            var scale = (MathF.Sqrt(square[i]) / root) + epsilon;
             weights[i] = (weights[i] * shrink) - (mean[i] / scale * step);
         }
     }

@@ -1,3 +1,4 @@
+using DistTrain.Core.Schedules;
 using DistTrain.Training.Native;
 
 namespace DistTrain.Training.Optimizers;
@@ -15,7 +16,8 @@ public interface IFlatOptimizer : IDisposable
     IReadOnlyDictionary<string, double> Scalars { get; set; }
 
     /// <summary>Called once before the tiles of a step that is applied; a skipped step is not begun.</summary>
-    void BeginStep();
+    /// <param name="now">What the rule goes by in this step. No state: it is given anew for every step.</param>
+    void BeginStep(StepHyperparameters now);
 
     /// <summary>Updates consecutive elements of one parameter.</summary>
     /// <param name="offset">First element in the flat vector.</param>
@@ -30,4 +32,5 @@ public interface IFlatOptimizer : IDisposable
 /// <param name="Clip">Factor that limits the norm; 1 where nothing is clipped.</param>
 /// <param name="Rate">The learning rate.</param>
 /// <param name="Decay">Weight decay of this parameter.</param>
-public readonly record struct UpdateFactors(float Weight, float Clip, float Rate, float Decay);
+/// <param name="Ratio">What a layer-wise rule has multiplied the step's rate by: it is in <paramref name="Rate"/>.</param>
+public readonly record struct UpdateFactors(float Weight, float Clip, float Rate, float Decay, float Ratio = 1);

@@ -3,6 +3,7 @@ using System.Runtime.Intrinsics;
 using DistTrain.Core.Layouts;
 using DistTrain.Core.Numerics;
 using DistTrain.Core.Options;
+using DistTrain.Core.Schedules;
 using DistTrain.Training.Native;
 
 namespace DistTrain.Training.Optimizers;
@@ -21,12 +22,12 @@ public sealed class Lamb : ILayerWiseOptimizer, IPreconditioner
     private const string Beta1Power = "beta1Power";
     private const string Beta2Power = "beta2Power";
 
-    private readonly double _beta1;
-    private readonly double _beta2;
+    /// <summary>What the noise is scaled by, which has to be known before the first step.</summary>
     private readonly float _epsilon;
     private readonly NativeVector _mean;
     private readonly NativeVector _square;
     private readonly float[] _step = new float[TileTable.TileSize];
+    private StepHyperparameters _now;
     private double _power1 = 1;
     private double _power2 = 1;
 
@@ -35,8 +36,6 @@ public sealed class Lamb : ILayerWiseOptimizer, IPreconditioner
     /// <param name="count">Elements.</param>
     public Lamb(OptimizerOptions options, long count)
     {
-        _beta1 = options.Beta1;
-        _beta2 = options.Beta2;
         _epsilon = (float)options.Epsilon;
         _mean = new NativeVector(count);
         _square = new NativeVector(count);
@@ -53,10 +52,11 @@ public sealed class Lamb : ILayerWiseOptimizer, IPreconditioner
     }
 
     /// <inheritdoc/>
-    public void BeginStep()
+    public void BeginStep(StepHyperparameters now)
     {
-        _power1 *= _beta1;
-        _power2 *= _beta2;
+        _now = now;
+        _power1 *= now.Beta1;
+        _power2 *= now.Beta2;
     }
 
     /// <inheritdoc/>
@@ -110,8 +110,8 @@ public sealed class Lamb : ILayerWiseOptimizer, IPreconditioner
         ref var g = ref MemoryMarshal.GetReference(gradientSum);
         ref var m = ref MemoryMarshal.GetReference(mean);
         ref var v = ref MemoryMarshal.GetReference(square);
-        var (keep1, add1) = ((float)_beta1, (float)(1 - _beta1));
-        var (keep2, add2) = ((float)_beta2, (float)(1 - _beta2));
+        var (keep1, add1) = ((float)_now.Beta1, (float)(1 - _now.Beta1));
+        var (keep2, add2) = ((float)_now.Beta2, (float)(1 - _now.Beta2));
         var i = 0;
         for (; i + Vector256<float>.Count <= gradientSum.Length; i += Vector256<float>.Count)
         {
@@ -138,18 +138,19 @@ public sealed class Lamb : ILayerWiseOptimizer, IPreconditioner
         ref var m = ref MemoryMarshal.GetReference(mean);
         ref var v = ref MemoryMarshal.GetReference(square);
         ref var u = ref MemoryMarshal.GetReference(step);
+        var epsilon = (float)_now.Epsilon;
         var (correction, root) = ((float)(1 - _power1), (float)Math.Sqrt(1 - _power2));
         var i = 0;
         for (; i + Vector256<float>.Count <= weights.Length; i += Vector256<float>.Count)
         {
             var at = (nuint)i;
-            var scale = (Vector256.Sqrt(Vector256.LoadUnsafe(ref v, at)) / root) + Vector256.Create(_epsilon);
+            var scale = (Vector256.Sqrt(Vector256.LoadUnsafe(ref v, at)) / root) + Vector256.Create(epsilon);
             ((Vector256.LoadUnsafe(ref m, at) / correction / scale) + (Vector256.LoadUnsafe(ref w, at) * decay)).StoreUnsafe(ref u, at);
         }
 
         for (; i < weights.Length; i++)
         {
-            step[i] = (mean[i] / correction / ((MathF.Sqrt(square[i]) / root) + _epsilon)) + (weights[i] * decay);
+            step[i] = (mean[i] / correction / ((MathF.Sqrt(square[i]) / root) + epsilon)) + (weights[i] * decay);
         }
     }
 }

@@ -2,6 +2,7 @@ using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 using DistTrain.Core.Numerics;
 using DistTrain.Core.Options;
+using DistTrain.Core.Schedules;
 using DistTrain.Training.Native;
 
 namespace DistTrain.Training.Optimizers;
@@ -12,19 +13,24 @@ namespace DistTrain.Training.Optimizers;
 /// <code>
 /// local = eta * |w| / (|g| + decay * |w|);   v = momentum * v + rate * local * (g + decay * w);   w -= v
 /// </code>
-/// The rate is inside the velocity, as there. <c>local</c> is 1 where the weights are all 0, or the denominator is.
+/// The rate is inside the velocity, as there; or outside, <c>v = momentum * v + local * (g + decay * w);   w -= rate * v</c>, where it follows the batch: then a rate that changes acts on all of the
+/// velocity at once, which is momentum correction (P. Goyal et al., arXiv 1706.02677, section 3). <c>local</c> is 1 where the weights are all 0, or the denominator is.
 /// </summary>
 public sealed class Lars : ILayerWiseOptimizer
 {
     private readonly float _momentum;
     private readonly double _trust;
+    private readonly bool _corrects;
     private readonly NativeVector _velocity;
+    private float _rate;
 
     /// <summary>The rule for a vector of weights.</summary>
     /// <param name="options">Momentum and trust coefficient.</param>
     /// <param name="count">Elements.</param>
-    public Lars(OptimizerOptions options, long count)
+    /// <param name="corrects">Whether the rate is outside the velocity.</param>
+    public Lars(OptimizerOptions options, long count, bool corrects = false)
     {
+        _corrects = corrects;
         _momentum = (float)options.Momentum;
         _trust = options.TrustCoefficient;
         _velocity = new NativeVector(count);
@@ -41,10 +47,7 @@ public sealed class Lars : ILayerWiseOptimizer
     }
 
     /// <inheritdoc/>
-    public void BeginStep()
-    {
-        // Nothing in this rule counts steps.
-    }
+    public void BeginStep(StepHyperparameters now) => _rate = (float)now.Rate;
 
     /// <inheritdoc/>
     public LayerSquares Measure(long offset, ReadOnlySpan<float> weights, ReadOnlySpan<float> gradientSum, UpdateFactors factors) =>
@@ -65,22 +68,23 @@ public sealed class Lars : ILayerWiseOptimizer
         ref var w = ref MemoryMarshal.GetReference(weights);
         ref var g = ref MemoryMarshal.GetReference(gradientSum);
         ref var v = ref MemoryMarshal.GetReference(velocity);
+        var (inside, outside) = _corrects ? (factors.Ratio, _rate) : (factors.Rate, 1f);
         var i = 0;
         for (; i + Vector256<float>.Count <= weights.Length; i += Vector256<float>.Count)
         {
             var at = (nuint)i;
             var weight = Vector256.LoadUnsafe(ref w, at);
             var step = (Vector256.LoadUnsafe(ref g, at) / factors.Weight * factors.Clip) + (weight * factors.Decay);
-            var moved = (Vector256.LoadUnsafe(ref v, at) * _momentum) + (step * factors.Rate);
+            var moved = (Vector256.LoadUnsafe(ref v, at) * _momentum) + (step * inside);
             moved.StoreUnsafe(ref v, at);
-            (weight - moved).StoreUnsafe(ref w, at);
+            (weight - (moved * outside)).StoreUnsafe(ref w, at);
         }
 
         for (; i < weights.Length; i++)
         {
             var step = (gradientSum[i] / factors.Weight * factors.Clip) + (weights[i] * factors.Decay);
-            velocity[i] = (velocity[i] * _momentum) + (step * factors.Rate);
-            weights[i] -= velocity[i];
+            velocity[i] = (velocity[i] * _momentum) + (step * inside);
+            weights[i] -= velocity[i] * outside;
         }
     }
 

@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 using DistTrain.Core.Options;
+using DistTrain.Core.Schedules;
 using DistTrain.Training.Native;
 
 namespace DistTrain.Training.Optimizers;
@@ -11,6 +12,7 @@ namespace DistTrain.Training.Optimizers;
 /// <code>
 /// d = g + decay * w;   v = momentum * v + d;   w -= rate * (nesterov ? d + momentum * v : v)
 /// </code>
+/// Because the rate is outside the velocity, a rate that changes acts on all of it at once: this is momentum correction (P. Goyal et al., arXiv 1706.02677, section 3).
 /// </summary>
 public sealed class Sgd : IFlatOptimizer
 {
@@ -39,9 +41,9 @@ public sealed class Sgd : IFlatOptimizer
     }
 
     /// <inheritdoc/>
-    public void BeginStep()
+    public void BeginStep(StepHyperparameters now)
     {
-        // Nothing in this rule counts steps.
+        // Momentum stays, and the rate comes with the factors.
     }
 
     /// <inheritdoc/>

@@ -8,6 +8,7 @@ using DistTrain.Core.Options;
 using DistTrain.Core.Reduction;
 using DistTrain.Core.Runs;
 using DistTrain.Core.Sampling;
+using DistTrain.Core.Schedules;
 using DistTrain.Core.Tuning;
 using DistTrain.Training.Activations;
 using DistTrain.Training.Devices;
@@ -46,6 +47,7 @@ public sealed class Replica : IDisposable
     private readonly EvaluationForm _evaluation;
     private readonly RunOptions _options;
     private readonly FlatModel _model;
+    private readonly BatchScaling _scaling;
     private readonly IFlatOptimizer _optimizer;
     private readonly WeightsHash _hash;
     private readonly NativeVector? _average;
@@ -70,7 +72,8 @@ public sealed class Replica : IDisposable
             _model = new FlatModel(task.BuildModel(), device);
         }
 
-        _optimizer = FlatOptimizers.Create(options.Optimizer, Layout.Count);
+        _scaling = new BatchScaling(options, task.Training.Count);
+        _optimizer = FlatOptimizers.Create(options.Optimizer, Layout.Count, _scaling.IsOn);
         _noise = options.Batch.MeasuresNoise ? new NoiseMeter(Layout, _optimizer, !device.HasOwnMemory) : null;
         if (options.Average.Decay > 0)
         {
@@ -168,7 +171,8 @@ public sealed class Replica : IDisposable
     /// <param name="header">The root's header.</param>
     /// <param name="tileSquares">Sum of squares of every tile of <paramref name="reduced"/>.</param>
     /// <param name="learningRate">The step's rate.</param>
-    public AppliedStep Apply(NativeVector reduced, NodeHeader header, ReadOnlySpan<double> tileSquares, double learningRate)
+    /// <param name="globalBatch">The step's global batch, which other numbers of the rule may follow.</param>
+    public AppliedStep Apply(NativeVector reduced, NodeHeader header, ReadOnlySpan<double> tileSquares, double learningRate, long globalBatch)
     {
         var (tiles, tile, squares, finite) = (Layout.Tiles, 0, 0.0, true);
         foreach (var slot in Layout.Slots)
@@ -188,7 +192,7 @@ public sealed class Replica : IDisposable
         var norm = Math.Sqrt(squares) / header.Weight;
         var (weight, clip) = ((float)header.Weight, ClipFactor(norm));
         var noise = _noise?.OfStep(reduced, header, squares);
-        _optimizer.BeginStep();
+        _optimizer.BeginStep(_scaling.Of(learningRate, globalBatch));
         tile = 0;
         foreach (var slot in Layout.Slots)
         {
@@ -296,7 +300,13 @@ public sealed class Replica : IDisposable
             squares += rule.Measure(start, _model.Weights.Span(start, length), reduced.Span(start, length), factors);
         }
 
-        return slot.Shape.Count < 2 ? factors : factors with { Rate = (float)(learningRate * rule.Ratio(squares, factors)) };
+        if (slot.Shape.Count < 2)
+        {
+            return factors;
+        }
+
+        var ratio = rule.Ratio(squares, factors);
+        return factors with { Rate = (float)(learningRate * ratio), Ratio = (float)ratio };
     }
 
     private string ProbeOnce(NodePool nodes)

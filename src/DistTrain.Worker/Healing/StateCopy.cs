@@ -90,7 +90,7 @@ internal sealed class StateCopy : IDisposable
                     _squares[tile] = VectorKernels.SumOfSquares(reduced.Span(tiles.Start(tile), tiles.Length(tile)));
                 }
 
-                return _replica.Apply(reduced, Wire.FromWire(applied.Header), _squares, applied.LearningRate);
+                return _replica.Apply(reduced, Wire.FromWire(applied.Header), _squares, applied.LearningRate, applied.GlobalBatch);
             });
         }
 

@@ -1,5 +1,6 @@
 using System.Threading.Channels;
 using DistTrain.Core.Layouts;
+using DistTrain.Core.Runs;
 using DistTrain.Protocol;
 using DistTrain.Protocol.Exchange;
 using DistTrain.Protocol.V1;
@@ -108,10 +109,18 @@ internal sealed class StateFeed : IDisposable
 
     /// <summary>Adds an operation that was applied. In the order in which they are.</summary>
     /// <returns>Whether the joiner still follows.</returns>
-    public bool Add(ulong operation, bool isStep, double learningRate, NodeHeader header, ReducedVector reduced)
+    public bool Add(Operation operation, NodeHeader header, ReducedVector reduced)
     {
-        var item = new FeedItem(
-            new AppliedOperation { Operation = operation, IsStep = isStep, LearningRate = learningRate, Header = Wire.ToWire(header) }, isStep ? reduced : null);
+        var isStep = operation.Kind == OperationKind.Train;
+        var applied = new AppliedOperation
+        {
+            Operation = operation.Number,
+            IsStep = isStep,
+            LearningRate = operation.LearningRate,
+            GlobalBatch = operation.Geometry.Global,
+            Header = Wire.ToWire(header),
+        };
+        var item = new FeedItem(applied, isStep ? reduced : null);
         item.Reduced?.AddReader();
         if (_items.Writer.TryWrite(item))
         {

@@ -1,3 +1,4 @@
+using DistTrain.Core.Runs;
 using DistTrain.Training.Replicas;
 using DistTrain.Worker.Exchange;
 using NodeHeader = DistTrain.Core.Reduction.NodeHeader;
@@ -69,8 +70,7 @@ internal sealed class StateFeeds(Replica replica) : IDisposable
     }
 
     /// <summary>Tells of an operation that was applied. Within its change.</summary>
-    public void Add(ulong operation, bool isStep, double learningRate, NodeHeader header, ReducedVector reduced) =>
-        _feeds.RemoveAll(feed => !feed.Add(operation, isStep, learningRate, header, reduced));
+    public void Add(Operation operation, NodeHeader header, ReducedVector reduced) => _feeds.RemoveAll(feed => !feed.Add(operation, header, reduced));
 
     /// <summary>Ends all feeds, and lets no other begin until told otherwise: from here on nobody reads the state.</summary>
     public async Task CloseAsync()

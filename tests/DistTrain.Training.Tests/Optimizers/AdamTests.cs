@@ -1,3 +1,4 @@
+using DistTrain.Core.Schedules;
 using DistTrain.Training.Native;
 using DistTrain.Training.Optimizers;
 using TorchSharp;
@@ -81,8 +82,8 @@ public sealed class AdamTests
     public void The_powers_of_the_betas_are_state()
     {
         using var rule = new Adam(new OptimizerOptions(), decoupled: true, 1);
-        rule.BeginStep();
-        rule.BeginStep();
+        rule.BeginStep(Now(1));
+        rule.BeginStep(Now(2));
         using var resumed = new Adam(new OptimizerOptions(), decoupled: true, 1) { Scalars = rule.Scalars };
 
         Assert.Equal(0.9 * 0.9, resumed.Scalars["beta1Power"]);
@@ -98,7 +99,7 @@ public sealed class AdamTests
         for (var step = 1; step <= Steps; step++)
         {
             var sum = Numbers(step);
-            rule.BeginStep();
+            rule.BeginStep(Now(step));
             for (var at = 0; at < Count;)
             {
                 var length = Math.Min(piece?.Invoke() ?? Count, Count - at);
@@ -116,6 +117,8 @@ public sealed class AdamTests
         var random = new Random(step);
         return [.. Enumerable.Range(0, Count).Select(_ => (random.NextSingle() - 0.5f) * (step == 0 ? 1 : Weight))];
     }
+
+    private static StepHyperparameters Now(int step) => new(Rate(step), 0.9, 0.999, 1e-8);
 
     private static float Rate(int step) => 0.01f / MathF.Sqrt(step);
 

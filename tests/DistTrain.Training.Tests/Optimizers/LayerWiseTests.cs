@@ -1,4 +1,5 @@
 using DistTrain.Core.Layouts;
+using DistTrain.Core.Schedules;
 using DistTrain.Training.Native;
 using DistTrain.Training.Optimizers;
 using DistTrain.Training.Tests.Replicas;
@@ -101,7 +102,7 @@ public sealed class LayerWiseTests
     {
         using var lars = new Lars(new OptimizerOptions(), 5);
         using var lamb = new Lamb(new OptimizerOptions(), 5);
-        lamb.BeginStep();
+        lamb.BeginStep(Now(new OptimizerOptions(), 1));
         using var resumed = new Lamb(new OptimizerOptions(), 5) { Scalars = lamb.Scalars };
 
         Assert.Equal(["momentum"], lars.Vectors.Select(v => v.Name));
@@ -137,7 +138,7 @@ public sealed class LayerWiseTests
         for (var step = 1; step <= Steps; step++)
         {
             var (sum, factors, squares) = (Numbers(step), new UpdateFactors(Weight, Clip, Rate(step), (float)decay), default(LayerSquares));
-            rule.BeginStep();
+            rule.BeginStep(Now(options, step));
             for (var at = 0; at < Count; at += piece)
             {
                 squares += rule.Measure(at, weights.Span(at, Math.Min(piece, Count - at)), sum.AsSpan(at, Math.Min(piece, Count - at)), factors);
@@ -159,6 +160,8 @@ public sealed class LayerWiseTests
         var random = new Random(step);
         return [.. Enumerable.Range(0, Count).Select(_ => (random.NextSingle() - 0.5f) * (step == 0 ? 1 : Weight))];
     }
+
+    private static StepHyperparameters Now(OptimizerOptions options, int step) => new(Rate(step), options.Beta1, options.Beta2, options.Epsilon);
 
     private static float Rate(int step) => 0.1f / MathF.Sqrt(step);
 

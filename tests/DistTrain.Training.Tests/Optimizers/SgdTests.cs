@@ -1,3 +1,4 @@
+using DistTrain.Core.Schedules;
 using DistTrain.Training.Native;
 using DistTrain.Training.Optimizers;
 using TorchSharp;
@@ -99,7 +100,7 @@ public sealed class SgdTests
         for (var step = 1; step <= Steps; step++)
         {
             var sum = Numbers(step);
-            rule.BeginStep();
+            rule.BeginStep(new StepHyperparameters { Rate = Rate(step) });
             for (var at = 0; at < Count;)
             {
                 var length = Math.Min(piece?.Invoke() ?? Count, Count - at);

@@ -94,7 +94,7 @@ internal sealed class Bench : IDisposable
             squares[tile] = Core.Numerics.VectorKernels.SumOfSquares(reduced.ToHost().Span(tiles.Start(tile), tiles.Length(tile)));
         }
 
-        return Replica.Apply(reduced.ToHost(), reduced.Header, squares, rate);
+        return Replica.Apply(reduced.ToHost(), reduced.Header, squares, rate, Options.Batch.Global);
     }
 
     /// <summary>Computes and applies a step.</summary>

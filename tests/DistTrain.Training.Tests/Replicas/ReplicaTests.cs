@@ -70,7 +70,7 @@ public sealed class ReplicaTests
             var tiles = bench.Replica.Layout.Tiles;
             var squares = Enumerable.Range(0, tiles.Count)
                 .Select(t => Core.Numerics.VectorKernels.SumOfSquares(reduced.ToHost().Span(tiles.Start(t), tiles.Length(t)))).ToArray();
-            return bench.Replica.Apply(reduced.ToHost(), new NodeHeader(1, total, []), squares, 0.1);
+            return bench.Replica.Apply(reduced.ToHost(), new NodeHeader(1, total, []), squares, 0.1, bench.Options.Batch.Global);
         }
     }
 
