@@ -14,6 +14,7 @@ internal static class SweepPage
         table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 0.85rem; }
         th, td { padding: 0.2rem 0.6rem; text-align: right; border-bottom: 1px solid #d8dee4; }
         th:first-child, td:first-child { text-align: left; }
+        td:last-child { white-space: nowrap; text-align: left; }
         figure { margin: 1.5rem 0; } img { max-width: 100%; height: auto; } figcaption, .note { color: #57606a; font-size: 0.9rem; }
         .scroll { overflow-x: auto; }
         """;

@@ -1,6 +1,7 @@
 using DistTrain.Core.BatchScience;
 using DistTrain.Core.Options;
 using DistTrain.Core.Runs;
+using DistTrain.Core.Schedules;
 
 namespace DistTrain.Sweeping;
 
@@ -51,7 +52,7 @@ internal sealed record SweepSettings
     /// <summary>The samples that a configuration's own end comes to.</summary>
     public static long BudgetOf(RunOptions options, long trainingSamples)
     {
-        var length = new RunLength(trainingSamples, options.Batch.Global);
+        var length = BatchSchedule.LengthOf(options, trainingSamples);
         return length.SamplesOf(length.Steps(options.Stop));
     }
 
@@ -60,7 +61,7 @@ internal sealed record SweepSettings
         ? Options.Evaluate.EverySamples
         : Math.Max(1, Math.Max((long)(SamplesPerEvaluated * ValidationSamples), Samples / MostEvaluations));
 
-    /// <summary>The configuration of a run. What lasts so many steps lasts as many samples as it would with the recipe's batch.</summary>
+    /// <summary>The configuration of a run, whose batch stays. What lasts so many steps lasts as many samples as it would with the recipe's batch.</summary>
     public RunOptions OptionsOf(SweepCell cell)
     {
         var (schedule, reference) = (Options.Schedule, new RunLength(TrainingSamples, Options.Batch.Global));
@@ -75,7 +76,7 @@ internal sealed record SweepSettings
         return Options with
         {
             Name = cell.Name,
-            Batch = Options.Batch with { Global = cell.Batch },
+            Batch = Options.Batch with { Global = cell.Batch, Schedule = new BatchScheduleOptions(), MicroFrom = new Dictionary<string, int>() },
             Optimizer = Options.Optimizer with
             {
                 Name = cell.Optimizer,

@@ -8,9 +8,6 @@ namespace DistTrain.Views;
 /// <summary>A picture of lines over one quantity, as the text of an SVG file.</summary>
 internal sealed class SvgChart
 {
-    private const double Width = 800;
-    private const double Height = 480;
-
     private static readonly OxyColor[] Colours =
     [
         OxyColors.SteelBlue, OxyColors.Peru, OxyColors.SeaGreen, OxyColors.IndianRed, OxyColors.MediumPurple, OxyColors.DarkCyan, OxyColors.Goldenrod, OxyColors.DimGray,
@@ -50,7 +47,7 @@ internal sealed class SvgChart
         Add(name, colour, points, marked: false, dashed ? LineStyle.Dash : LineStyle.Solid);
 
     /// <summary>The text of the file.</summary>
-    public string Text() => new SvgExporter { Width = Width, Height = Height }.ExportToString(_model);
+    public string Text() => SvgText.Of(_model);
 
     private SvgChart Add(string name, int colour, IEnumerable<(double Across, double Up)> points, bool marked, LineStyle style)
     {
