@@ -21,6 +21,7 @@ internal static class CommandTree
             TrainVerb.Create(app),
             PlanVerb.Create(app),
             TuneVerb.Create(app),
+            SweepVerb.Create(app),
             VerifyVerb.Create(app),
             AuditVerb.Create(app),
             PredictVerb.Create(app),

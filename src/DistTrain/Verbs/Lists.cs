@@ -15,19 +15,20 @@ internal static class Lists
     public static Option<IReadOnlyList<T>> Option<T>(string name, string description, string help, string standard, Func<string, (T Value, string? Problem)> read)
     {
         var option = new Option<IReadOnlyList<T>>(name) { Description = $"{description} {standard} where left away.", HelpName = help };
-        option.DefaultValueFactory = _ => Read(standard, null);
-        option.CustomParser = result => Read(result.Tokens is [var token, ..] ? token.Value : "", result);
+        option.DefaultValueFactory = _ => Read(name, standard, read, null);
+        option.CustomParser = result => Read(name, result.Tokens is [var token, ..] ? token.Value : "", read, result);
         return option;
+    }
 
-        IReadOnlyList<T> Read(string text, ArgumentResult? result)
+    /// <summary>Reads a list, or says what is wrong with each of its values.</summary>
+    public static IReadOnlyList<T> Read<T>(string name, string text, Func<string, (T Value, string? Problem)> read, ArgumentResult? result)
+    {
+        var items = text.Split(',').Select(item => read(item.Trim())).ToList();
+        foreach (var (_, problem) in items.Where(i => i.Problem is not null))
         {
-            var items = text.Split(',').Select(item => read(item.Trim())).ToList();
-            foreach (var (_, problem) in items.Where(i => i.Problem is not null))
-            {
-                result?.AddError($"{name} is '{text}': {problem}.");
-            }
-
-            return [.. items.Select(i => i.Value).Distinct()];
+            result?.AddError($"{name} is '{text}': {problem}.");
         }
+
+        return [.. items.Select(i => i.Value).Distinct()];
     }
 }

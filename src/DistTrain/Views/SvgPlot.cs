@@ -9,8 +9,6 @@ namespace DistTrain.Views;
 /// <summary>A picture of two quantities over a third that doubles from point to point, as an SVG file.</summary>
 internal sealed class SvgPlot
 {
-    private const double Width = 800;
-    private const double Height = 480;
     private const string LeftAxis = "left";
     private const string RightAxis = "right";
 
@@ -90,5 +88,5 @@ internal sealed class SvgPlot
     }
 
     /// <summary>The text of the file.</summary>
-    internal string Text() => new SvgExporter { Width = Width, Height = Height }.ExportToString(_model);
+    internal string Text() => SvgText.Of(_model);
 }

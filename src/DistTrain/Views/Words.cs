@@ -29,6 +29,9 @@ internal static class Words
         _ => $"{span.TotalSeconds:0.0} s",
     };
 
+    /// <summary>A number of samples that is estimated.</summary>
+    public static string Samples(double value) => value < 10 ? value.ToString("0.#") : value < 1000 ? value.ToString("0") : (Math.Round(value / 10) * 10).ToString("N0");
+
     /// <summary>A number and its noun.</summary>
     public static string Count(long count, string noun, string plural = "s") => $"{count:N0} {noun}{(count == 1 ? "" : plural)}";
 }

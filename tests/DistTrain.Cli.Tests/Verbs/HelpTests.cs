@@ -12,6 +12,7 @@ public sealed class HelpTests
         { "worker", "--set --coordinator --listen --advertise --number --wait --data --device --stay --health --scale-down --job" },
         { "plan", "--set --workers --verbose --measure --price-per-worker-hour --plot --json" },
         { "tune", "--set --workers --plot --json" },
+        { "sweep", "--set --batches --rates --optimizers --target --samples --parallel --out --keep-schedule --json" },
         { "verify", "--json" },
         { "audit", "--json" },
         { "predict", "--prompt --length --temperature --seed --input --count --data --json" },
@@ -89,6 +90,19 @@ public sealed class HelpTests
     [InlineData("plan --measure --price-per-worker-hour cheap", "--price-per-worker-hour is 'cheap': must be a number between 0 and 1,000,000,000.")]
     [InlineData("plan --measure --plot plan.png", "--plot is 'plan.png': must name a file that ends with .svg.")]
     [InlineData("tune --plot .svg", "--plot is '.svg': must name a file that ends with .svg.")]
+    [InlineData("sweep toy", "Option '--batches' is required.")]
+    [InlineData("sweep toy --batches 16,none", "--batches is '16,none': 'none' must be a whole number between 1 and 1099511627776.")]
+    [InlineData("sweep toy --batches 16 --rates 1x,fast", "--rates is '1x,fast': 'fast' must be a rate above 0 such as 0.05, or a multiple such as 2x.")]
+    [InlineData("sweep toy --batches 16 --optimizers sgd,best", "--optimizers is 'sgd,best': 'best' must be one of sgd, adam, adamw, lars, lamb, with a rate such as adamw=0.002 where wanted.")]
+    [InlineData("sweep toy --batches 16 --optimizers adam=-1", "--optimizers is 'adam=-1': '-1' must be a rate above 0.")]
+    [InlineData("sweep toy --batches 16 --optimizers lars", "--optimizers names lars, for which no rate suits most models: give one for the recipe's batch of 10, such as lars=0.01.")]
+    [InlineData("sweep toy --batches 16 --target low", "--target is 'low': must be a number above 0.")]
+    [InlineData("sweep toy --batches 16 --samples 0", "--samples is '0': must be a whole number between 1 and 1125899906842624.")]
+    [InlineData("sweep toy --batches 16 --parallel 0", "--parallel is '0': must be a whole number between 1 and 1024.")]
+    [InlineData("sweep toy --batches 16 --set batch.micro=auto", "batch.micro is auto: runs that each find a size of their own would not differ by the batch alone. Give a size; tune finds one.")]
+    [InlineData("sweep toy --batches 16 --out /dev/null", "--out '/dev/null' is a file: name a new folder, or that of a sweep.")]
+    [InlineData("sweep toy --batches 16 --out /proc/self", "--out '/proc/self' holds something else than a sweep: name a new folder, or that of a sweep.")]
+    [InlineData("sweep toy --batches 16 --set data.count=3", "numbers holds no validation samples, and batches are compared by the validation loss: give data that has some.")]
     [InlineData("verify one", "'verify'")]
     [InlineData("predict", "'predict'")]
     [InlineData("predict nosuch", "error: nosuch does not exist: give the folder of a run, or of one of its checkpoints.")]

@@ -1,0 +1,55 @@
+namespace DistTrain.Core.BatchScience;
+
+/// <summary>One run of a sweep.</summary>
+/// <param name="Optimizer">The update rule's name.</param>
+/// <param name="Batch">The global batch.</param>
+/// <param name="Rate">The full learning rate.</param>
+public sealed record SweepCell(string Optimizer, long Batch, double Rate)
+{
+    /// <summary>What people and files call it.</summary>
+    public string Name => FormattableString.Invariant($"{Optimizer}-b{Batch}-r{Rate:R}");
+}
+
+/// <summary>A learning rate to be tried.</summary>
+/// <param name="Value">The rate, or the multiple.</param>
+/// <param name="IsMultiple">Whether it is a multiple of the rate that the rule of thumb has for the batch.</param>
+public readonly record struct SweepRate(double Value, bool IsMultiple);
+
+/// <summary>An update rule to be tried.</summary>
+/// <param name="Name">Its name.</param>
+/// <param name="Rate">A rate that suits it at the reference batch.</param>
+public readonly record struct SweepOptimizer(string Name, double Rate);
+
+/// <summary>Which runs a sweep consists of.</summary>
+public static class SweepPlan
+{
+    /// <summary>
+    /// Every optimizer with every batch and every rate: small batches first, as they take longest, which keeps parallel runs busy to the end. Where two rates come to the same, once.
+    /// </summary>
+    /// <param name="optimizers">The update rules.</param>
+    /// <param name="batches">The global batches.</param>
+    /// <param name="rates">The rates, or their multiples.</param>
+    /// <param name="reference">The batch that the optimizers' own rates are for.</param>
+    public static IReadOnlyList<SweepCell> Cells(
+        IReadOnlyList<SweepOptimizer> optimizers, IReadOnlyList<long> batches, IReadOnlyList<SweepRate> rates, long reference) =>
+    [
+        .. from batch in batches.Order()
+           from optimizer in optimizers
+           from rate in rates.Select(r => r.IsMultiple ? Round(r.Value * RateFor(optimizer, reference, batch)) : r.Value).Distinct().Order()
+           select new SweepCell(optimizer.Name, batch, rate),
+    ];
+
+    /// <summary>
+    /// The rule of thumb: the rate goes with the batch for SGD and LARS (P. Goyal et al., arXiv 1706.02677), with its square root for rules that divide by the gradient's size
+    /// (S. Malladi et al., arXiv 2205.10287).
+    /// </summary>
+    public static double RateFor(SweepOptimizer optimizer, long reference, long batch)
+    {
+        var ratio = (double)batch / reference;
+        return optimizer.Rate * (optimizer.Name is "sgd" or "lars" ? ratio : Math.Sqrt(ratio));
+    }
+
+    /// <summary>To four digits: a rate is read by people.</summary>
+    private static double Round(double rate) =>
+        double.Parse(rate.ToString("G4", System.Globalization.CultureInfo.InvariantCulture), System.Globalization.CultureInfo.InvariantCulture);
+}

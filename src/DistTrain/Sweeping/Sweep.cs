@@ -1,0 +1,109 @@
+using System.Collections.Concurrent;
+using DistTrain.Coordinator;
+using DistTrain.Core.BatchScience;
+using DistTrain.Core.Options;
+using DistTrain.Launching;
+
+namespace DistTrain.Sweeping;
+
+/// <summary>
+/// The runs of a sweep on this machine, several at a time, one worker each. A run that is done is not trained again, one that has begun goes on: the same command goes on with a sweep that was
+/// ended, whatever ended it, and with more batches or rates it trains only those.
+/// </summary>
+/// <param name="settings">What the sweep is asked to do.</param>
+/// <param name="app">The program.</param>
+internal sealed class Sweep(SweepSettings settings, Verbs.Application app)
+{
+    private static readonly TimeSpan Poll = TimeSpan.FromMilliseconds(200);
+
+    private readonly Surroundings _surroundings = app.Surroundings;
+
+    /// <summary>Trains what is not done yet.</summary>
+    /// <param name="stop">Ends the runs in order.</param>
+    /// <returns>What the runs did, in their order.</returns>
+    /// <exception cref="SweepException">A run failed, or its folder is another's. What is done stays.</exception>
+    public async Task<IReadOnlyList<CellResult>> RunAsync(CancellationToken stop)
+    {
+        var found = settings.Cells.ToDictionary(c => c, c => CellFolder.Find(settings.FolderOf(c), settings.OptionsOf(c), app));
+        if (found.Values.SelectMany(f => f.Problems).FirstOrDefault() is { } problem)
+        {
+            throw new SweepException(problem, isUsage: true);
+        }
+
+        var progress = new SweepProgress(_surroundings.Error, settings.Cells.Count, settings.Samples, _surroundings.Time);
+        var left = new ConcurrentQueue<SweepCell>(settings.Cells.Where(c => found[c].State != CellState.Done));
+        for (var done = left.Count; done < settings.Cells.Count; done++)
+        {
+            progress.Found();
+        }
+
+        using var over = CancellationTokenSource.CreateLinkedTokenSource(stop);
+        var lanes = Enumerable.Range(0, Math.Min(settings.Parallel, left.Count)).Select(_ => WorkAsync(left, found, progress, over)).ToList();
+        await Task.WhenAll(lanes);
+        stop.ThrowIfCancellationRequested();
+        return [.. settings.Cells.Select(c => CellResult.Read(settings.FolderOf(c), c))];
+    }
+
+    /// <summary>Trains one run after the other. The first that fails ends the sweep.</summary>
+    private async Task WorkAsync(ConcurrentQueue<SweepCell> left, Dictionary<SweepCell, CellFolder> found, SweepProgress progress, CancellationTokenSource over)
+    {
+        try
+        {
+            while (!over.IsCancellationRequested && left.TryDequeue(out var cell))
+            {
+                await TrainAsync(cell, found[cell], progress, over.Token);
+            }
+        }
+        catch (OperationCanceledException) when (over.IsCancellationRequested)
+        {
+            // The sweep says why.
+        }
+        catch
+        {
+            await over.CancelAsync();
+            throw;
+        }
+    }
+
+    private async Task TrainAsync(SweepCell cell, CellFolder found, SweepProgress progress, CancellationToken stop)
+    {
+        var (folder, options) = (settings.FolderOf(cell), settings.OptionsOf(cell));
+        await FreeAsync(folder, options, stop);
+        var run = new LocalRunSettings
+        {
+            Options = options,
+            Folder = folder,
+            Resume = found.Prepare(folder, options),
+            Program = _surroundings.Program,
+            Environment = _surroundings.Environment,
+        };
+        LocalRunResult result;
+        await using (var viewer = progress.Watch(cell, run.Resume))
+        {
+            result = await new LocalRun(run, viewer, _surroundings.Time).RunAsync(stop);
+        }
+
+        stop.ThrowIfCancellationRequested();
+        if (!result.Success && !CellResult.HasDiverged(folder))
+        {
+            throw new SweepException($"{SweepProgress.Title(cell)}: {result.Sentence.TrimEnd('.')}; its folder is {folder}. What is done stays: the same command goes on.");
+        }
+
+        progress.Done(CellResult.Read(folder, cell));
+    }
+
+    /// <summary>The coordinator of a sweep that was killed notices it, but may not have ended yet.</summary>
+    private async Task FreeAsync(string folder, RunOptions options, CancellationToken stop)
+    {
+        var (began, most) = (_surroundings.Time.GetTimestamp(), new Core.Membership.Timeouts(options.FailureDetection).Grace);
+        while (CoordinatorHost.HoldsRun(folder) && CoordinatorHost.IsOwned(folder))
+        {
+            if (_surroundings.Time.GetElapsedTime(began) > most)
+            {
+                throw new SweepException($"Another coordinator owns the run in {folder}: end it first.");
+            }
+
+            await Task.Delay(Poll, _surroundings.Time, stop);
+        }
+    }
+}

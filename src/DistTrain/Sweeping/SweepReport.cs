@@ -1,0 +1,94 @@
+using DistTrain.Core.BatchScience;
+using DistTrain.Views;
+
+namespace DistTrain.Sweeping;
+
+/// <summary>What a sweep found out: the runs, compared, and what follows in words.</summary>
+/// <param name="Settings">What was asked for.</param>
+/// <param name="Results">The runs.</param>
+/// <param name="Analysis">Their comparison.</param>
+internal sealed record SweepReport(SweepSettings Settings, IReadOnlyList<CellResult> Results, SweepAnalysis Analysis)
+{
+    /// <summary>The part by which samples exceed the least at a batch that is still called efficient (arXiv 2410.21676).</summary>
+    private const double Efficient = 0.2;
+
+    /// <summary>Compares the runs of a sweep.</summary>
+    public static SweepReport Of(SweepSettings settings, IReadOnlyList<CellResult> results) =>
+        new(settings, results, SweepAnalysis.Of([.. results.Select(r => r.Outcome)], settings.Target));
+
+    /// <summary>What a run left.</summary>
+    public CellResult Of(CellOutcome outcome) => Results.Single(r => r.Outcome.Cell == outcome.Cell);
+
+    /// <summary>What the runs are compared at.</summary>
+    public string Frame => !double.IsFinite(Analysis.Target)
+        ? "No run has a validation loss."
+        : $"Steps and samples to a validation loss of {Words.Number(Analysis.Target)}"
+            + (Analysis.IsGiven ? "" : ", a tenth above the lowest that the best run of every batch reached")
+            + $". {Words.Count(Results.Count, "run")} of at most {Settings.Samples:N0} samples in the same order, "
+            + (Settings.KeepsSchedule && Settings.Options.Schedule.Name != "constant" ? $"a {Settings.Options.Schedule.Name} schedule" : "a constant rate after the warm-up")
+            + $", evaluated every {Settings.EvaluateEvery:N0} samples.";
+
+    /// <summary>What the law of an optimizer says, in sentences.</summary>
+    public static string Sentence(OptimizerResult optimizer)
+    {
+        if (optimizer.Fit is not { } fit)
+        {
+            return $"{optimizer.Optimizer}: fewer than {BatchFit.FewestPoints} batches reached the loss, so nothing can be said of a critical batch: allow more --samples, or give a higher --target.";
+        }
+
+        var critical = fit.CriticalBatch;
+        if (!double.IsFinite(critical.High) && critical.Low <= 0)
+        {
+            return $"{optimizer.Optimizer}: the points scatter by {fit.Scatter:P0}, too much to tell a critical batch: give more --rates and batches further apart.";
+        }
+
+        if (!double.IsFinite(critical.High))
+        {
+            return $"{optimizer.Optimizer}: the critical batch is {critical} samples: up to the largest batch that was tried, doubling nearly halves the steps. Try larger ones.";
+        }
+
+        if (critical.Low <= 0)
+        {
+            return $"{optimizer.Optimizer}: the critical batch is {critical} samples: from the smallest batch that was tried on, a larger one saves hardly any steps. Try smaller ones.";
+        }
+
+        return $"{optimizer.Optimizer}: the critical batch is {critical} samples. There a run takes twice the least steps, {fit.LeastSteps}, and twice the least samples, {fit.LeastSamples}. "
+            + $"Up to a batch of {Words.Samples(Efficient * critical.Value)} samples are within {Efficient:P0} of the least; beyond {Words.Samples(critical.Value / Efficient)} steps are.";
+    }
+
+    /// <summary>What to do next, and what to keep in mind, in sentences.</summary>
+    public IEnumerable<string> Advice()
+    {
+        foreach (var optimizer in Analysis.Optimizers)
+        {
+            var (lowest, highest, missed) = (
+                Batches(optimizer, b => b.IsLowest && b.Reading is not null), Batches(optimizer, b => b.IsHighest && b.Reading is not null), Batches(optimizer, b => b.Reading is null));
+            if (lowest.Length > 0)
+            {
+                yield return $"{optimizer.Optimizer}: the lowest rate was the best at batch {lowest}: a lower one may be better still. More --rates with the same --out train only what is new.";
+            }
+
+            if (highest.Length > 0)
+            {
+                yield return $"{optimizer.Optimizer}: the highest rate was the best at batch {highest}: a higher one may be better still. More --rates with the same --out train only what is new.";
+            }
+
+            if (missed.Length > 0)
+            {
+                yield return $"{optimizer.Optimizer}: no run of batch {missed} reached the loss.";
+            }
+        }
+
+        if (Settings.Cells.Max(c => c.Batch) is var largest && largest > Settings.TrainingSamples)
+        {
+            yield return $"Batch {largest:N0} is larger than the {Settings.TrainingSamples:N0} training samples: a step takes all of them.";
+        }
+
+        if (Settings.Parallel > 1)
+        {
+            yield return $"Up to {Settings.Parallel} runs shared this machine: seconds compare batches with each other, not with a run that has it alone.";
+        }
+    }
+
+    private static string Batches(OptimizerResult optimizer, Func<BatchResult, bool> which) => string.Join(", ", optimizer.Batches.Where(which).Select(b => $"{b.Batch:N0}"));
+}

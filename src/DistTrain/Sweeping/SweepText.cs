@@ -1,0 +1,145 @@
+using System.Globalization;
+using System.Text;
+using System.Text.Json.Nodes;
+using DistTrain.Core.BatchScience;
+using DistTrain.Views;
+
+namespace DistTrain.Sweeping;
+
+/// <summary>A sweep's report for a terminal, a spreadsheet and a program.</summary>
+internal static class SweepText
+{
+    /// <summary>The heads of the table of best runs.</summary>
+    public static readonly string[] Heads =
+        ["batch", "rate", "steps", "samples", "seconds", "validation loss", "training loss", "gap", "samples/s", "peak MB", ""];
+
+    /// <summary>Writes it for people.</summary>
+    public static void Write(TextWriter output, SweepReport report)
+    {
+        output.WriteLine(report.Frame);
+        foreach (var optimizer in report.Analysis.Optimizers)
+        {
+            output.WriteLine();
+            output.WriteLine($"{optimizer.Optimizer}, the best rate of each batch:");
+            var table = new TextTable(Heads);
+            optimizer.Batches.ToList().ForEach(b => table.Add(Row(report, b)));
+            table.Write(output, "  ");
+            output.WriteLine(SweepReport.Sentence(optimizer));
+        }
+
+        output.WriteLine();
+        report.Advice().ToList().ForEach(output.WriteLine);
+        output.WriteLine($"Report, pictures and tables: {Path.Combine(report.Settings.Folder, SweepFiles.Page)}");
+    }
+
+    /// <summary>The cells of a batch's row.</summary>
+    public static string[] Row(SweepReport report, BatchResult batch)
+    {
+        var (result, best) = (report.Of(batch.Best), batch.Best);
+        return
+        [
+            $"{batch.Batch}", Words.Number(best.Cell.Rate), Whole(batch.Reading?.Steps), Whole(batch.Reading?.Samples),
+            result.SecondsTo(batch.Reading) is { } seconds ? seconds.ToString("0.0") : "-", Number(best.FinalLoss), Number(best.TrainingLoss), Number(best.Gap),
+            Whole(result.SamplesPerSecond), Whole(result.PeakBytes / 1e6), Remark(batch),
+        ];
+    }
+
+    /// <summary>A line for each run.</summary>
+    public static string Csv(SweepReport report)
+    {
+        var metrics = report.Results.SelectMany(r => r.Metrics.Keys).Distinct().Order(StringComparer.Ordinal).ToList();
+        var text = new StringBuilder("optimizer,batch,rate,status,steps,samples,validationLoss,bestValidationLoss,trainingLoss,gap,stepsToTarget,samplesToTarget,secondsToTarget,wallSeconds,samplesPerSecond,peakRssBytes");
+        metrics.ForEach(m => text.Append(',').Append(m));
+        text.Append('\n');
+        foreach (var result in report.Results)
+        {
+            var json = Json(report, result);
+            text.AppendJoin(',', json.Where(f => f.Key is not ("metrics" or "folder")).Select(f => Plain(f.Value)));
+            metrics.ForEach(m => text.Append(',').Append(Plain(json["metrics"]![m])));
+            text.Append('\n');
+        }
+
+        return text.ToString();
+    }
+
+    /// <summary>Everything, for programs.</summary>
+    public static JsonObject Json(SweepReport report) => new()
+    {
+        ["name"] = report.Settings.Options.Name,
+        ["folder"] = report.Settings.Folder,
+        ["target"] = Finite(report.Analysis.Target),
+        ["targetIsGiven"] = report.Analysis.IsGiven,
+        ["samples"] = report.Settings.Samples,
+        ["evaluateEverySamples"] = report.Settings.EvaluateEvery,
+        ["parallel"] = report.Settings.Parallel,
+        ["optimizers"] = new JsonArray([.. report.Analysis.Optimizers.Select(o => new JsonObject
+        {
+            ["optimizer"] = o.Optimizer,
+            ["criticalBatch"] = Json(o.Fit?.CriticalBatch),
+            ["leastSteps"] = Json(o.Fit?.LeastSteps),
+            ["leastSamples"] = Json(o.Fit?.LeastSamples),
+            ["scatter"] = Finite(o.Fit?.Scatter),
+            ["sentence"] = SweepReport.Sentence(o),
+            ["batches"] = new JsonArray([.. o.Batches.Select(b => Json(report, b))]),
+        })]),
+        ["advice"] = new JsonArray([.. report.Advice().Select(a => (JsonNode)a)]),
+        ["runs"] = new JsonArray([.. report.Results.Select(r => Json(report, r))]),
+    };
+
+    private static JsonObject Json(SweepReport report, BatchResult batch)
+    {
+        var json = Json(report, report.Of(batch.Best));
+        json["isLowestRate"] = batch.IsLowest;
+        json["isHighestRate"] = batch.IsHighest;
+        return json;
+    }
+
+    private static JsonObject Json(SweepReport report, CellResult result)
+    {
+        var (outcome, reading) = (result.Outcome, TargetReading.Of(result.Outcome.Evaluations, report.Analysis.Target));
+        return new JsonObject
+        {
+            ["optimizer"] = outcome.Cell.Optimizer,
+            ["batch"] = outcome.Cell.Batch,
+            ["rate"] = outcome.Cell.Rate,
+            ["status"] = outcome.HasDiverged ? "diverged" : "completed",
+            ["steps"] = result.Steps,
+            ["samples"] = outcome.Evaluations.Count == 0 ? 0 : outcome.Evaluations[^1].Samples,
+            ["validationLoss"] = Finite(outcome.FinalLoss),
+            ["bestValidationLoss"] = Finite(outcome.BestLoss),
+            ["trainingLoss"] = Finite(outcome.TrainingLoss),
+            ["gap"] = Finite(outcome.Gap),
+            ["stepsToTarget"] = Finite(reading?.Steps),
+            ["samplesToTarget"] = Finite(reading?.Samples),
+            ["secondsToTarget"] = Finite(result.SecondsTo(reading)),
+            ["wallSeconds"] = Finite(result.WallSeconds),
+            ["samplesPerSecond"] = Finite(result.SamplesPerSecond),
+            ["peakRssBytes"] = result.PeakBytes,
+            ["metrics"] = new JsonObject(result.Metrics.Select(m => KeyValuePair.Create(m.Key, Finite(m.Value)))),
+            ["folder"] = report.Settings.FolderOf(outcome.Cell),
+        };
+    }
+
+    private static JsonObject? Json(Estimate? estimate) => estimate is not { } e ? null : new JsonObject
+    {
+        ["value"] = e.IsBounded ? Finite(e.Value) : null,
+        ["low"] = Finite(e.Low),
+        ["high"] = Finite(e.High),
+    };
+
+    /// <summary>JSON has no other numbers.</summary>
+    private static JsonNode? Finite(double? value) => value is { } number && double.IsFinite(number) ? JsonValue.Create(double.Parse(number.ToString("G10", CultureInfo.InvariantCulture), CultureInfo.InvariantCulture)) : null;
+
+    private static string Plain(JsonNode? value) => value is JsonValue scalar ? scalar.ToString() : "";
+
+    private static string Whole(double? value) => value is { } number && double.IsFinite(number) ? Math.Round(number).ToString(CultureInfo.InvariantCulture) : "-";
+
+    private static string Number(double value) => double.IsFinite(value) ? Words.Number(value) : "-";
+
+    private static string Remark(BatchResult batch) =>
+        batch.Best.HasDiverged ? "diverged"
+        : batch.Reading is null ? "did not get there"
+        : batch.IsLowest ? "the lowest rate"
+        : batch.IsHighest ? "the highest rate"
+        : "";
+}

@@ -1,0 +1,158 @@
+using System.CommandLine;
+using System.CommandLine.Parsing;
+using System.Globalization;
+using DistTrain.Core.BatchScience;
+using DistTrain.Core.Options;
+
+namespace DistTrain.Verbs;
+
+/// <summary>What a sweep was asked for.</summary>
+/// <param name="Cells">The runs.</param>
+/// <param name="Target">The validation loss to compare at; null for one that every batch reaches.</param>
+/// <param name="Samples">The samples of a run; null for the recipe's.</param>
+/// <param name="Parallel">How many runs at a time; null for as many as compute without taking turns.</param>
+/// <param name="Folder">The sweep's folder; null for the standard one.</param>
+/// <param name="KeepsSchedule">Whether the rate follows the recipe's schedule.</param>
+internal sealed record SweepRequest(IReadOnlyList<SweepCell> Cells, double? Target, long? Samples, int? Parallel, string? Folder, bool KeepsSchedule);
+
+/// <summary>The arguments that say what is varied.</summary>
+internal sealed class SweepArguments
+{
+    private const long MostBatch = 1L << 40;
+    private const int MostCells = 1000;
+
+    /// <summary>Rates that suit most models, for optimizers that have such.</summary>
+    private static readonly Dictionary<string, double> UsualRates = new() { ["sgd"] = 0.1, ["adam"] = 0.001, ["adamw"] = 0.001 };
+
+    private static readonly string[] Known = ["sgd", "adam", "adamw", "lars", "lamb"];
+
+    private readonly Option<IReadOnlyList<long>> _batches = Listed<long>(
+        "--batches", "The global batches, such as 16,32,64,128.", "N,...", null, text =>
+            long.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var batch) && batch is >= 1 and <= MostBatch
+                ? (batch, null)
+                : (0, $"'{text}' must be a whole number between 1 and {MostBatch}"));
+
+    private readonly Option<IReadOnlyList<SweepRate>> _rates = Listed(
+        "--rates", "The learning rates for each batch: as they are, or with an x as multiples of the recipe's, taken to the batch.", "RATE,...", "0.5x,1x,2x", ReadRate);
+
+    private readonly Option<IReadOnlyList<SweepOptimizer>> _optimizers = Listed(
+        "--optimizers", "The update rules, each with a rate that suits the recipe's batch where it is not the recipe's own, such as sgd,adamw=0.002; the recipe's where left away.",
+        "NAME[=RATE],...", null, ReadOptimizer);
+
+    private readonly Option<double?> _target = Positive("--target", "The validation loss to compare batches at; one that every batch reaches where left away.", "LOSS");
+
+    private readonly Option<long?> _samples = new("--samples") { Description = "The samples that each run may use; what the recipe's stop comes to where left away.", HelpName = "N" };
+
+    private readonly Option<int?> _parallel = new("--parallel") { Description = "Runs at a time; as many as this machine has cores for where left away.", HelpName = "N" };
+
+    private readonly Option<string?> _out = new("--out", "-o") { Description = "The sweep's folder, new, or to go on with; sweeps/NAME where left away.", HelpName = "DIR" };
+
+    private readonly Option<bool> _keep = new("--keep-schedule") { Description = "The learning rate follows the recipe's schedule, to its end at --samples, in place of staying constant after the warm-up." };
+
+    /// <summary>Adds the arguments to the verb.</summary>
+    public SweepArguments(Command command)
+    {
+        _batches.Required = true;
+        _samples.CustomParser = result => Whole(result, "--samples", 1, 1L << 50);
+        _parallel.CustomParser = result => (int?)Whole(result, "--parallel", 1, 1024);
+        _out.Validators.Add(Common.NotEmpty);
+        new Option[] { _batches, _rates, _optimizers, _target, _samples, _parallel, _out, _keep }.ToList().ForEach(command.Add);
+    }
+
+    /// <summary>Reads them; what does not go together is printed.</summary>
+    public SweepRequest? Take(ParseResult parsed, RunOptions options, Surroundings surroundings)
+    {
+        if (options.Batch.IsAuto)
+        {
+            surroundings.Fail("batch.micro is auto: runs that each find a size of their own would not differ by the batch alone. Give a size; tune finds one.");
+            return null;
+        }
+
+        var optimizers = new List<SweepOptimizer>();
+        foreach (var optimizer in parsed.GetValue(_optimizers) is { Count: > 0 } given ? given : [new SweepOptimizer(options.Optimizer.Name, 0)])
+        {
+            var rate = optimizer.Rate > 0 ? optimizer.Rate
+                : optimizer.Name == options.Optimizer.Name ? options.Optimizer.LearningRate
+                : UsualRates.GetValueOrDefault(optimizer.Name);
+            if (rate <= 0 && parsed.GetValue(_rates)!.Any(r => r.IsMultiple))
+            {
+                surroundings.Fail(
+                    $"--optimizers names {optimizer.Name}, for which no rate suits most models: give one for the recipe's batch of {options.Batch.Global:N0}, such as {optimizer.Name}=0.01.");
+                return null;
+            }
+
+            optimizers.Add(optimizer with { Rate = rate });
+        }
+
+        var cells = SweepPlan.Cells(optimizers, parsed.GetValue(_batches)!, parsed.GetValue(_rates)!, options.Batch.Global);
+        if (cells.Count > MostCells)
+        {
+            surroundings.Fail($"These are {cells.Count:N0} runs: give fewer batches, rates or optimizers, for {MostCells:N0} at most.");
+            return null;
+        }
+
+        return new SweepRequest(
+            cells, parsed.GetValue(_target), parsed.GetValue(_samples), parsed.GetValue(_parallel), parsed.GetValue(_out), parsed.GetValue(_keep));
+    }
+
+    private static (SweepRate Rate, string? Problem) ReadRate(string text)
+    {
+        var isMultiple = text.EndsWith('x');
+        return TryRate(isMultiple ? text[..^1] : text, out var rate)
+            ? (new SweepRate(rate, isMultiple), null)
+            : (default, $"'{text}' must be a rate above 0 such as 0.05, or a multiple such as 2x");
+    }
+
+    private static (SweepOptimizer Optimizer, string? Problem) ReadOptimizer(string text)
+    {
+        var (name, rate) = text.Split('=', 2) is [var first, var second] ? (first, second) : (text, null);
+        var number = 0.0;
+        return !Known.Contains(name) ? (default, $"'{text}' must be one of {string.Join(", ", Known)}, with a rate such as adamw=0.002 where wanted")
+            : rate is not null && !TryRate(rate, out number) ? (default, $"'{rate}' must be a rate above 0")
+            : (new SweepOptimizer(name, number), null);
+    }
+
+    private static bool TryRate(string text, out double rate) =>
+        double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out rate) && rate is > 0 and <= 1e6;
+
+    private static long? Whole(ArgumentResult result, string name, long from, long to)
+    {
+        var given = result.Tokens is [var token, ..] ? token.Value : "";
+        if (long.TryParse(given, NumberStyles.None, CultureInfo.InvariantCulture, out var number) && number >= from && number <= to)
+        {
+            return number;
+        }
+
+        result.AddError($"{name} is '{given}': must be a whole number between {from} and {to}.");
+        return null;
+    }
+
+    private static Option<double?> Positive(string name, string description, string help)
+    {
+        var option = new Option<double?>(name) { Description = description, HelpName = help };
+        option.CustomParser = result =>
+        {
+            var given = result.Tokens is [var token, ..] ? token.Value : "";
+            if (!double.TryParse(given, NumberStyles.Float, CultureInfo.InvariantCulture, out var number) || number is not (> 0 and < double.PositiveInfinity))
+            {
+                result.AddError($"{name} is '{given}': must be a number above 0.");
+            }
+
+            return number;
+        };
+        return option;
+    }
+
+    /// <summary>A list; null for <paramref name="standard"/> where it is not there when left away.</summary>
+    private static Option<IReadOnlyList<T>> Listed<T>(string name, string description, string help, string? standard, Func<string, (T Value, string? Problem)> read)
+    {
+        if (standard is not null)
+        {
+            return Lists.Option(name, description, help, standard, read);
+        }
+
+        var option = new Option<IReadOnlyList<T>>(name) { Description = description, HelpName = help };
+        option.CustomParser = result => Lists.Read(name, result.Tokens is [var token, ..] ? token.Value : "", read, result);
+        return option;
+    }
+}

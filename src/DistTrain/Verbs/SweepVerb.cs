@@ -1,0 +1,108 @@
+using System.CommandLine;
+using DistTrain.Core.Options;
+using DistTrain.Launching;
+using DistTrain.Measuring;
+using DistTrain.Sweeping;
+using DistTrain.Training.Data;
+using DistTrain.Training.Tasks;
+
+namespace DistTrain.Verbs;
+
+/// <summary><c>sweep</c>: what the batch size does to convergence, time and memory.</summary>
+internal static class SweepVerb
+{
+    /// <summary>The verb.</summary>
+    public static Command Create(Application app)
+    {
+        var command = new VerbCommand(
+            "sweep",
+            "Train a recipe with several global batches, each with several learning rates, and say which batch suits it: steps and samples to a loss, the critical batch, gap, time and memory.",
+            "Examples:\n"
+            + "  sweep digits --batches 16,32,64,128,256,512\n"
+            + "  sweep my-run.yaml --batches 64,256,1024 --rates 0.25x,0.5x,1x,2x,4x --target 0.4\n"
+            + "  sweep digits --batches 32,128,512 --optimizers sgd,adamw=0.002 --samples 20000\n"
+            + "  sweep digits --batches 16,32,64,128,256,512 --json       for programs: one object\n\n"
+            + "The data come in the same order for every batch. A rate such as 2x is a multiple of the recipe's own, taken to the batch by the rule of thumb: in proportion\n"
+            + "for sgd and lars, with the square root for adam, adamw and lamb. After the recipe's warm-up the rate stays, so that the samples to a loss do not depend on when a\n"
+            + "run would have ended; --keep-schedule has it follow the recipe. What decides the best rate of a batch is the fewest samples to the target loss.\n"
+            + "Every run is a process group of its own with one worker, and ends with this command. The same command goes on with a sweep that was ended, and trains nothing twice;\n"
+            + "with more batches or rates and the same --out it trains only those. The folder holds report.html, which needs no network, its pictures, sweep.csv, sweep.json, and the runs in cells/.");
+        var configuration = new ConfigurationArguments(command, workers: null);
+        var arguments = new SweepArguments(command);
+        var json = Common.Json("One JSON object instead of tables; sweep.json holds the same.");
+        command.Add(json);
+        command.SetAction(async (parsed, cancellation) =>
+            configuration.Read(parsed, app) is { } options && arguments.Take(parsed, options, app.Surroundings) is { } request
+                ? await RunAsync(app, options, request, parsed.GetValue(json), cancellation)
+                : ExitCode.Usage);
+        return command;
+    }
+
+    private static async Task<int> RunAsync(Application app, RunOptions options, SweepRequest request, bool json, CancellationToken cancellation)
+    {
+        var surroundings = app.Surroundings;
+        using var supervision = new Supervision(surroundings.IsSupervised, cancellation);
+        try
+        {
+            using var data = await Common.TakeDataAsync(options, surroundings, supervision.Stop);
+            var settings = Settings(app, options, request, data);
+            using var folder = SweepFolder.Take(settings.Folder);
+            var report = SweepReport.Of(settings, await new Sweep(settings, app).RunAsync(supervision.Stop));
+            SweepFiles.Write(report);
+            if (json)
+            {
+                surroundings.Out.WriteLine(SweepText.Json(report).ToJsonString());
+            }
+            else
+            {
+                SweepText.Write(surroundings.Out, report);
+            }
+
+            return ExitCode.Success;
+        }
+        catch (SweepException e)
+        {
+            surroundings.Fail(e.Message);
+            return e.IsUsage ? ExitCode.Usage : ExitCode.Failure;
+        }
+        catch (Exception missing) when (missing is DataException or IOException or UnauthorizedAccessException)
+        {
+            surroundings.Fail(missing.Message);
+        }
+        catch (OperationCanceledException) when (supervision.Stop.IsCancellationRequested)
+        {
+            surroundings.Fail("Stopped before every run was done: the same command goes on.");
+        }
+
+        return ExitCode.Failure;
+    }
+
+    private static SweepSettings Settings(Application app, RunOptions options, SweepRequest request, HeldData data)
+    {
+        using var task = Common.CreateTask(app.Tasks, data.Run);
+        if (task.Training.Count < 1)
+        {
+            throw new DataException($"{options.Data.Name} holds no training samples; check data.path.");
+        }
+
+        if (task.Validation.Count < 1)
+        {
+            throw new SweepException($"{options.Data.Name} holds no validation samples, and batches are compared by the validation loss: give data that has some.", isUsage: true);
+        }
+
+        var settings = new SweepSettings
+        {
+            Options = options,
+            Cells = request.Cells,
+            Target = request.Target,
+            Samples = request.Samples ?? SweepSettings.BudgetOf(options, task.Training.Count),
+            KeepsSchedule = request.KeepsSchedule,
+            Parallel = request.Parallel ?? HostMeasurement.RoomOf(Environment.ProcessorCount, options.Threads),
+            Folder = request.Folder ?? Path.Combine("sweeps", options.Name),
+            TrainingSamples = task.Training.Count,
+            ValidationSamples = task.Validation.Count,
+        };
+        var wrong = settings.Cells.SelectMany(c => settings.OptionsOf(c).Validate()).Select(p => p.ToString()).Distinct().ToList();
+        return wrong.Count == 0 ? settings : throw new SweepException(string.Join(" ", wrong), isUsage: true);
+    }
+}

@@ -1,0 +1,70 @@
+using System.Text.Json.Nodes;
+
+namespace DistTrain.Cli.Tests.Runs;
+
+/// <summary>Real processes train with several batches, are ended, and go on.</summary>
+public sealed class SweepRunTests : IDisposable
+{
+    private static readonly string[] Small = ["digits", "--set", "model.name=mlp", "--set", "failureDetection=20s", "--rates", "1x", "--samples", "2000"];
+    private readonly TempFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    [Fact]
+    public async Task A_sweep_that_is_ended_goes_on_and_trains_nothing_twice()
+    {
+        string[] line = ["sweep", .. Small, "--batches", "8,128", "--out", _folder["sweep"], "--json"];
+        foreach (var (signal, sentence) in new[] { ("INT", "error: Stopped before every run was done: the same command goes on.\n"), ("KILL", "") })
+        {
+            using var command = Command.Start(line);
+            await WaitForAsync(() => command.Processes("worker").Count > 0 && Lines("sgd-b8-r0.00625") > (signal == "INT" ? 2 : 40));
+            var children = command.Processes();
+            command.Signal(signal);
+            var stopped = await command.EndAsync(children);
+            Assert.Equal(signal == "INT" ? 1 : 137, stopped.Code);
+            Assert.EndsWith(sentence, stopped.Error, StringComparison.Ordinal);
+            Assert.Empty(stopped.Left);
+        }
+
+        var ended = await Command.RunAsync(line);
+        Assert.Equal(0, ended.Code);
+        Assert.Empty(ended.Left);
+        var report = JsonNode.Parse(ended.Out)!;
+        Assert.Equal([(8, 250), (128, 17)], report["runs"]!.AsArray().Select(r => ((int)r!["batch"]!, (int)r["steps"]!)));
+        Assert.All(new[] { "report.html", "sweep.csv", "sweep.json", "steps.svg", "losses.svg" }, f => Assert.True(File.Exists(Path.Combine(_folder["sweep"], f)), f));
+
+        // The same command has nothing left to do, and another batch is one run more; the order of the data and with it the bits are those of a run that nobody ended.
+        var written = File.GetLastWriteTimeUtc(Summary("sweep", "sgd-b8-r0.00625"));
+        var more = await Command.RunAsync(["sweep", .. Small, "--batches", "8,128,512", "--out", _folder["sweep"]]);
+        Assert.Equal(0, more.Code);
+        Assert.DoesNotContain("batch 8,", more.Error, StringComparison.Ordinal);
+        Assert.Contains("3 of 3  sgd, batch 512, rate 0.4: validation loss ", more.Error, StringComparison.Ordinal);
+        Assert.Equal(written, File.GetLastWriteTimeUtc(Summary("sweep", "sgd-b8-r0.00625")));
+        Assert.Equal(0, (await Command.RunAsync(["train", Configuration("sgd-b8-r0.00625"), "--out", _folder["straight"]])).Code);
+        Assert.Equal(
+            (string?)JsonNode.Parse(File.ReadAllText(Summary("sweep", "sgd-b8-r0.00625")))!["weightsSha256"],
+            (string?)JsonNode.Parse(File.ReadAllText(Path.Combine(_folder["straight"], "summary.json")))!["weightsSha256"]);
+
+        // Runs of another recipe do not mix with these.
+        var other = await Command.RunAsync(["sweep", .. Small, "--batches", "8,128", "--out", _folder["sweep"], "--set", "seed=2"]);
+        Assert.Equal(2, other.Code);
+        Assert.Contains("sgd-b8-r0.00625: seed is '2': was 1 when the run began, and decides its bits: give it that value, or begin a new run. Or name another --out.", other.Error, StringComparison.Ordinal);
+    }
+
+    private long Lines(string cell) => Path.Combine(_folder["sweep"], "cells", cell, "metrics.jsonl") is var file && File.Exists(file) ? File.ReadLines(file).LongCount() : 0;
+
+    private string Summary(string sweep, string cell) => Path.Combine(_folder[sweep], "cells", cell, "summary.json");
+
+    private string Configuration(string cell) => Path.Combine(_folder["sweep"], "cells", cell, "config.yaml");
+
+    private static async Task WaitForAsync(Func<bool> holds)
+    {
+        using var timer = new PeriodicTimer(TimeSpan.FromMilliseconds(50));
+        using var deadline = CancellationTokenSource.CreateLinkedTokenSource(TestContext.Current.CancellationToken);
+        deadline.CancelAfter(TimeSpan.FromSeconds(60));
+        while (!holds())
+        {
+            await timer.WaitForNextTickAsync(deadline.Token);
+        }
+    }
+}

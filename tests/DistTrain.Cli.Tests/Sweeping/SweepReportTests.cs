@@ -1,0 +1,155 @@
+using System.Text;
+using System.Text.Json.Nodes;
+using System.Text.RegularExpressions;
+using System.Xml.Linq;
+using DistTrain.Core.BatchScience;
+using DistTrain.Core.Options;
+using DistTrain.Sweeping;
+
+namespace DistTrain.Cli.Tests.Sweeping;
+
+/// <summary>What a sweep says of runs whose truth is known.</summary>
+public sealed class SweepReportTests : IDisposable
+{
+    private static readonly long[] Batches = [16, 32, 64, 128, 256, 512];
+    private readonly SweptFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    [Fact]
+    public void The_law_behind_the_runs_is_found_and_said()
+    {
+        var report = Report(target: 0.1);
+        var sgd = Assert.Single(report.Analysis.Optimizers);
+
+        Assert.All(sgd.Batches, b => Assert.Equal(0.1 * b.Batch / 64, b.Best.Cell.Rate, 1e-9));
+        Assert.Equal(100, sgd.Fit!.CriticalBatch.Value, 15.0);
+        Assert.InRange(100, sgd.Fit.CriticalBatch.Low, sgd.Fit.CriticalBatch.High);
+        Assert.InRange(20, sgd.Fit.LeastSteps.Low, sgd.Fit.LeastSteps.High);
+        Assert.InRange(2000, sgd.Fit.LeastSamples.Low, sgd.Fit.LeastSamples.High);
+        Assert.Matches("^sgd: the critical batch is [0-9]+ \\([0-9]+ to [0-9]+\\) samples\\. There a run takes twice the least steps, ", SweepReport.Sentence(sgd));
+        Assert.Equal("Up to 2 runs shared this machine: seconds compare batches with each other, not with a run that has it alone.", Assert.Single(report.Advice()));
+        Assert.Equal(
+            "Steps and samples to a validation loss of 0.1. 18 runs of at most 20,000 samples in the same order, a constant rate after the warm-up, evaluated every 500 samples.", report.Frame);
+    }
+
+    [Fact]
+    public void The_table_has_a_row_for_each_batch_with_what_it_took()
+    {
+        var output = new StringWriter();
+        SweepText.Write(output, Report(target: 0.1));
+        var lines = output.ToString().Split('\n');
+        Assert.Matches("^  batch +rate +steps +samples +seconds +validation loss +training loss +gap +samples/s +peak MB$", lines[3]);
+
+        // 20 (1 + 100 / 128) = 35.6 steps of 10 ms.
+        var row = Regex.Split(lines[7].Trim(), " +");
+        Assert.Equal(["128", "0.2"], row[..2]);
+        Assert.Equal((36, 4560, 0.4), (double.Parse(row[2]), Math.Round(double.Parse(row[3]) / 20) * 20, double.Parse(row[4])));
+        Assert.Equal("200", row[9]);
+    }
+
+    [Fact]
+    public void A_program_gets_everything_and_a_spreadsheet_a_line_for_each_run()
+    {
+        var report = Report(target: null);
+        SweepFiles.Write(report);
+        var json = JsonNode.Parse(File.ReadAllText(Path.Combine(_folder.Path, "sweep.json")))!;
+        Assert.Equal(18, json["runs"]!.AsArray().Count);
+        Assert.False((bool)json["targetIsGiven"]!);
+        Assert.InRange((double)json["optimizers"]![0]!["criticalBatch"]!["value"]!, 80, 120);
+        Assert.Equal(Batches, json["optimizers"]![0]!["batches"]!.AsArray().Select(b => (long)b!["batch"]!));
+
+        var csv = File.ReadAllLines(Path.Combine(_folder.Path, "sweep.csv"));
+        Assert.Equal(19, csv.Length);
+        Assert.EndsWith(",peakRssBytes,accuracy", csv[0], StringComparison.Ordinal);
+        Assert.All(csv, line => Assert.Equal(csv[0].Count(c => c == ','), line.Count(c => c == ',')));
+        Assert.StartsWith("sgd,16,0.0125,completed,1250,", csv[1], StringComparison.Ordinal);
+        Assert.StartsWith("# the configuration that the sweep varies", File.ReadAllText(Path.Combine(_folder.Path, "config.yaml")), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void The_page_and_its_pictures_need_nothing_from_outside()
+    {
+        SweepFiles.Write(Report(target: null));
+        var page = File.ReadAllText(Path.Combine(_folder.Path, SweepFiles.Page));
+        var whole = XDocument.Parse(Regex.Replace(page.Replace("<!DOCTYPE html>", "", StringComparison.Ordinal), "<(meta|img)([^>]*[^/])>", "<$1$2/>"));
+
+        Assert.Equal(["steps", "samples", "rates", "losses", "cost"], whole.Descendants("img").Select(i => (string?)i.Attribute("id")));
+        Assert.All(whole.Descendants().Attributes().Where(a => a.Name.LocalName is "src" or "href"), a => Assert.StartsWith("data:image/svg+xml;base64,", a.Value, StringComparison.Ordinal));
+        Assert.DoesNotContain("<script", page, StringComparison.Ordinal);
+        Assert.DoesNotContain("url(", page, StringComparison.Ordinal);
+        Assert.Equal(2, whole.Descendants("table").Count());
+        foreach (var image in whole.Descendants("img"))
+        {
+            var svg = Encoding.UTF8.GetString(Convert.FromBase64String(image.Attribute("src")!.Value.Split(',')[1]));
+            Assert.Equal("svg", XDocument.Parse(svg).Root!.Name.LocalName);
+            Assert.Equal(svg, File.ReadAllText(Path.Combine(_folder.Path, $"{image.Attribute("id")!.Value}.svg")));
+            Assert.DoesNotContain("NaN", svg, StringComparison.Ordinal);
+        }
+    }
+
+    [Fact]
+    public void Runs_that_did_not_get_there_or_diverged_are_told_and_break_nothing()
+    {
+        var cells = SweptFolder.Cells(16, 512);
+        cells.ToList().ForEach(c => _folder.Write(c, c.Batch == 512 ? text => "{\"step\":1,\"loss\":null,\"globalBatch\":512,\"samples\":512,\"skipped\":true,\"stepMs\":5}\n" : null));
+        foreach (var cell in cells.Where(c => c.Batch == 512))
+        {
+            var folder = Path.Combine(_folder.Path, SweepFolder.Cells, cell.Name);
+            File.WriteAllText(Path.Combine(folder, "summary.json"), """{"status":"failed","samples":512,"wallSeconds":1}""");
+        }
+
+        var report = SweepReport.Of(_folder.Settings(cells, target: 0.1), [.. cells.Select(_folder.Read)]);
+        SweepFiles.Write(report);
+        var output = new StringWriter();
+        SweepText.Write(output, report);
+        Assert.Contains("diverged", output.ToString(), StringComparison.Ordinal);
+        Assert.Contains("sgd: no run of batch 512 reached the loss.", output.ToString(), StringComparison.Ordinal);
+        Assert.Contains("sgd: fewer than 3 batches reached the loss", output.ToString(), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Of_a_step_that_was_computed_twice_the_last_line_counts_and_a_torn_line_is_left_out()
+    {
+        var cell = SweptFolder.Cells(64)[1];
+        _folder.Write(cell);
+        var straight = _folder.Read(cell);
+        _folder.Write(cell, text => text + text[text.IndexOf("{\"step\":300,", StringComparison.Ordinal)..].Split('\n')[0] + "\n{\"step\":9");
+        var again = _folder.Read(cell);
+
+        Assert.Equal(straight.Outcome.Evaluations, again.Outcome.Evaluations);
+        Assert.Equal((straight.Steps, straight.Seconds[^1], straight.Outcome.TrainingLoss), (again.Steps, again.Seconds[^1], again.Outcome.TrainingLoss));
+        Assert.Equal(0.01 * again.Outcome.Evaluations[^1].Step, again.Seconds[^1], 1e-9);
+    }
+
+    [Fact]
+    public void A_damaged_run_is_named()
+    {
+        var cell = SweptFolder.Cells(64)[1];
+        _folder.Write(cell, text => text.Replace("{\"step\":7,", "{{{", StringComparison.Ordinal));
+        var damaged = Assert.Throws<SweepException>(() => _folder.Read(cell));
+        Assert.Matches("^The run in .*/sgd-b64-r0.1 cannot be read: Line 7 of metrics.jsonl is damaged. Delete the folder, and it is trained anew.$", damaged.Message);
+    }
+
+    [Fact]
+    public void A_run_of_the_sweep_differs_from_the_recipe_by_batch_rate_and_how_it_is_watched()
+    {
+        var settings = _folder.Settings(SweptFolder.Cells(16));
+        var options = settings.OptionsOf(new SweepCell("adamw", 16, 0.002));
+
+        Assert.Equal((16, "adamw", 0.002), (options.Batch.Global, options.Optimizer.Name, options.Optimizer.LearningRate));
+        Assert.Equal(("constant", 0, 640), (options.Schedule.Name, options.Schedule.WarmupSteps, options.Schedule.WarmupSamples));
+        Assert.Equal(new StopOptions { Samples = SweptFolder.Samples }, options.Stop);
+        Assert.Equal((0, 500), (options.Evaluate.EveryEpochs, options.Evaluate.EverySamples));
+        Assert.Equal((settings.Options.Seed, 1), (options.Seed, options.Workers));
+        Assert.Equal("cosine", (settings with { KeepsSchedule = true }).OptionsOf(settings.Cells[0]).Schedule.Name);
+        Assert.Equal(5000, SweepSettings.BudgetOf(settings.Options, 1000));
+    }
+
+    private SweepReport Report(double? target)
+    {
+        var cells = SweptFolder.Cells(Batches);
+        cells.ToList().ForEach(c => _folder.Write(c));
+        return SweepReport.Of(_folder.Settings(cells, target), [.. cells.Select(_folder.Read)]);
+    }
+}
