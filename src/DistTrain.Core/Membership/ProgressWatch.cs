@@ -56,6 +56,10 @@ public sealed class ProgressWatch(TimeSpan least)
         }
     }
 
+    /// <summary>Whether a member is known to have completed a block of an operation in this generation.</summary>
+    public bool HasBlocksOf(int worker, ulong operation) =>
+        _courses.TryGetValue(worker, out var course) && course.Heard.Operation == operation && course.Heard.Blocks > 0;
+
     /// <summary>The time in which a member should have completed a block, and has not; null where there is nothing against it.</summary>
     /// <param name="worker">The member.</param>
     /// <param name="secondsPerSample">How long it may be expected to compute; null where nobody knows.</param>

@@ -50,6 +50,7 @@ public sealed partial class RunMachine
         AnnounceTransports();
         _holders = _ranks.Count;
         RecordCompleted();
+        NoteGiven();
         HalveBehind(highest);
         foreach (var operation in _open.All)
         {
@@ -158,7 +159,7 @@ public sealed partial class RunMachine
                 return;
             }
 
-            (_fruitlessReturns, _isRelinked) = (0, false);
+            (_fruitlessReturns, _repeatedShortages, _isRelinked) = (0, 0, false);
             Measure(operation, reports);
             Record(operation, reports);
         }

@@ -27,6 +27,9 @@ public sealed partial class RunMachine
     /// <summary>How often every member may be lost in a row without one operation completed in between.</summary>
     public const int MaxFruitlessReturns = 20;
 
+    /// <summary>How often in a row a step that is computed again may not fit a worker's memory, before the run ends where no other worker is left.</summary>
+    public const int MaxRepeatedShortages = 3;
+
     private const int OperationsAhead = 2;
     private const int HashesRemembered = 64;
 
@@ -276,16 +279,24 @@ public sealed partial class RunMachine
         }
 
         _reference = reference;
-        _course = memory.CourseOf(_options);
-        _halvings.AddRange(memory.Geometry);
-        for (var at = CoursePosition.Start; _course!.Next(at) is var (operation, next); at = next)
+        _course = memory.CourseOf(_options)!;
+        // The numbers are those of a course with other evaluations, perhaps.
+        _halvings.AddRange(memory.Geometry.Select(halved => halved with { Operation = _course.FirstFrom(halved.Change.Kind, halved.Change.Step) }));
+        _givenBefore = memory.Generation;
+        for (var at = CoursePosition.Start; _course.Next(at) is var (operation, next); at = next)
         {
-            if (operation.Kind == OperationKind.Train ? operation.Step > memory.RecordedStep : !memory.Losses.ContainsKey(operation.Step))
+            // An evaluation before the last step that was written down has no line where the run was not told to evaluate then.
+            var hasLine = operation.Kind == OperationKind.Train ? operation.Step <= memory.RecordedStep : memory.Losses.ContainsKey(operation.Step);
+            if (!hasLine && (operation.Kind == OperationKind.Train || operation.Step >= memory.RecordedStep))
             {
                 break;
             }
 
-            _decider.Take(memory.Shown(operation), _course);
+            if (hasLine)
+            {
+                _decider.Take(memory.Shown(operation), _course);
+            }
+
             _recorded = _written = operation.Number;
         }
 

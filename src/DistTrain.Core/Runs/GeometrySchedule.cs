@@ -26,15 +26,31 @@ public sealed class GeometrySchedule
         _changes = [.. changes.OrderBy(Place)];
     }
 
+    /// <summary>The changes, in order.</summary>
+    public IReadOnlyList<GeometryChange> Changes => _changes;
+
     /// <summary>Every geometry that occurs.</summary>
     public IEnumerable<BatchGeometry> All => _changes.Select(c => _first with { Micro = c.Micro }).Prepend(_first).Distinct();
+
+    /// <summary>How a run is told to be cut up likewise from its start, in a sentence.</summary>
+    public string Recipe
+    {
+        get
+        {
+            // There is no key for an evaluation: it is named by the step after it. The first size is named as well, as workers may have found it.
+            var changes = string.Concat(_changes.Select(c => $", batch.microFrom.{(c.Kind == OperationKind.Train ? c.Step : c.Step + 1)}={c.Micro}"));
+            var evaluated = _changes.Where(c => c.Kind == OperationKind.Evaluate).Select(c => c.Step).ToList();
+            return $"A run with batch.micro={_first.Micro}{changes}, and no other batch.microFrom, has the same {(evaluated.Count == 0 ? "bits" : "weights")}."
+                + (evaluated.Count == 0 ? "" : $" The loss of the evaluation after step {string.Join(" and ", evaluated)} may differ in its last digits.");
+        }
+    }
 
     /// <summary>How an operation is cut up.</summary>
     /// <param name="kind">Whether it is a step, or the evaluation after it.</param>
     /// <param name="step">The step, from 1.</param>
     public BatchGeometry Of(OperationKind kind, long step)
     {
-        var place = (step, kind == OperationKind.Evaluate);
+        var place = Place(kind, step);
         return _changes.LastOrDefault(c => Place(c).CompareTo(place) <= 0) is { } last ? _first with { Micro = last.Micro } : _first;
     }
 
@@ -43,5 +59,7 @@ public sealed class GeometrySchedule
         _first, _changes.Where(c => Place(c).CompareTo(Place(change)) < 0 || c.Micro < change.Micro).Append(change));
 
     /// <summary>A step comes before the evaluation after it.</summary>
-    private static (long Step, bool IsAfter) Place(GeometryChange change) => (change.Step, change.Kind == OperationKind.Evaluate);
+    internal static (long Step, bool IsAfter) Place(OperationKind kind, long step) => (step, kind == OperationKind.Evaluate);
+
+    private static (long Step, bool IsAfter) Place(GeometryChange change) => Place(change.Kind, change.Step);
 }

@@ -84,6 +84,9 @@ public sealed class RunCourse
         return [.. _geometry.All.Prepend(first).SelectMany(g => samples.Where(n => n > 0).Select(n => new BatchPlan(n, g).Blocks)).Distinct()];
     }
 
+    /// <summary>How the operations are cut up.</summary>
+    public GeometrySchedule Geometries => _geometry;
+
     /// <summary>How an operation is cut up.</summary>
     public BatchGeometry GeometryOf(Operation operation) => GeometryOf(operation.Kind, operation.Step);
 
@@ -122,6 +125,18 @@ public sealed class RunCourse
     /// <summary>Where the run stands after a step, before anything is evaluated; after step 0, at its start.</summary>
     /// <exception cref="ArgumentOutOfRangeException">The run ends before it.</exception>
     public CoursePosition AfterStep(long step) => Walk(at => at.Steps == step);
+
+    /// <summary>The number of the first operation that does not come before a step, or before the evaluation after it; where the run ends before, the one after its last.</summary>
+    public ulong FirstFrom(OperationKind kind, long step)
+    {
+        var at = CoursePosition.Start;
+        while (Peek(at) is var (operation, next) && GeometrySchedule.Place(operation.Kind, operation.Step).CompareTo(GeometrySchedule.Place(kind, step)) < 0)
+        {
+            at = next;
+        }
+
+        return at.NextOperation;
+    }
 
     private CoursePosition Walk(Func<CoursePosition, bool> isThere)
     {

@@ -10,6 +10,7 @@ internal sealed class Faults
     private readonly int _interval;
     private int _left;
     private bool _strikesAtApply;
+    private bool _isKilledForMemoryAtApply;
 
     public Faults(SimulatedRun run)
     {
@@ -47,6 +48,23 @@ internal sealed class Faults
         }
 
         _strikesAtApply = false;
+        if (_isKilledForMemoryAtApply)
+        {
+            // It has applied and reported, and others may not have come to it when it is cut up anew.
+            _isKilledForMemoryAtApply = false;
+            _run.Scheduler.After(TimeSpan.FromMilliseconds(_random.Next(3)), () =>
+            {
+                if (worker.IsAlive)
+                {
+                    _run.Trace?.Note($"Worker {worker.Number} is killed for want of memory.");
+                    worker.Kill();
+                    _run.Start(killedForMemory: worker);
+                }
+            });
+            Note();
+            return;
+        }
+
         var members = _run.Workers.Where(w => w.IsAlive && w != worker && w.Generation?.Tag == worker.Generation?.Tag).ToList();
         if (members.Count > 0)
         {
@@ -100,7 +118,7 @@ internal sealed class Faults
                 victim.Executor.Hang(_random.NextDouble() * 4 * Silence);
                 break;
             case < 26:
-                _strikesAtApply = true;
+                (_strikesAtApply, _isKilledForMemoryAtApply) = (true, _random.Next(2) == 0);
                 break;
             case < 28 when victim is not null:
                 _run.Trace?.Note($"Worker {victim.Number} is short of memory.");
@@ -109,7 +127,7 @@ internal sealed class Faults
             case < 29 when victim is not null:
                 _run.Trace?.Note($"Worker {victim.Number} is killed for want of memory.");
                 victim.Kill();
-                _run.Start(wasKilledForMemory: true);
+                _run.Start(killedForMemory: victim);
                 break;
             default:
                 victim?.Kill();

@@ -82,11 +82,13 @@ internal sealed class HealCall
         else if (message is (ulong applied, ulong weights))
         {
             _learner.FinishCopy(applied, weights);
+            _run.Invariants.Copy(_learner, _source);
         }
         else if (message is (Operation operation, Gradient sum))
         {
             _run.Invariants.LearnersMissNothing(_learner, operation.Number);
             _learner.Executor.Follow(operation, sum);
+            _run.Invariants.Copy(_learner, _source);
             _learner.Answer(new RunEvent.Learned(_learner.Session!.Id, operation.Number));
         }
 

@@ -57,11 +57,16 @@ internal sealed class Invariants(SimulatedRun run)
         _cutUpAnew = (Math.Min(first, _cutUpAnew.Operation), view.Number);
         foreach (var worker in run.Workers)
         {
+            if (worker.Executor.Applied < first)
+            {
+                continue;
+            }
+
             if (!view.Members.Contains(worker))
             {
                 _orphans.Add(worker);
             }
-            else if (worker.IsAlive && worker.Executor.Applied >= first)
+            else if (worker.IsAlive)
             {
                 throw Broken($"operation {first} is cut up anew, and worker {worker.Number} has applied {worker.Executor.Applied}");
             }
@@ -118,7 +123,8 @@ internal sealed class Invariants(SimulatedRun run)
         }
 
         var last = run.Canonical.Operation(run.Canonical.Count).Geometry.Micro;
-        if (run.Case.IsAuto && members.FirstOrDefault(m => m.Most < Math.Min(last, Math.Min(run.Case.Course().LargestBatch, run.Case.TrainingSamples))) is { } small)
+        var isOver = run.Disk.Recorded == run.Canonical.Count && run.Disk.Checkpoint(run.Canonical.Operation(run.Canonical.Count).Step) is not null;
+        if (run.Case.IsAuto && !isOver && members.FirstOrDefault(m => m.Most < Math.Min(last, Math.Min(run.Case.Course().LargestBatch, run.Case.TrainingSamples))) is { } small)
         {
             throw Broken($"worker {small.Number} has memory for {small.Most} samples, and is a member of a run whose micro-batches hold {last}");
         }
@@ -356,6 +362,15 @@ internal sealed class Invariants(SimulatedRun run)
 
     /// <summary>Notes that a worker's state is another one, from outside.</summary>
     public void Replace(SimulatedWorker worker) => _orphans.Remove(worker);
+
+    /// <summary>Notes that a learner has what was on its way from a worker. What that one had applied may have been cut up anew meanwhile.</summary>
+    public void Copy(SimulatedWorker learner, SimulatedWorker source)
+    {
+        if (_orphans.Contains(source) && learner.Executor.Applied >= _cutUpAnew.Operation)
+        {
+            _orphans.Add(learner);
+        }
+    }
 
     /// <summary>Notes what a member says it holds.</summary>
     public void Link(SimulatedWorker worker, ulong generation)

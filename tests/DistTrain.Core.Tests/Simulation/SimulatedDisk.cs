@@ -17,6 +17,7 @@ internal sealed class SimulatedDisk(SimulatedRun run)
     private readonly SortedDictionary<long, SimulatedCheckpoint> _checkpoints = [];
     private int _durable;
     private int _failedInARow;
+    private int _repeatedShortages;
 
     /// <summary>How many attempts to write a checkpoint will fail, though never so many in a row that the run would give up.</summary>
     public int Failures { get; set; }
@@ -89,11 +90,14 @@ internal sealed class SimulatedDisk(SimulatedRun run)
     /// <summary>Whether one more attempt to write a checkpoint may fail without the run giving up.</summary>
     public bool MayFail() => ++_failedInARow < RunMachine.MaxSaves;
 
+    /// <summary>Whether an operation may not fit a worker's memory without the run giving up: one that has its line is not cut up anew.</summary>
+    public bool MayNotFit(ulong operation) => operation > Recorded || ++_repeatedShortages < RunMachine.MaxRepeatedShortages;
+
     /// <summary>Publishes a checkpoint.</summary>
-    /// <returns>False where the disk is full; null where there is one of that step already.</returns>
+    /// <returns>False where the disk is full; null where this very state is there already.</returns>
     public bool? Publish(SimulatedCheckpoint checkpoint)
     {
-        if (_checkpoints.ContainsKey(checkpoint.Step))
+        if (_checkpoints.GetValueOrDefault(checkpoint.Step) == checkpoint)
         {
             return null;
         }
@@ -105,7 +109,7 @@ internal sealed class SimulatedDisk(SimulatedRun run)
         }
 
         _failedInARow = 0;
-        _checkpoints.Add(checkpoint.Step, checkpoint);
+        _checkpoints[checkpoint.Step] = checkpoint;
         return true;
     }
 

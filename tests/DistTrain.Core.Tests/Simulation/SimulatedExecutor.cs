@@ -198,7 +198,7 @@ internal sealed class SimulatedExecutor(SimulatedRun run, SimulatedWorker worker
     private void Compute(int block)
     {
         var reduction = _current!;
-        if (IsShortOfMemory && Math.Min(reduction.Operation.Geometry.Micro, reduction.Operation.Samples.Count) > 1)
+        if (IsShortOfMemory && Math.Min(reduction.Operation.Geometry.Micro, reduction.Operation.Samples.Count) > 1 && run.Disk.MayNotFit(reduction.Number))
         {
             IsShortOfMemory = false;
             worker.Send(new RunEvent.OutOfMemory(worker.Session!.Id, reduction.Generation.Tag.Generation, reduction.Number, "no memory left"));

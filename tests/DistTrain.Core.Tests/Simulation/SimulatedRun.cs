@@ -89,10 +89,10 @@ internal sealed class SimulatedRun
     }
 
     /// <summary>A worker's process starts.</summary>
-    /// <param name="wasKilledForMemory">Whether it is started in the place of one that the system killed for want of memory.</param>
-    public void Start(bool wasKilledForMemory = false)
+    /// <param name="killedForMemory">One in whose place it is started, as the system killed that for want of memory; null for none.</param>
+    public void Start(SimulatedWorker? killedForMemory = null)
     {
-        var worker = new SimulatedWorker(this, _workers.Count, wasKilledForMemory);
+        var worker = new SimulatedWorker(this, _workers.Count, killedForMemory);
         _workers.Add(worker);
         worker.Join();
     }

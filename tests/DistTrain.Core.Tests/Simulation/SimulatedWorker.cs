@@ -13,13 +13,14 @@ internal sealed class SimulatedWorker
 {
     private readonly SimulatedRun _run;
     private readonly List<PeerCall> _awaiting = [];
+    private readonly int _place;
     private bool _saysPrepared;
 
-    private readonly bool _wasKilledForMemory;
+    private bool _wasKilledForMemory;
 
-    public SimulatedWorker(SimulatedRun run, int number, bool wasKilledForMemory)
+    public SimulatedWorker(SimulatedRun run, int number, SimulatedWorker? killedForMemory)
     {
-        (_run, Number, _wasKilledForMemory) = (run, number, wasKilledForMemory);
+        (_run, Number, _place, _wasKilledForMemory) = (run, number, killedForMemory?._place ?? number, killedForMemory is not null);
         Executor = new SimulatedExecutor(run, this);
         if (run.Case.IsAuto)
         {
@@ -81,7 +82,7 @@ internal sealed class SimulatedWorker
 
         Session = new Session(_run, this, coordinator) { LastHeard = _run.Scheduler.Now };
         Session.Up.Send(new WorkerHello(
-            RunMachine.Protocol, "1", -1, "host", Number, $"http://host:{Number}", "", "", HoldsState ? Executor.Applied : null)
+            RunMachine.Protocol, "1", -1, $"host{_place}", Number, $"http://host:{Number}", "", "", HoldsState ? Executor.Applied : null)
         {
             WasKilledForMemory = _wasKilledForMemory,
         });
@@ -106,6 +107,9 @@ internal sealed class SimulatedWorker
         session.LastHeard = _run.Scheduler.Now;
         switch (message)
         {
+            case RunEffect.Welcome:
+                _wasKilledForMemory = false;
+                break;
             case RunEffect.Prepare e:
                 Prepare(e);
                 break;
@@ -145,8 +149,8 @@ internal sealed class SimulatedWorker
                 }
 
                 break;
-            case RunEffect.Dismiss { MayReturn: true }:
-                HoldsState = false;
+            case RunEffect.Dismiss { MayReturn: true } e:
+                HoldsState &= !e.DropsState;
                 EndSession(inOrder: true);
                 JoinLater();
                 break;

@@ -26,7 +26,7 @@ internal sealed record SimulationCase(
         var random = new Random(~seed);
         var most = random.Next(3) switch { 0 => random.Next(1, 4), 1 => random.Next(2, 7), _ => random.Next(2, MaxWorkers + 1) };
         var blocks = random.Next(1, (random.Next(6) == 0 ? MaxBlocks : 12) + 1);
-        var micro = random.Next(1, 5);
+        var micro = random.Next(1, random.Next(4) == 0 ? 17 : 5);
         var global = (blocks * micro) + random.Next(0, micro * 3);
         var schedule = ScheduleOf(~seed, global, micro * blocks);
         var options = new RunOptions
