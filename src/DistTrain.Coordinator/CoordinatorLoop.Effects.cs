@@ -1,3 +1,4 @@
+using DistTrain.Core;
 using DistTrain.Core.Journals;
 using DistTrain.Core.Membership;
 using DistTrain.Core.Options;
@@ -154,6 +155,14 @@ internal sealed partial class CoordinatorLoop
         }
 
         _journal.TryAppend(entry, out var problem);
+        if (problem is not null && entry is JournalEntry.Geometry halved)
+        {
+            // Steps would be written down that nobody could compute again.
+            _outcome = new RunOutcome(false,
+                $"Micro-batches of step {halved.Change.Step} do not fit, and the journal cannot be told of smaller ones: {problem.TrimEnd('.')}. Make room, or let the folder be written: --resume goes on from checkpoint {_machine.Checkpoint}.");
+            return;
+        }
+
         if (problem is not null && _journalProblem is null)
         {
             Announce("disk", $"The journal cannot be written: {problem.TrimEnd('.')}. The run goes on, but a coordinator that starts again would not know of its last decisions.");

@@ -120,6 +120,11 @@ internal sealed partial class CoordinatorLoop
                 foreach (var effect in _machine.Handle(happened, _time.GetElapsedTime(_started)))
                 {
                     CarryOut(effect, happened);
+                    if (effect is RunEffect.Write && _outcome is not null)
+                    {
+                        // What rests on a decision that could not be made durable is not carried out.
+                        break;
+                    }
                 }
 
                 TellOfDisk();

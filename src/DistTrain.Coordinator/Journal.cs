@@ -20,12 +20,12 @@ internal sealed class Journal : IDisposable
     private const int LargestBytes = 1 << 28;
 
     private readonly FileStream _lock;
-    private readonly FileStream _file;
+    private readonly Stream _file;
     private readonly List<string> _pending = [];
     private ulong _check;
     private long _whole;
 
-    private Journal(FileStream @lock, FileStream file, JournalContent content)
+    private Journal(FileStream @lock, Stream file, JournalContent content)
     {
         (_lock, _file, _check, _whole, Entries) = (@lock, file, content.Check, content.WholeBytes, content.Entries);
     }
@@ -56,15 +56,16 @@ internal sealed class Journal : IDisposable
 
     /// <summary>Opens a run's journal, or begins one; a torn tail is cut off.</summary>
     /// <param name="run">The run's folder.</param>
+    /// <param name="disk">Where the file is opened.</param>
     /// <exception cref="JournalException">Another coordinator has it, or it is damaged.</exception>
-    public static Journal Open(string run)
+    public static Journal Open(string run, IDisk? disk = null)
     {
         var path = PathIn(run);
         Directory.CreateDirectory(Path.GetDirectoryName(path)!);
         var @lock = Lock(run);
         try
         {
-            var file = new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.Read, bufferSize: 0);
+            var file = (disk ?? Disk.Instance).Open(path, FileMode.OpenOrCreate);
             if (file.Length > LargestBytes)
             {
                 throw new JournalException($"The journal {path} has {file.Length:N0} bytes: it is no journal of a run.");
@@ -113,7 +114,7 @@ internal sealed class Journal : IDisposable
             _file.SetLength(_whole);
             _file.Position = _whole;
             _file.Write(bytes);
-            _file.Flush(flushToDisk: true);
+            Disk.Sync(_file);
             _whole += bytes.Length;
             _pending.Clear();
             return true;

@@ -55,7 +55,7 @@ internal sealed class OpenedRun : IDisposable
     /// <exception cref="IOException">The folder cannot be read or written.</exception>
     public static OpenedRun Open(CoordinatorSettings settings, TimeProvider time)
     {
-        var journal = Journal.Open(settings.Folder);
+        var journal = Journal.Open(settings.Folder, settings.Disk);
         RunFolder? folder = null;
         try
         {
@@ -142,16 +142,18 @@ internal sealed class OpenedRun : IDisposable
             Losses = lines.Evaluations.ToDictionary(e => e.Step, e => e.Loss ?? double.NaN),
             Moments = steps.Where(s => s.Noise is not null).ToDictionary(s => s.Step, s => s.Noise!.Moments(s.GlobalBatch)),
             Skipped = steps.AsEnumerable().Reverse().TakeWhile(s => s.Skipped).Count(),
-            Checkpoint = Choose(scan, recorded, memory.Reference is not null, settings),
+            Checkpoint = Choose(scan, memory.PromisesSameBits ? steps.ToDictionary(s => s.Step, s => s.WeightsHash) : [], recorded, memory.Reference is not null, settings),
         };
     }
 
     /// <summary>
-    /// The checkpoint to go back to where no worker holds a newer state: the newest whose step has its line. One that is damaged is not passed over in silence.
+    /// The checkpoint to go back to where no worker holds a newer state: the newest whose step has its line, with its weights. One that is damaged is not passed over in silence.
     /// </summary>
-    private static long Choose(CheckpointScan scan, long recorded, bool hasTrained, CoordinatorSettings settings)
+    private static long Choose(CheckpointScan scan, Dictionary<long, string> hashes, long recorded, bool hasTrained, CoordinatorSettings settings)
     {
-        var good = scan.Good.Select(c => c.Header.Step).Where(s => s <= recorded).ToList();
+        // One with other weights than its step's line is that of a worker which nobody followed.
+        var good = scan.Good.Where(c => hashes.GetValueOrDefault(c.Header.Step, c.Header.WeightsHash) == c.Header.WeightsHash)
+            .Select(c => c.Header.Step).Where(s => s <= recorded).ToList();
         if (settings.Checkpoint is { } wanted)
         {
             return good.Contains(wanted)

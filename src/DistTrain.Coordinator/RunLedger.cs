@@ -163,6 +163,9 @@ internal sealed class RunLedger(TimeProvider time)
             WeightsSha256 = outcome.Success && checkpoint?.Header.Step == _lastStep?.Step ? checkpoint?.ModelSha256 : null,
             WallSeconds = Math.Round(time.GetElapsedTime(_started).TotalSeconds, 3),
             SamplesPerSecond = _stepSeconds == 0 ? 0 : Math.Round(_samplesDone / _stepSeconds, 1),
+            MicroBatches = machine.Course?.Geometries.Changes is { Count: > 0 } changes
+                ? [.. changes.Select(c => new RunSummary.MicroChange(JsonNamingPolicy.CamelCase.ConvertName($"{c.Kind}"), c.Step, c.Micro))]
+                : null,
             Workers = new RunSummary.WorkerCounts(_workers.Min, _workers.Max, _workers.Final),
             Generations = machine.Generation,
             Recoveries = _recoveries,

@@ -107,6 +107,10 @@ internal sealed record RunSummary
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public NoiseReport? NoiseScale { get; init; }
 
+    /// <summary>From where on micro-batches have another size than at the start.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public IReadOnlyList<MicroChange>? MicroBatches { get; init; }
+
     public required WorkerCounts Workers { get; init; }
 
     public ulong Generations { get; init; }
@@ -124,6 +128,11 @@ internal sealed record RunSummary
     public bool PromisesSameBits { get; init; }
 
     public required string Version { get; init; }
+
+    /// <param name="Kind"><c>train</c>, or <c>evaluate</c> for the evaluation after the step.</param>
+    /// <param name="Step">The step, from 1.</param>
+    /// <param name="Micro">Most samples of a micro-batch.</param>
+    internal sealed record MicroChange(string Kind, long Step, int Micro);
 
     /// <param name="Generation">The generation that a loss began.</param>
     /// <param name="Step">The first step it completed.</param>

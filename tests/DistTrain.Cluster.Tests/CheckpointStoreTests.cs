@@ -191,6 +191,35 @@ public sealed class CheckpointStoreTests : IDisposable
     }
 
     [Fact]
+    public async Task What_is_thrown_away_from_a_step_on_does_not_come_back_not_even_what_was_on_its_way()
+    {
+        var store = new CheckpointStore(_folder.Path, keep: 5);
+        foreach (var step in new long[] { 0, 5, 10 })
+        {
+            await ReceiveAsync(store, Stream(step));
+        }
+
+        var refused = await Assert.ThrowsAsync<RpcException>(() => ReceiveAsync(store, DiscardedMeanwhile()));
+        Assert.Contains("the run has gone on another way meanwhile", refused.Status.Detail);
+        Assert.Equal(["step-00000000"], Directory.GetFileSystemEntries(_folder.Path).Select(Path.GetFileName));
+        Assert.Equal(0, store.Newest!.Header.Step);
+        await ReceiveAsync(store, Stream(5));
+        Assert.Equal(5, store.Newest!.Header.Step);
+
+        IEnumerable<CheckpointChunk> DiscardedMeanwhile()
+        {
+            foreach (var chunk in Stream(15))
+            {
+                yield return chunk;
+                if (chunk.Header is not null)
+                {
+                    store.DiscardFrom(5);
+                }
+            }
+        }
+    }
+
+    [Fact]
     public async Task Checkpoints_damaged_after_they_were_published_are_served_to_nobody()
     {
         var store = new CheckpointStore(_folder.Path, keep: 3);

@@ -85,6 +85,21 @@ public sealed class FullDiskTests : IDisposable
         Assert.Empty(Directory.GetFileSystemEntries(run.Folder, "*.tmp", SearchOption.AllDirectories));
     }
 
+    [Fact]
+    public async Task Micro_batches_are_not_halved_where_the_journal_cannot_be_told()
+    {
+        await using var coordinator = await StartAsync("run", "debug.delayPerMicroBatch.0=1ms");
+        var worker = coordinator.StartWorker(coordinator.Worker(0));
+        await coordinator.StepAsync(5);
+        _disk.Fill(path => path.EndsWith("journal.jsonl", StringComparison.Ordinal));
+        var run = await coordinator.EndAsync([worker, coordinator.StartWorker(coordinator.Worker(1) with { WasKilledForMemory = true })])
+            .WaitAsync(Soon, TestContext.Current.CancellationToken);
+
+        Assert.False(run.Coordinator.Success);
+        Assert.Contains($"and the journal cannot be told of smaller ones: {FullDisk.Message}. Make room, or let the folder be written: --resume", run.Coordinator.Sentence);
+        Assert.All(run.Metrics, m => Assert.Equal(2, m.GetProperty("microBatch").GetInt32()));
+    }
+
     private Task<LocalCoordinator> StartAsync(string name, params string[] settings) => LocalCoordinator.StartAsync(
         _folder.At(name), LocalCluster.Options([.. Run, "workers=1", .. settings]), s => s with { Disk = _disk });
 }

@@ -182,6 +182,25 @@ public sealed class RestartTests : IDisposable
     }
 
     /// <summary>A worker that does not end with its coordinator.</summary>
+    [Fact]
+    public async Task A_checkpoint_with_other_weights_than_the_line_of_its_step_is_not_gone_on_from()
+    {
+        await StopAtAsync(step: 25, workers: 1);
+        var metrics = Path.Combine(_folder.At("run"), "metrics.jsonl");
+        var lines = await File.ReadAllLinesAsync(metrics, TestContext.Current.CancellationToken);
+        var (step, hash) = (JsonDocument.Parse(lines[^1]).RootElement.GetProperty("step").GetInt64(), JsonDocument.Parse(lines[^1]).RootElement.GetProperty("weightsHash").GetString()!);
+        Assert.True(Directory.Exists(Path.Combine(_folder.At("run"), "checkpoints", $"step-{step:00000000}")));
+        lines[^1] = lines[^1].Replace(hash, new string('0', hash.Length), StringComparison.Ordinal);
+        await File.WriteAllLinesAsync(metrics, lines, TestContext.Current.CancellationToken);
+
+        await using var coordinator = await StartAsync(workers: 1);
+        var run = await coordinator.EndAsync([coordinator.StartWorker(coordinator.Worker(0))]).WaitAsync(Soon, TestContext.Current.CancellationToken);
+        Assert.True(run.Coordinator.Success, run.Coordinator.Sentence);
+        Assert.Contains(run.Lines("events.jsonl"), e => e.GetProperty("event").GetString() == "rollback"
+            && e.GetProperty("sentence").GetString()!.Contains($"from checkpoint {(step - 1) / 10 * 10}", StringComparison.Ordinal));
+        Assert.Contains("recomputed-differs", Events(run));
+    }
+
     private static Task<RunOutcome> StartWorker(LocalCoordinator coordinator, int number, Relay relay) =>
         WorkerHost.RunAsync(
             coordinator.Worker(number) with { Coordinator = relay.Address, Patience = Soon }, TimeProvider.System, TestContext.Current.CancellationToken);

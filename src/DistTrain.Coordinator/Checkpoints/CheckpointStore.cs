@@ -31,6 +31,7 @@ internal sealed class CheckpointStore(string folder, int keep, IDisk? disk = nul
     private readonly Lock _publishing = new();
     private readonly CheckpointWriter _writer = new(disk ?? Disk.Instance);
     private readonly BestCheckpoint _best = new(folder, disk ?? Disk.Instance);
+    private readonly List<long> _discardedFrom = [];
     private long _counted = -1;
     private int _attempts;
 
@@ -115,6 +116,7 @@ internal sealed class CheckpointStore(string folder, int keep, IDisk? disk = nul
         IAsyncStreamReader<CheckpointChunk> chunks, Func<CheckpointHeader, IReadOnlyDictionary<string, object>> manifest, CancellationToken cancellation)
     {
         var temporary = "";
+        var discarded = Discarded();
         try
         {
             if (!await chunks.MoveNext(cancellation) || chunks.Current.Header is not { } header)
@@ -130,7 +132,7 @@ internal sealed class CheckpointStore(string folder, int keep, IDisk? disk = nul
 
             temporary = CreateTemporary(header.Step);
             var written = await _writer.WriteAsync(chunks, header, layout, manifest(header), temporary, cancellation);
-            return Publish(new PublishedCheckpoint(CheckpointPlace.Of(folder, header.Step), written), temporary);
+            return Publish(new PublishedCheckpoint(CheckpointPlace.Of(folder, header.Step), written), temporary, discarded);
         }
         catch (InvalidDataException e)
         {
@@ -157,7 +159,7 @@ internal sealed class CheckpointStore(string folder, int keep, IDisk? disk = nul
             : CheckpointReader.SendAsync(checkpoint, chunks, cancellation);
     }
 
-    /// <summary>Throws a checkpoint away: it is not the run's.</summary>
+    /// <summary>Throws a checkpoint away, for good: it is not the run's, and a later process must not take it for one.</summary>
     public void Discard(long step)
     {
         lock (_publishing)
@@ -168,20 +170,35 @@ internal sealed class CheckpointStore(string folder, int keep, IDisk? disk = nul
                 _published.Remove(step, out checkpoint);
             }
 
-            Delete(checkpoint?.Folder ?? "");
+            if (checkpoint is not null)
+            {
+                Remove(checkpoint);
+            }
         }
     }
 
-    /// <summary>Throws the checkpoints of a step and of later ones away.</summary>
+    /// <summary>Throws the checkpoints of a step and of later ones away, also those that are on their way.</summary>
     public void DiscardFrom(long step)
     {
-        List<long> steps;
-        lock (_published)
+        lock (_publishing)
         {
-            steps = [.. _published.Keys.Where(s => s >= step)];
-        }
+            List<long> steps;
+            lock (_published)
+            {
+                steps = [.. _published.Keys.Where(s => s >= step)];
+            }
 
-        steps.ForEach(Discard);
+            _discardedFrom.Add(step);
+            steps.ForEach(Discard);
+        }
+    }
+
+    private int Discarded()
+    {
+        lock (_publishing)
+        {
+            return _discardedFrom.Count;
+        }
     }
 
     /// <summary>What is published of a state already. Another state of the same step does not count: a run that went back may compute one, and it takes its place.</summary>
@@ -209,10 +226,18 @@ internal sealed class CheckpointStore(string folder, int keep, IDisk? disk = nul
     private string Temporary(string place) => $"{place}.{Interlocked.Increment(ref _attempts)}{CheckpointPlace.Temporary}";
 
     /// <summary>Puts a checkpoint that is whole into its place, and retires what is not to be kept.</summary>
-    private PublishedCheckpoint Publish(PublishedCheckpoint checkpoint, string temporary)
+    /// <param name="checkpoint">What it is.</param>
+    /// <param name="temporary">Where it lies.</param>
+    /// <param name="discarded">How often checkpoints had been discarded when it began to come.</param>
+    private PublishedCheckpoint Publish(PublishedCheckpoint checkpoint, string temporary, int discarded)
     {
         lock (_publishing)
         {
+            if (_discardedFrom.Skip(discarded).Any(from => from <= checkpoint.Header.Step))
+            {
+                throw new InvalidDataException("the run has gone on another way meanwhile, with smaller micro-batches");
+            }
+
             if (Published(checkpoint.Header) is { } sooner)
             {
                 return sooner;
@@ -269,18 +294,21 @@ internal sealed class CheckpointStore(string folder, int keep, IDisk? disk = nul
             retired.ForEach(r => _published.Remove(r.Header.Step));
         }
 
-        foreach (var checkpoint in retired)
+        retired.ForEach(Remove);
+    }
+
+    private void Remove(PublishedCheckpoint checkpoint)
+    {
+        try
         {
-            try
-            {
-                var temporary = Temporary(checkpoint.Folder);
-                Directory.Move(checkpoint.Folder, temporary);
-                Directory.Delete(temporary, recursive: true);
-            }
-            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-            {
-                // A disk that is read-only by now keeps what it has.
-            }
+            var temporary = Temporary(checkpoint.Folder);
+            Directory.Move(checkpoint.Folder, temporary);
+            Disk.SyncFolder(folder);
+            Directory.Delete(temporary, recursive: true);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            // A disk that is read-only by now keeps what it has.
         }
     }
 
