@@ -117,7 +117,7 @@ internal sealed class GenerationRun : IAsyncDisposable
         {
             return await AwaitSmallerAsync(e);
         }
-        catch (Exception e) when (e is not OutOfMemoryException)
+        catch (Exception e)
         {
             return e is RpcException rpc ? rpc.Status.Detail : e.Message;
         }

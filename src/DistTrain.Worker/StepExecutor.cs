@@ -49,9 +49,10 @@ internal sealed class StepExecutor : IDisposable
     /// <param name="time">The clock.</param>
     /// <param name="faults">What is done to this process on purpose; mostly nothing.</param>
     /// <param name="vitals">Told of what it is at; null where nobody asks.</param>
+    /// <param name="gradients">Where nodes come from; null for the replica's own. Disposed of with this.</param>
     public StepExecutor(
         Replica replica, ulong applied, ComputeThread compute, bool foldPerWorker, Action afterMicroBatch, TimeProvider time, FaultInjector? faults = null,
-        WorkerVitals? vitals = null)
+        WorkerVitals? vitals = null, NodePool? gradients = null)
     {
         _replica = replica;
         Applied = applied;
@@ -61,7 +62,7 @@ internal sealed class StepExecutor : IDisposable
         _time = time;
         _faults = faults;
         _vitals = vitals ?? new WorkerVitals(time);
-        _gradients = replica.CreateNodes();
+        _gradients = gradients ?? replica.CreateNodes();
         _reduced = new ReducedVectors(replica.Layout);
         _feeds = new StateFeeds(replica);
     }
@@ -90,7 +91,7 @@ internal sealed class StepExecutor : IDisposable
         var training = operation.Kind == OperationKind.Train;
         var isApplied = operation.Number == Applied;
         var tiles = training ? _replica.Layout.Tiles : null;
-        _isExecuting = true;
+        (_isExecuting, BlocksDone) = (true, 0);
         var isFeeding = await _feeds.ExpectChangeAsync();
         if (isFeeding)
         {
@@ -106,7 +107,6 @@ internal sealed class StepExecutor : IDisposable
             operation.Number, HashPrefix(hash), peers.Rank, spec, new ShardTable(tiles, peers.WorldSize), tiles,
             _replica.SumCount(operation.Kind), reduced, peers);
         var sentBefore = peers.BytesSent;
-        BlocksDone = 0;
         peers.Operations.Begin(allReduce);
 
         var started = _time.GetTimestamp();
@@ -232,16 +232,21 @@ internal sealed class StepExecutor : IDisposable
             for (var block = range.First; block < range.End; block++)
             {
                 cancellation.ThrowIfCancellationRequested();
-                var node = pool.Rent();
+                NodeBuffer? node = null;
                 try
                 {
+                    node = pool.Rent();
                     _replica.Accumulate(operation, block, node, _afterMicroBatch);
                 }
                 catch (Exception e) when (MemoryShortage.Is(e))
                 {
                     // From here on it waits for the coordinator.
                     _vitals.Begin(WorkerActivity.Awaiting);
-                    pool.Return(node);
+                    if (node is not null)
+                    {
+                        pool.Return(node);
+                    }
+
                     throw new MicroBatchException(operation.Number, e);
                 }
 

@@ -79,7 +79,7 @@ internal sealed partial class WorkerLoop(
         {
             // The outcome says why: whatever was under way broke off because of it.
         }
-        catch (Exception e) when (e is not OutOfMemoryException)
+        catch (Exception e)
         {
             // A call for a checkpoint breaks off sooner than the session where the coordinator is gone.
             var isGone = e is RpcException { StatusCode: StatusCode.Unavailable or StatusCode.Cancelled or StatusCode.Internal }

@@ -17,11 +17,25 @@ internal sealed class FaultyTask(PatternTask inner, Func<LossSum, TensorBatch, L
     public static TaskCatalog Catalog(Func<LossSum, TensorBatch, LossSum> spoil) =>
         new TaskCatalog().Add<PatternModel, PatternData>("pattern", context => new FaultyTask(new PatternTask(context), spoil));
 
-    public nn.Module BuildModel() => inner.BuildModel();
+    /// <summary>Done before the model is built.</summary>
+    public Action BeforeBuild { get; init; } = () => { };
+
+    public nn.Module BuildModel()
+    {
+        BeforeBuild();
+        return inner.BuildModel();
+    }
 
     public LossSum Loss(nn.Module model, TensorBatch batch) => spoil(inner.Loss(model, batch), batch);
 
-    public LossSum Evaluate(nn.Module model, TensorBatch batch, Span<double> metrics) => inner.Evaluate(model, batch, metrics);
+    /// <summary>Done before a micro-batch is evaluated.</summary>
+    public Action<TensorBatch> BeforeEvaluate { get; init; } = _ => { };
+
+    public LossSum Evaluate(nn.Module model, TensorBatch batch, Span<double> metrics)
+    {
+        BeforeEvaluate(batch);
+        return inner.Evaluate(model, batch, metrics);
+    }
 
     public void Dispose() => inner.Dispose();
 }

@@ -1,3 +1,4 @@
+using System.Text.RegularExpressions;
 using DistTrain.TestKit;
 using DistTrain.Training.Tasks;
 using static TorchSharp.torch;
@@ -38,6 +39,35 @@ public sealed class MemoryShortageTests : IDisposable
     }
 
     [Fact]
+    public async Task What_the_last_of_two_halvings_tells_gives_the_same_bits()
+    {
+        var run = await LocalCluster.RunAsync(
+            _folder.At("run"), LocalCluster.Options([.. Run, "batch.microFrom.35=3", "workers=1"]), tasks: ShortOfMemory((60, 2), (300, 1)));
+        Assert.True(run.Coordinator.Success, run.Coordinator.Sentence);
+        var keys = KeysOf(run);
+        Assert.Equal(2, keys.Count);
+        Assert.DoesNotContain("batch.microFrom.35=3", keys);
+        Assert.Equal(
+            keys, run.Summary.GetProperty("microBatches").EnumerateArray().Select(c => $"batch.microFrom.{c.GetProperty("step").GetInt64()}={c.GetProperty("micro").GetInt32()}"));
+        Assert.Equal((await LocalCluster.RunAsync(_folder.At("told"), LocalCluster.Options([.. Run, "workers=2", .. keys]))).Hashes, run.Hashes);
+    }
+
+    [Fact]
+    public async Task An_evaluation_that_does_not_fit_halves_the_steps_after_it()
+    {
+        var tasks = new TaskCatalog().Add<PatternModel, PatternData>("pattern", context => new FaultyTask(new PatternTask(context), (loss, _) => loss)
+        {
+            BeforeEvaluate = batch => Fill(batch, most: 2),
+        });
+        var run = await LocalCluster.RunAsync(_folder.At("run"), LocalCluster.Options([.. Run, "evaluate.everyEpochs=0", "workers=1"]), tasks: tasks);
+        Assert.True(run.Coordinator.Success, run.Coordinator.Sentence);
+        Assert.Equal(["batch.microFrom.11=2"], KeysOf(run));
+        var told = Assert.Single(run.Lines("events.jsonl"), e => e.GetProperty("event").GetString() == "out-of-memory").GetProperty("sentence").GetString();
+        Assert.Contains("From the evaluation after step 10 on a micro-batch holds at most 2 samples", told);
+        Assert.Equal((await LocalCluster.RunAsync(_folder.At("told"), LocalCluster.Options([.. Run, "evaluate.everyEpochs=0", "workers=2", .. KeysOf(run)]))).Hashes, run.Hashes);
+    }
+
+    [Fact]
     public async Task A_process_that_the_system_killed_for_memory_is_told_of_by_the_next_one()
     {
         await using var coordinator = await LocalCoordinator.StartAsync(
@@ -62,18 +92,47 @@ public sealed class MemoryShortageTests : IDisposable
         Assert.Equal(2, run.Lines("events.jsonl").Count(e => e.GetProperty("event").GetString() == "out-of-memory"));
     }
 
+    [Fact]
+    public async Task A_worker_that_has_no_room_for_the_state_ends_and_says_so()
+    {
+        var tasks = new TaskCatalog().Add<PatternModel, PatternData>("pattern", context => new FaultyTask(new PatternTask(context), (loss, _) => loss)
+        {
+            BeforeBuild = () => throw new InsufficientMemoryException("The system has no 8 bytes for a vector."),
+        });
+        var run = await LocalCluster.RunAsync(_folder.At("run"), LocalCluster.Options([.. Run, "workers=1"]), tasks: tasks);
+        Assert.Equal((false, "Worker 0 cannot go on: The system has no 8 bytes for a vector."), (run.Coordinator.Success, run.Coordinator.Sentence));
+    }
+
     /// <summary>The pattern, with a loss that asks torch for more memory than there is, from one micro-batch on, where that holds more samples than fit.</summary>
-    private static TaskCatalog ShortOfMemory(int most, int from)
+    private static TaskCatalog ShortOfMemory(int most, int from) => ShortOfMemory((from, most));
+
+    private static TaskCatalog ShortOfMemory(params (int From, int Most)[] limits)
     {
         var losses = 0;
         return FaultyTask.Catalog((loss, batch) =>
         {
-            if (Interlocked.Increment(ref losses) >= from && batch.Targets.shape[0] > most)
+            var count = Interlocked.Increment(ref losses);
+            foreach (var (_, most) in limits.Where(l => count >= l.From))
             {
-                using var memory = zeros(1L << 48);
+                Fill(batch, most);
             }
 
             return loss;
         });
     }
+
+    private static void Fill(TensorBatch batch, int most)
+    {
+        if (batch.Targets.shape[0] > most)
+        {
+            using var memory = zeros(1L << 48);
+        }
+    }
+
+    /// <summary>The keys that the last change of micro-batches names.</summary>
+    private static List<string> KeysOf(ClusterRun run) =>
+    [
+        .. Regex.Matches(run.Lines("events.jsonl").Last(e => e.GetProperty("event").GetString() == "out-of-memory").GetProperty("sentence").GetString()!, @"batch\.microFrom\.\d+=\d+")
+            .Select(m => m.Value),
+    ];
 }

@@ -30,12 +30,19 @@ internal sealed class ReducedVector(NativeVector values, double[] tileSquares)
 /// The reduced vectors of a worker: two, in turns, because a peer may still be sent this worker's part of one while the next arrives. Where a joiner that is being
 /// fed still reads the one that is due, another takes its place.
 /// </summary>
-internal sealed class ReducedVectors(ParameterLayout layout) : IDisposable
+/// <param name="create">Makes one; where the system has no memory for it, that is tried again when one is wanted again.</param>
+internal sealed class ReducedVectors(Func<ReducedVector> create) : IDisposable
 {
-    private readonly ReducedVector[] _slots = [Create(layout), Create(layout)];
+    private readonly ReducedVector[] _slots = [create(), create()];
     private readonly List<ReducedVector> _spares = [];
     private readonly Lock _lock = new();
     private Task<ReducedVector>? _coming;
+
+    /// <summary>Vectors of a layout.</summary>
+    public ReducedVectors(ParameterLayout layout)
+        : this(() => new ReducedVector(new NativeVector(layout.Count), new double[layout.Tiles.Count]))
+    {
+    }
 
     /// <summary>The one that an operation is, or was, reduced into.</summary>
     public ReducedVector Of(ulong operation) => _slots[operation % 2];
@@ -45,7 +52,7 @@ internal sealed class ReducedVectors(ParameterLayout layout) : IDisposable
     {
         lock (_lock)
         {
-            _coming ??= Task.Run(() => Create(layout));
+            _coming ??= Task.Run(create);
         }
     }
 
@@ -72,8 +79,9 @@ internal sealed class ReducedVectors(ParameterLayout layout) : IDisposable
         else
         {
             Prepare();
-            free = await _coming!;
+            var coming = _coming!;
             _coming = null;
+            free = await coming;
         }
 
         _spares.Add(Of(operation));
@@ -103,9 +111,11 @@ internal sealed class ReducedVectors(ParameterLayout layout) : IDisposable
         if (_coming is { } coming)
         {
             _coming = null;
-            (await coming).Values.Dispose();
+            await coming.ContinueWith(_ => { }, CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
+            if (coming.IsCompletedSuccessfully)
+            {
+                (await coming).Values.Dispose();
+            }
         }
     }
-
-    private static ReducedVector Create(ParameterLayout layout) => new(new NativeVector(layout.Count), new double[layout.Tiles.Count]);
 }
