@@ -24,6 +24,7 @@ internal sealed class LocalRun
     private readonly FaultDirector? _faults;
     private readonly CoordinatorSupervisor _coordinator;
     private readonly List<WorkerSupervisor> _workers = [];
+    private readonly MemoryKillLedger _kills = new(MemoryKills.Count);
     private readonly TaskCompletionSource<string> _hopeless = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private int _workersLeft;
 
@@ -211,7 +212,7 @@ internal sealed class LocalRun
     private void AddWorker(Uri address, CancellationToken over)
     {
         Interlocked.Increment(ref _workersLeft);
-        var worker = new WorkerSupervisor(_workers.Count, _processes, _policy, _progress, _faults, Tell, _time);
+        var worker = new WorkerSupervisor(_workers.Count, _processes, _policy, _progress, _kills, _faults, Tell, _time);
         _workers.Add(worker);
         _ = KeepAsync(worker, address, over);
     }

@@ -5,11 +5,12 @@ namespace DistTrain.Launching;
 /// <param name="processes">The run's processes.</param>
 /// <param name="policy">When it is started again.</param>
 /// <param name="progress">How far the run has come.</param>
+/// <param name="kills">Which processes the system killed for want of memory.</param>
 /// <param name="faults">What is done to the run on purpose; null for nothing.</param>
 /// <param name="tell">Tells people: a name and a sentence.</param>
 /// <param name="time">The clock.</param>
 internal sealed class WorkerSupervisor(
-    int number, RunProcesses processes, RestartPolicy policy, RunProgress progress, FaultDirector? faults, Action<string, string> tell, TimeProvider time)
+    int number, RunProcesses processes, RestartPolicy policy, RunProgress progress, MemoryKillLedger kills, FaultDirector? faults, Action<string, string> tell, TimeProvider time)
 {
     private volatile ChildProcess? _current;
 
@@ -25,7 +26,6 @@ internal sealed class WorkerSupervisor(
         var wasKilledForMemory = false;
         for (var state = default(RestartState); ;)
         {
-            var kills = MemoryKills.Count();
             var process = processes.Start(
                 $"worker {number}", $"worker-{number}.log", ["worker", "--coordinator", coordinator.OriginalString, "--number", $"{number}"],
                 faults?.LeftOfWorker(number) ?? [], faults is null ? null : faults.Hear, wasKilledForMemory);
@@ -37,10 +37,10 @@ internal sealed class WorkerSupervisor(
                 return null;
             }
 
-            wasKilledForMemory = code == ExitCodes.Killed && MemoryKills.Count() > kills;
+            wasKilledForMemory = kills.Take(code);
             if (wasKilledForMemory)
             {
-                tell("killed-for-memory", $"{process.Title} was killed by the system, as its control group has no memory left.");
+                tell("killed-for-memory", $"{process.Title} was killed, and the system says that it has killed a process of this control group for want of memory.");
             }
 
             var decision = policy.Decide(state, code, progress.Steps);
