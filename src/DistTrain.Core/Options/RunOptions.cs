@@ -144,7 +144,7 @@ public sealed record RunOptions
                 "schedule.everyEpochs", "a step schedule needs everyEpochs, everySteps or everySamples");
         }
 
-        foreach (var problem in BatchScaling.Problems(this, Batch.Global))
+        foreach (var problem in BatchScaling.Problems(this))
         {
             yield return problem;
         }

@@ -90,6 +90,14 @@ public sealed class RunCourse
     /// <summary>How an operation is cut up.</summary>
     public BatchGeometry GeometryOf(Operation operation) => GeometryOf(operation.Kind, operation.Step);
 
+    /// <summary>What the update rule goes by in a step, in closed form.</summary>
+    /// <param name="step">The step, from 1.</param>
+    public StepHyperparameters HyperparametersOf(long step)
+    {
+        var batch = Length.BatchOf(step);
+        return _scaling.Of(RateOf(Length.SamplesOf(step - 1), Length.SamplesOfStep(step), batch), batch);
+    }
+
     /// <summary>The same course, cut up otherwise from an operation on. What was decided from that and later operations is not decided any more.</summary>
     public RunCourse With(GeometryChange change) =>
         new(_options, TrainingSamples, ValidationSamples, _geometry.With(change), [.. _decisions.Where(d => d.IsBefore(change))]);
@@ -168,10 +176,12 @@ public sealed class RunCourse
         var (taken, cursor) = at.Cursor.Take(TrainingSamples, geometry.Global);
         var every = _options.Checkpoint.EverySteps;
         var operation = new Operation(
-            at.NextOperation, OperationKind.Train, step, taken, geometry, _schedule.RateOf(at.Samples, taken.Count) * _scaling.RateFactor(geometry.Global),
+            at.NextOperation, OperationKind.Train, step, taken, geometry, RateOf(at.Samples, taken.Count, geometry.Global),
             WritesCheckpoint: step == TotalSteps || (every > 0 && step % every == 0), IsLast: false);
         return (operation, new CoursePosition(at.NextOperation + 1, step, at.Samples + taken.Count, taken.Count, cursor, at.EvaluatedStep));
     }
+
+    private double RateOf(long samplesBefore, long samples, long batch) => _schedule.RateOf(samplesBefore, samples) * _scaling.RateFactor(batch);
 
     private BatchGeometry GeometryOf(OperationKind kind, long step) => _geometry.Of(kind, step) with { Global = Length.BatchOf(step) };
 

@@ -75,26 +75,42 @@ public sealed class BatchScaling
             : new StepHyperparameters(rate, Scaled(_optimizer.Beta1, k), Scaled(_optimizer.Beta2, k), _optimizer.Epsilon / Math.Sqrt(k));
     }
 
-    /// <summary>What is wrong with a rule for the largest batch that a run is going to have.</summary>
-    /// <param name="options">The configuration.</param>
-    /// <param name="largest">The largest global batch.</param>
-    public static IEnumerable<OptionProblem> Problems(RunOptions options, long largest)
+    /// <summary>What the rule does to a batch, in a sentence without its end; null where nothing is scaled.</summary>
+    public string? Describe(long batch)
     {
-        var (rule, reference, optimizer) = (RuleOf(options.Schedule.Scaling), ReferenceOf(options), options.Optimizer);
+        if (!IsOn)
+        {
+            return null;
+        }
+
+        var now = Of(RateFactor(batch), batch);
+        var text = $"a batch of {Math.Min(batch, _most):N0} is {Number(Ratio(batch))} times the reference of {_reference:N0}: rate x {Number(now.Rate)}";
+        return MovesBetas
+            ? $"{text}, beta1 {Number(_optimizer.Beta1)} -> {Number(now.Beta1)}, beta2 {Number(_optimizer.Beta2)} -> {Number(now.Beta2)}, epsilon {Number(_optimizer.Epsilon)} -> {Number(now.Epsilon)}"
+            : text;
+
+        static string Number(double value) => value.ToString("G4");
+    }
+
+    /// <summary>What is wrong with a configuration's rule, for the largest batch that the run may come to.</summary>
+    public static IEnumerable<OptionProblem> Problems(RunOptions options)
+    {
+        var (rule, reference, largest, optimizer) = (RuleOf(options.Schedule.Scaling), ReferenceOf(options), LargestOf(options.Batch), options.Optimizer);
+        if (rule != ScalingRule.None && options.Batch.Schedule.Name == BatchScheduleOptions.Decay)
+        {
+            yield return new OptionProblem(
+                "schedule.scaling", options.Schedule.Scaling, "would raise the rate where batch.schedule.name decay grows the batch in place of lowering it; drop one of the two");
+        }
+
         if (rule == ScalingRule.None && options.Schedule.ReferenceBatch > 0)
         {
             yield return new OptionProblem("schedule.referenceBatch", $"{options.Schedule.ReferenceBatch}", "has no effect without a rule; set schedule.scaling to linear or sqrt, or drop it");
         }
 
-        if (rule != ScalingRule.SquareRoot || !HasBetas(optimizer))
-        {
-            yield break;
-        }
-
+        var k = rule == ScalingRule.SquareRoot && HasBetas(optimizer) ? (double)largest / reference : 1;
         foreach (var (name, beta) in new[] { ("beta1", optimizer.Beta1), ("beta2", optimizer.Beta2) })
         {
-            var k = (double)largest / reference;
-            if (k * (1 - beta) >= 1 && k > 1)
+            if (k > 1 && k * (1 - beta) >= 1)
             {
                 yield return new OptionProblem(
                     $"optimizer.{name}",
@@ -116,8 +132,14 @@ public sealed class BatchScaling
 
     private static bool HasBetas(OptimizerOptions optimizer) => optimizer.Name is "adam" or "adamw";
 
-    /// <summary>Where a batch grew beyond what <see cref="Problems"/> could know of, the average is the newest step's own.</summary>
-    private static double Scaled(double beta, double k) => Math.Max(0, 1 - (k * (1 - beta)));
+    private static long LargestOf(BatchOptions batch) => batch.Schedule.Name switch
+    {
+        BatchScheduleOptions.InStages => batch.Schedule.Stages.Values.Append(batch.Global).Max(),
+        BatchScheduleOptions.Constant or BatchScheduleOptions.Warmup => batch.Global,
+        _ => Math.Max(batch.Global, batch.Schedule.Most),
+    };
+
+    private static double Scaled(double beta, double k) => 1 - (k * (1 - beta));
 
     private double Ratio(long batch) => (double)Math.Min(batch, _most) / _reference;
 }

@@ -43,15 +43,12 @@ internal static class PlanText
             WriteStep(output, $"From step {change.Step:N0} on, with micro-batches of at most {change.Micro:N0}", change.Plan);
         }
 
-        output.WriteLine();
-        output.WriteLine("Learning rate");
-        var rates = new TextTable("step", "rate");
-        foreach (var (step, rate) in plan.Rates)
+        WriteRates(output, plan.Rates);
+        if (plan.Scaling is { } scaling)
         {
-            rates.Add($"{step:N0}", Words.Number(rate));
+            output.WriteLine($"  {scaling}");
         }
 
-        rates.Write(output, "  ");
         if (plan.Predictions.Count > 0)
         {
             PredictionText.Write(output, plan);
@@ -81,7 +78,17 @@ internal static class PlanText
         ["changes"] = new JsonArray([.. plan.Changes.Select(c => new JsonObject { ["fromStep"] = c.Step, ["microBatch"] = c.Micro, ["step"] = Json(c.Plan) })]),
         ["predictions"] = PredictionText.Json(plan),
         ["advice"] = new JsonArray([.. plan.Advice.Select(a => JsonValue.Create(a))]),
-        ["learningRates"] = new JsonArray([.. plan.Rates.Select(r => new JsonObject { ["step"] = r.Step, ["rate"] = r.Rate })]),
+        ["learningRates"] = new JsonArray([.. plan.Rates.Select(r => new JsonObject
+        {
+            ["step"] = r.Step,
+            ["epochs"] = r.Epochs,
+            ["globalBatch"] = r.Batch,
+            ["rate"] = r.Now.Rate,
+            ["beta1"] = r.Now.Beta1,
+            ["beta2"] = r.Now.Beta2,
+            ["epsilon"] = r.Now.Epsilon,
+        })]),
+        ["scaling"] = plan.Scaling,
         ["failureDetectionMs"] = plan.Timeouts.FailureDetection.TotalMilliseconds,
         ["timeLimits"] = new JsonArray([.. plan.Timeouts.All.Select(l => new JsonObject
         {
@@ -126,6 +133,24 @@ internal static class PlanText
         }
 
         table.Write(output, "  ");
+    }
+
+    /// <summary>What stays has no column.</summary>
+    private static void WriteRates(TextWriter output, IReadOnlyList<RatePoint> points)
+    {
+        var hasBatch = points.Any(p => p.Batch != points[0].Batch);
+        var hasBetas = points.Any(p => p.Now with { Rate = 0 } != points[0].Now with { Rate = 0 });
+        output.WriteLine();
+        output.WriteLine(hasBatch ? "Learning rate and global batch" : "Learning rate");
+        var table = new TextTable([.. Row("step", "batch", "rate", "beta1", "beta2", "epsilon")]);
+        foreach (var (step, _, batch, now) in points)
+        {
+            table.Add([.. Row($"{step:N0}", $"{batch:N0}", Words.Number(now.Rate), Words.Number(now.Beta1), Words.Number(now.Beta2), Words.Number(now.Epsilon))]);
+        }
+
+        table.Write(output, "  ");
+
+        IEnumerable<string> Row(string step, string batch, string rate, params string[] betas) => [step, .. hasBatch ? [batch] : Array.Empty<string>(), rate, .. hasBetas ? betas : []];
     }
 
     private static void WriteLimits(TextWriter output, Timeouts timeouts)

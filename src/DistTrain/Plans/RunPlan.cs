@@ -9,8 +9,12 @@ using DistTrain.Views;
 
 namespace DistTrain.Plans;
 
-/// <summary>The learning rate of one step.</summary>
-internal readonly record struct RatePoint(long Step, double Rate);
+/// <summary>What one step goes by.</summary>
+/// <param name="Step">The step, from 1.</param>
+/// <param name="Epochs">The part of the data that was used before it, in epochs.</param>
+/// <param name="Batch">Samples of a full step there.</param>
+/// <param name="Now">Rate, betas and epsilon.</param>
+internal readonly record struct RatePoint(long Step, double Epochs, long Batch, StepHyperparameters Now);
 
 /// <summary>Micro-batches of another size, from a step on.</summary>
 /// <param name="Step">The first such step.</param>
@@ -21,6 +25,8 @@ internal sealed record PlannedChange(long Step, int Micro, StepPlan Plan);
 /// <summary>Everything about a run that can be known before it starts.</summary>
 internal sealed record RunPlan
 {
+    private const int CurvePoints = 240;
+
     public required string Name { get; init; }
 
     public required long GlobalBatch { get; init; }
@@ -59,8 +65,14 @@ internal sealed record RunPlan
     /// <summary>What that means, in sentences.</summary>
     public IReadOnlyList<string> Advice { get; init; } = [];
 
-    /// <summary>First, last, and in between.</summary>
+    /// <summary>First, last, in between, and on both sides of every change of the global batch.</summary>
     public required IReadOnlyList<RatePoint> Rates { get; init; }
+
+    /// <summary>The same at equal distances, close enough to draw.</summary>
+    public required IReadOnlyList<RatePoint> Curve { get; init; }
+
+    /// <summary>What the rate's rule does to the last step's batch; null where nothing is scaled.</summary>
+    public required string? Scaling { get; init; }
 
     /// <summary>How long everything may take.</summary>
     public required Timeouts Timeouts { get; init; }
@@ -73,7 +85,8 @@ internal sealed record RunPlan
     {
         var isAuto = options.Batch.IsAuto;
         options = options.WithMicro(new BatchOptions().Micro);
-        var length = BatchSchedule.LengthOf(options, trainingSamples);
+        var course = new RunCourse(options, trainingSamples, validationSamples);
+        var length = course.Length;
         var steps = length.Steps(options.Stop);
         var geometry = options.Geometries.Of(OperationKind.Train, 1) with { Global = length.GlobalBatch };
         var full = StepPlan.Of(Math.Min(length.GlobalBatch, trainingSamples), geometry, options.Workers);
@@ -92,7 +105,9 @@ internal sealed record RunPlan
             Last = length.LastStepSamples < full.Batch.Samples ? StepPlan.Of(length.LastStepSamples, geometry, options.Workers) : null,
             Changes = [.. ChangesOf(options, steps, full.Batch.Samples)],
             Evaluations = validationSamples == 0 ? 0 : EvaluationsOf(options.Evaluate, length, steps),
-            Rates = RatesOf(options, length, steps),
+            Rates = PointsOf(course, RatesOf(options, length, steps)),
+            Scaling = new BatchScaling(options, trainingSamples).Describe(length.BatchOf(steps)) is { } scaling ? $"{options.Schedule.Scaling} scaling: {scaling}" : null,
+            Curve = PointsOf(course, Enumerable.Range(0, CurvePoints + 1).Select(i => Math.Max(1, (long)((Int128)steps * i / CurvePoints))).Concat(AroundChanges(length, steps))),
             Timeouts = new Timeouts(options.FailureDetection),
             Warnings = [.. WarningsOf(options, trainingSamples, full).Concat(isAuto ? [Assumption(options, full.Batch.Samples)] : Array.Empty<string>())],
         };
@@ -139,14 +154,23 @@ internal sealed record RunPlan
         return location.Stream ? $"every worker gets {own} from the coordinator, {kept}" : $"every worker's host downloads {url} once, {kept}";
     }
 
-    private static RatePoint[] RatesOf(RunOptions options, RunLength length, long steps)
+    private static IEnumerable<long> RatesOf(RunOptions options, RunLength length, long steps)
     {
         var schedule = length.Schedule(options);
         var warm = Math.Clamp(length.StepsTo((Int128)schedule.WarmupSamples + 1), 1, steps);
         long[] points = [1, warm, steps / 4, steps / 2, steps - steps / 4, steps];
-        return [.. points.Where(s => s >= 1).Distinct().Order()
-            .Select(s => new RatePoint(s, schedule.RateOf(length.SamplesOf(s - 1), length.SamplesOfStep(s))))];
+        return points.Concat(AroundChanges(length, steps));
     }
+
+    /// <summary>The last step of a size, and the first of another.</summary>
+    private static IEnumerable<long> AroundChanges(RunLength length, long steps) =>
+        length.Stages.Skip(1).SelectMany(s => new[] { s.Steps, s.Steps + 1 }).Where(s => s <= steps);
+
+    private static RatePoint[] PointsOf(RunCourse course, IEnumerable<long> steps) =>
+    [
+        .. steps.Where(s => s >= 1).Distinct().Order().Select(s => new RatePoint(
+            s, course.Length.SamplesOf(s - 1) / (double)course.TrainingSamples, course.Length.BatchOf(s), course.HyperparametersOf(s))),
+    ];
 
     private static string Assumption(RunOptions options, long step) =>
         $"batch.micro is auto: the workers measure 1, 2, 4 and so on up to {MicroBatchSearch.LargestOf(step, options.Workers):N0} samples when the run begins, as far as they fit their memory, and take "

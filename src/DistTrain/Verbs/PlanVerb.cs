@@ -19,6 +19,7 @@ internal static class PlanVerb
             "Examples:\n"
             + "  plan --workers 3\n"
             + "  plan my-run.yaml --set batch.global=1000 --set batch.micro=48\n"
+            + "  plan my-run.yaml --plot plan.svg               also draw the learning rate and the global batch over the run\n"
             + "  plan my-run.yaml --measure                     measure some steps here, and predict time and memory for 1, 2, 4 and more workers\n"
             + "  plan my-run.yaml --measure --price-per-worker-hour 0.35 --plot plan.svg\n"
             + "  plan my-run.yaml --verbose                     also every time limit");
@@ -29,7 +30,7 @@ internal static class PlanVerb
             Description = "Measure steps on this machine, some ten seconds for each number of workers, and predict step time, memory and the time of the whole run.",
         };
         var price = Common.Price("--price-per-worker-hour", "What a worker costs in an hour, in any currency, for what is measured to be priced.");
-        var plot = Common.Plot("Draw samples/s and the time of a step over workers, as measured and predicted, into this file.");
+        var plot = Common.Plot("Draw the learning rate and the global batch over the run into this file; with --measure samples/s and the time of a step over workers.");
         var json = Common.Json("One JSON object instead of tables; it holds everything.");
         command.Add(verbose);
         command.Add(measure);
@@ -38,9 +39,9 @@ internal static class PlanVerb
         command.Add(json);
         command.Validators.Add(result =>
         {
-            foreach (var option in new Option[] { price, plot }.Where(o => result.GetResult(o) is not null && result.GetResult(measure) is null or { Implicit: true }))
+            if (result.GetResult(price) is not null && result.GetResult(measure) is null or { Implicit: true })
             {
-                result.AddError($"{option.Name} says something of what is measured: give --measure, too.");
+                result.AddError($"{price.Name} says something of what is measured: give --measure, too.");
             }
         });
         command.SetAction(async (parsed, cancellation) => configuration.Read(parsed, app) is { } options
@@ -61,7 +62,7 @@ internal static class PlanVerb
             plan = await PlanAsync(app, options, request, supervision.Stop);
             if (request.Plot is { } file)
             {
-                PredictionPlot.Write(plan, file);
+                PlanPlot.Write(plan, file);
             }
         }
         catch (Exception missing) when (missing is DataException or IOException or UnauthorizedAccessException or MeasureException)

@@ -6,7 +6,7 @@ using OxyPlot.Series;
 
 namespace DistTrain.Views;
 
-/// <summary>A picture of two quantities over a third that doubles from point to point, as an SVG file.</summary>
+/// <summary>A picture of two quantities over a third, as an SVG file.</summary>
 internal sealed class SvgPlot
 {
     private const string LeftAxis = "left";
@@ -14,35 +14,46 @@ internal sealed class SvgPlot
 
     private readonly PlotModel _model;
 
-    /// <summary>An empty picture.</summary>
+    /// <summary>An empty picture, over a quantity that doubles from point to point.</summary>
     /// <param name="title">What it shows.</param>
     /// <param name="across">What the points are over.</param>
     /// <param name="points">Where they are, all above 0.</param>
     /// <param name="left">The quantity on the left axis.</param>
     /// <param name="right">That on the right axis.</param>
     public SvgPlot(string title, string across, IReadOnlyCollection<int> points, string left, string right)
+        : this(
+            title,
+            new LogarithmicAxis { Title = across, Base = 2, Minimum = points.Min() / 1.2, Maximum = points.Max() * 1.2, MinorTickSize = 0, LabelFormatter = value => $"{Math.Round(value):0}" },
+            left,
+            right,
+            hasMarkers: true)
     {
+    }
+
+    /// <summary>An empty picture, of lines over a quantity from 0 on.</summary>
+    /// <param name="title">What it shows.</param>
+    /// <param name="across">What the points are over.</param>
+    /// <param name="left">The quantity on the left axis.</param>
+    /// <param name="right">That on the right axis.</param>
+    public SvgPlot(string title, string across, string left, string right)
+        : this(title, new LinearAxis { Title = across, Minimum = 0 }, left, right, hasMarkers: false)
+    {
+    }
+
+    private SvgPlot(string title, Axis across, string left, string right, bool hasMarkers)
+    {
+        (across.Position, across.MajorGridlineStyle) = (AxisPosition.Bottom, LineStyle.Dot);
         _model = new PlotModel { Title = title, Background = OxyColors.White };
-        _model.Axes.Add(new LogarithmicAxis
-        {
-            Position = AxisPosition.Bottom,
-            Title = across,
-            Base = 2,
-            Minimum = points.Min() / 1.2,
-            Maximum = points.Max() * 1.2,
-            MajorGridlineStyle = LineStyle.Dot,
-            MinorTickSize = 0,
-            LabelFormatter = value => $"{Math.Round(value):0}",
-        });
+        _model.Axes.Add(across);
         _model.Axes.Add(new LinearAxis { Position = AxisPosition.Left, Key = LeftAxis, Title = left, Minimum = 0, MaximumPadding = 0.1, MajorGridlineStyle = LineStyle.Dot });
         _model.Axes.Add(new LinearAxis { Position = AxisPosition.Right, Key = RightAxis, Title = right, Minimum = 0, MaximumPadding = 0.1 });
         _model.Legends.Add(new Legend { LegendPosition = LegendPosition.TopLeft, LegendBackground = OxyColors.White });
-        _model.Series.Add(new LineSeries { Title = left, YAxisKey = LeftAxis, Color = OxyColors.SteelBlue, MarkerType = MarkerType.Circle });
-        _model.Series.Add(new LineSeries { Title = right, YAxisKey = RightAxis, Color = OxyColors.Peru, MarkerType = MarkerType.Square });
+        _model.Series.Add(new LineSeries { Title = left, YAxisKey = LeftAxis, Color = OxyColors.SteelBlue, MarkerType = hasMarkers ? MarkerType.Circle : MarkerType.None });
+        _model.Series.Add(new LineSeries { Title = right, YAxisKey = RightAxis, Color = OxyColors.Peru, MarkerType = hasMarkers ? MarkerType.Square : MarkerType.None });
     }
 
     /// <summary>Adds a point.</summary>
-    public SvgPlot Add(int across, double left, double right)
+    public SvgPlot Add(double across, double left, double right)
     {
         ((LineSeries)_model.Series[0]).Points.Add(new DataPoint(across, left));
         ((LineSeries)_model.Series[1]).Points.Add(new DataPoint(across, right));

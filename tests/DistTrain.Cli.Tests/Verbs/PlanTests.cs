@@ -85,6 +85,39 @@ public sealed class PlanTests
     }
 
     [Fact]
+    public async Task A_rate_that_follows_the_batch_is_shown_on_both_sides_of_every_change_and_drawn()
+    {
+        using var folder = new TempFolder();
+        string[] run =
+        [
+            "plan", "--set", "data.count=1000", "--set", "batch.global=100", "--set", "batch.schedule.name=stages", "--set", "batch.schedule.stages.2 epochs=400", "--set", "stop.epochs=4",
+            "--set", "schedule.scaling=sqrt", "--set", "optimizer.name=adamw", "--set", "optimizer.learningRate=0.01",
+        ];
+        var (code, text, error) = await Cli.RunAsync([.. run, "--plot", folder["plan.svg"]]);
+        Assert.Equal((0, ""), (code, error));
+        Assert.Contains(
+            """
+            Learning rate and global batch
+              step  batch  rate  beta1  beta2  epsilon
+                 1    100  0.01    0.9  0.999    1E-08
+                 6    100  0.01    0.9  0.999    1E-08
+                13    100  0.01    0.9  0.999    1E-08
+                20    100  0.01    0.9  0.999    1E-08
+                21    400  0.02    0.6  0.996    5E-09
+                26    400  0.02    0.6  0.996    5E-09
+              sqrt scaling: a batch of 400 is 4 times the reference of 100: rate x 2, beta1 0.9 -> 0.6, beta2 0.999 -> 0.996, epsilon 1E-08 -> 5E-09
+
+            """.ReplaceLineEndings("\n"), text, StringComparison.Ordinal);
+        Assert.Contains("global batch, samples", File.ReadAllText(folder["plan.svg"]), StringComparison.Ordinal);
+
+        var json = JsonNode.Parse((await Cli.RunAsync([.. run, "--json"])).Out)!;
+        Assert.Equal([100, 100, 100, 100, 400, 400], json["learningRates"]!.AsArray().Select(r => (int)r!["globalBatch"]!));
+        Assert.Equal(0.6, (double)json["learningRates"]![4]!["beta1"]!, 1e-12);
+        Assert.Equal(2.0, (double)json["learningRates"]![4]!["epochs"]!);
+        Assert.StartsWith("sqrt scaling: ", (string?)json["scaling"], StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Verbose_shows_every_time_limit_that_follows_from_the_setting()
     {
         var (code, text, _) = await Cli.RunAsync("plan", "--verbose", "--set", "failureDetection=4s");

@@ -94,7 +94,7 @@ public sealed class PredictionTests
         Assert.Equal((300 * MB) + RunPrediction.LaterGrowth, (long)json[0]!["memory"]!["total"]!);
 
         using var folder = new TempFolder();
-        PredictionPlot.Write(plan, folder["plan.svg"]);
+        PlanPlot.Write(plan, folder["plan.svg"]);
         Assert.Equal("svg", XDocument.Load(folder["plan.svg"]).Root!.Name.LocalName);
         Assert.Equal([folder["plan.svg"]], Directory.GetFiles(folder["."]).Select(Path.GetFullPath));
     }
