@@ -5,6 +5,7 @@ using DistTrain.Core.Options;
 using DistTrain.Core.Tuning;
 using DistTrain.Protocol;
 using DistTrain.Protocol.V1;
+using DistTrain.Training.Checkpoints;
 using DistTrain.Training.Native;
 using DistTrain.Training.Replicas;
 using DistTrain.Worker.Exchange;
@@ -127,6 +128,11 @@ internal sealed partial class WorkerLoop(
 
         if (prepare.Build)
         {
+            if (state.Options.Start.Checkpoint is not null)
+            {
+                await state.Compute.RunAsync(() => StartingState.Read(replica, state.Options.Start, state.Options.Optimizer.Name));
+            }
+
             services.Vitals.Begin(WorkerActivity.Sending);
             await _checkpoints.PutAsync(0, replica.Layout, replica.WeightsHash, replica.State, replica.Scalars, session.Ended);
         }

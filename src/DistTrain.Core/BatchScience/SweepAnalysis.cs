@@ -62,8 +62,11 @@ public sealed record SweepAnalysis(double Target, bool IsGiven, IReadOnlyList<Op
             return reached;
         }
 
-        var unit = Math.Pow(10, Math.Floor(Math.Log10(Slack * reached)) - 2);
-        return Math.Ceiling(Slack * reached / unit) * unit;
+        // Runs that began with a state have to get clear of its loss.
+        var began = outcomes.Where(o => o.Evaluations is [{ Samples: 0 }, ..]).Select(o => o.Evaluations[0].Loss).DefaultIfEmpty(double.PositiveInfinity).Min();
+        var loss = Math.Min(Slack * reached, (reached + began) / 2);
+        var unit = Math.Pow(10, Math.Floor(Math.Log10(loss)) - 2);
+        return Math.Ceiling(loss / unit) * unit;
     }
 
     private static OptimizerResult OfOptimizer(string name, IReadOnlyList<CellOutcome> outcomes, double target)

@@ -15,7 +15,7 @@ public readonly record struct LossPoint(long Step, long Samples, double Loss);
 public readonly record struct TargetReading(double Steps, double Samples, double Doubt)
 {
     /// <summary>Reads a run.</summary>
-    /// <param name="evaluations">Its evaluations, by step.</param>
+    /// <param name="evaluations">Its evaluations, by step; one before the first step says where it began.</param>
     /// <param name="target">The loss.</param>
     /// <returns>The reading; null where the run did not get there. A run whose first evaluation is there already was there at an unknown moment: that evaluation counts.</returns>
     public static TargetReading? Of(IReadOnlyList<LossPoint> evaluations, double target)
@@ -23,7 +23,7 @@ public readonly record struct TargetReading(double Steps, double Samples, double
         for (var i = 0; i < evaluations.Count; i++)
         {
             var at = evaluations[i];
-            if (!double.IsFinite(at.Loss) || !(at.Loss <= target))
+            if (at.Samples == 0 || !double.IsFinite(at.Loss) || !(at.Loss <= target))
             {
                 continue;
             }

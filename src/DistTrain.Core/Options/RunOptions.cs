@@ -41,6 +41,9 @@ public sealed record RunOptions
     [Description("a running average of the weights")]
     public AverageOptions Average { get; init; } = new();
 
+    [Description("the state that the run begins with, where that is not a model of its own seed")]
+    public StartOptions Start { get; init; } = new();
+
     [Description("when the run is finished; the first limit reached counts")]
     public StopOptions Stop { get; init; } = new();
 
@@ -108,6 +111,12 @@ public sealed record RunOptions
         if (Data.Name.Length == 0)
         {
             yield return OptionProblem.Missing("data.name", "name the data, such as digits");
+        }
+
+        if (Start.Checkpoint is null != Start.WeightsHash is null)
+        {
+            yield return OptionProblem.Missing(
+                Start.Checkpoint is null ? "start.checkpoint" : "start.weightsHash", "start.checkpoint and start.weightsHash need each other; the hash is in the checkpoint's manifest.json");
         }
 
         if (Stop is { Epochs: 0, Steps: 0, Samples: 0 })
@@ -318,6 +327,16 @@ public sealed record AverageOptions
 {
     [Description("how much of the average stays at every step, such as 0.999; 0 keeps none"), Range(0.0, 0.9999999)]
     public double Decay { get; init; }
+}
+
+/// <summary>The state that a run begins with.</summary>
+public sealed record StartOptions
+{
+    [Description("the folder of another run's checkpoint, where the first worker finds it"), HostOnly]
+    public string? Checkpoint { get; init; }
+
+    [Description("the hash of its weights, as its manifest.json says: what decides the bits is the state, not where it lies")]
+    public string? WeightsHash { get; init; }
 }
 
 /// <summary>When the run is finished. 0 sets no limit.</summary>

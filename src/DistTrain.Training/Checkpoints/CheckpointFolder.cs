@@ -5,6 +5,13 @@ using DistTrain.Training.Tasks;
 
 namespace DistTrain.Training.Checkpoints;
 
+/// <summary>What a checkpoint's manifest says of its state.</summary>
+/// <param name="WeightsHash">Hash of the weights.</param>
+/// <param name="Optimizer">The update rule's name.</param>
+/// <param name="Vectors">The names of the vectors, the weights' first.</param>
+/// <param name="Scalars">The optimizer's numbers.</param>
+public sealed record CheckpointFacts(string WeightsHash, string Optimizer, IReadOnlyList<string> Vectors, IReadOnlyDictionary<string, double> Scalars);
+
 /// <summary>A checkpoint on disk: a folder <c>step-NNNNNNNN</c> with a manifest and the files that the manifest has the SHA-256 of.</summary>
 /// <param name="Path">The folder.</param>
 /// <param name="Run">The folder of the run it belongs to.</param>
@@ -69,12 +76,36 @@ public sealed record CheckpointFolder(string Path, string Run, long Step)
         }
     }
 
+    /// <summary>What its manifest says of its state.</summary>
+    /// <exception cref="DataException">The manifest is missing or damaged.</exception>
+    public CheckpointFacts Facts() => Ask(root => new CheckpointFacts(
+        root.GetProperty("weightsHash").GetString()!,
+        root.GetProperty("configuration").GetProperty("optimizer.name").GetString()!,
+        [.. root.GetProperty("vectors").EnumerateArray().Select(v => v.GetString()!)],
+        root.GetProperty("scalars").EnumerateObject().ToDictionary(s => s.Name, s => s.Value.GetDouble())));
+
     /// <summary>Opens one of its files after checking it against the manifest.</summary>
     /// <param name="name">The file's name.</param>
     /// <param name="slots">The layout of each of its vectors.</param>
     /// <param name="prefixes">What stands before the names in each vector.</param>
     /// <exception cref="DataException">The file or the manifest is missing or damaged.</exception>
     internal SafetensorsFile Open(string name, IReadOnlyList<Slot> slots, IReadOnlyList<string> prefixes)
+    {
+        var sum = Ask(root => root.GetProperty("files").EnumerateArray().First(f => f.GetProperty("name").GetString() == name).GetProperty("dataSha256").GetString()!, name);
+        try
+        {
+            return SafetensorsFile.Open(System.IO.Path.Combine(Path, name), sum, slots, prefixes);
+        }
+        catch (Exception missing) when (missing is IOException or UnauthorizedAccessException)
+        {
+            throw Unreadable(missing);
+        }
+    }
+
+    /// <summary>Asks the manifest, which says of itself what it is.</summary>
+    /// <param name="ask">Reads it.</param>
+    /// <param name="what">The file that is asked for; null for none.</param>
+    private T Ask<T>(Func<JsonElement, T> ask, string? what = null)
     {
         var manifest = System.IO.Path.Combine(Path, Manifest);
         try
@@ -95,19 +126,19 @@ public sealed record CheckpointFolder(string Path, string Run, long Step)
                 throw new DataException($"{manifest} is of step {step}, its folder of step {Step}: use another checkpoint of the run.");
             }
 
-            var sum = json.RootElement.GetProperty("files").EnumerateArray()
-                .First(f => f.GetProperty("name").GetString() == name).GetProperty("dataSha256").GetString()!;
-            return SafetensorsFile.Open(System.IO.Path.Combine(Path, name), sum, slots, prefixes);
+            return ask(json.RootElement);
         }
         catch (Exception damaged) when (damaged is JsonException or KeyNotFoundException or InvalidOperationException or FormatException)
         {
-            throw new DataException($"{manifest} is damaged, or lists no {name}: use another checkpoint of the run.", damaged);
+            throw new DataException($"{manifest} is damaged{(what is null ? "" : $", or lists no {what}")}: use another checkpoint of the run.", damaged);
         }
         catch (Exception missing) when (missing is IOException or UnauthorizedAccessException)
         {
-            throw new DataException($"{Path} cannot be read ({missing.Message}): use another checkpoint of the run.", missing);
+            throw Unreadable(missing);
         }
     }
+
+    private DataException Unreadable(Exception missing) => new($"{Path} cannot be read ({missing.Message}): use another checkpoint of the run.", missing);
 
     /// <summary>The newest of a run's checkpoints; null where there is none. An older one is not taken in silence for one that is broken.</summary>
     private static CheckpointFolder? Newest(string run)

@@ -86,7 +86,8 @@ internal sealed record CellFolder(CellState State, IReadOnlyList<string> Problem
         }
 
         var (status, samples) = ((string?)summary["status"], (long?)summary["samples"] ?? 0);
-        return (status == "completed" && (began.Stop == now.Stop || samples >= now.Stop.Samples)) || (status == "failed" && CellResult.HasDiverged(folder));
+        return status == "completed" ? began.Stop == now.Stop || samples >= now.Stop.Samples || CellResult.LowestLoss(folder) <= now.Stop.ValidationLoss
+            : status == "failed" && CellResult.HasDiverged(folder);
     }
 
     /// <summary>The summary of a run; null where it has none that can be read.</summary>

@@ -31,13 +31,20 @@ internal sealed record CellResult(
     /// <summary>Whether a failed run ended because its gradients were not finite any more.</summary>
     public static bool HasDiverged(string folder) => Read(folder, "metrics.jsonl")?.Lines is [.., var last] && last["skipped"] is JsonValue value && value.TryGetValue<bool>(out var skipped) && skipped;
 
+    /// <summary>The lowest validation loss of a run; infinite where it has none.</summary>
+    public static double LowestLoss(string folder) =>
+        (Read(folder, "evaluations.jsonl")?.Lines ?? []).Select(l => Number(l["loss"], double.PositiveInfinity)).DefaultIfEmpty(double.PositiveInfinity).Min();
+
     /// <summary>Reads a folder.</summary>
+    /// <param name="folder">The folder.</param>
+    /// <param name="cell">The run.</param>
+    /// <param name="startLoss">The validation loss that it began with; null where that is not known.</param>
     /// <exception cref="SweepException">It is damaged.</exception>
-    public static CellResult Read(string folder, SweepCell cell)
+    public static CellResult Read(string folder, SweepCell cell, double? startLoss = null)
     {
         try
         {
-            return ReadWhole(folder, cell);
+            return ReadWhole(folder, cell, startLoss);
         }
         catch (Exception damaged) when (damaged is IOException or UnauthorizedAccessException or InvalidOperationException or FormatException or NullReferenceException)
         {
@@ -45,7 +52,7 @@ internal sealed record CellResult(
         }
     }
 
-    private static CellResult ReadWhole(string folder, SweepCell cell)
+    private static CellResult ReadWhole(string folder, SweepCell cell, double? startLoss)
     {
         // Of a step that was computed twice the last line counts.
         var steps = new SortedDictionary<long, JsonNode>();
@@ -61,6 +68,12 @@ internal sealed record CellResult(
         }
 
         var (points, seconds, total, at) = (new List<LossPoint>(), new List<double>(), 0.0, 0L);
+        if (startLoss is { } loss)
+        {
+            points.Add(new LossPoint(0, 0, loss));
+            seconds.Add(0);
+        }
+
         foreach (var (step, line) in evaluated)
         {
             for (; at < step; at++)

@@ -41,7 +41,7 @@ internal sealed class Sweep(SweepSettings settings, Verbs.Application app)
         var lanes = Enumerable.Range(0, Math.Min(settings.Parallel, left.Count)).Select(_ => WorkAsync(left, found, progress, over)).ToList();
         await Task.WhenAll(lanes);
         stop.ThrowIfCancellationRequested();
-        return [.. settings.Cells.Select(c => CellResult.Read(settings.FolderOf(c), c))];
+        return [.. settings.Cells.Select(c => CellResult.Read(settings.FolderOf(c), c, settings.Branch?.Loss))];
     }
 
     /// <summary>Trains one run after the other. The first that fails ends the sweep.</summary>

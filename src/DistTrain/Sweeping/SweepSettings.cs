@@ -49,6 +49,9 @@ internal sealed record SweepSettings
     /// <summary>Samples of the validation data.</summary>
     public required long ValidationSamples { get; init; }
 
+    /// <summary>The checkpoint that every run begins with; null for a model of the recipe's seed.</summary>
+    public BranchPoint? Branch { get; init; }
+
     /// <summary>The samples that a configuration's own end comes to.</summary>
     public static long BudgetOf(RunOptions options, long trainingSamples)
     {
@@ -65,13 +68,15 @@ internal sealed record SweepSettings
     public RunOptions OptionsOf(SweepCell cell)
     {
         var (schedule, reference) = (Options.Schedule, new RunLength(TrainingSamples, Options.Batch.Global));
-        schedule = schedule with
+        schedule = Branch is not null ? new ScheduleOptions() : schedule with
         {
             Name = KeepsSchedule ? schedule.Name : "constant",
             WarmupSteps = 0,
             WarmupSamples = schedule.WarmupSteps > 0 ? reference.SamplesOf(schedule.WarmupSteps) : schedule.WarmupSamples,
             EverySteps = 0,
             EverySamples = schedule.EverySteps > 0 ? reference.SamplesOf(schedule.EverySteps) : schedule.EverySamples,
+            Scaling = "none",
+            ReferenceBatch = 0,
         };
         return Options with
         {
@@ -84,7 +89,11 @@ internal sealed record SweepSettings
                 Nesterov = Options.Optimizer.Nesterov && cell.Optimizer == "sgd",
             },
             Schedule = schedule,
-            Stop = new StopOptions { Samples = Samples },
+            Start = Branch?.Start ?? Options.Start,
+
+            // From a checkpoint on, the samples that it has just seen do not come once more.
+            Seed = unchecked(Options.Seed + (ulong)(Branch?.Step ?? 0)),
+            Stop = new StopOptions { Samples = Samples, ValidationLoss = Target ?? 0 },
             Evaluate = new EvaluateOptions { EveryEpochs = 0, EverySamples = EvaluateEvery },
             Checkpoint = new CheckpointOptions { Keep = 1, EverySteps = Math.Max(1, new RunLength(TrainingSamples, cell.Batch).Steps(new StopOptions { Samples = Samples }) / Checkpoints) },
             Workers = 1,

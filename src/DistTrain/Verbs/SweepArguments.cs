@@ -3,17 +3,30 @@ using System.CommandLine.Parsing;
 using System.Globalization;
 using DistTrain.Core.BatchScience;
 using DistTrain.Core.Options;
+using DistTrain.Sweeping;
+using DistTrain.Training.Tasks;
 
 namespace DistTrain.Verbs;
 
 /// <summary>What a sweep was asked for.</summary>
-/// <param name="Cells">The runs.</param>
+/// <param name="Optimizers">The update rules; one without a rate has the recipe's.</param>
+/// <param name="Batches">The global batches.</param>
+/// <param name="Rates">The learning rates.</param>
 /// <param name="Target">The validation loss to compare at; null for one that every batch reaches.</param>
 /// <param name="Samples">The samples of a run; null for the recipe's.</param>
 /// <param name="Parallel">How many runs at a time; null for as many as compute without taking turns.</param>
 /// <param name="Folder">The sweep's folder; null for the standard one.</param>
 /// <param name="KeepsSchedule">Whether the rate follows the recipe's schedule.</param>
-internal sealed record SweepRequest(IReadOnlyList<SweepCell> Cells, double? Target, long? Samples, int? Parallel, string? Folder, bool KeepsSchedule);
+/// <param name="Branch">The checkpoint that every run begins with; null for none.</param>
+internal sealed record SweepRequest(
+    IReadOnlyList<SweepOptimizer> Optimizers, IReadOnlyList<long> Batches, IReadOnlyList<SweepRate> Rates, double? Target, long? Samples, int? Parallel, string? Folder,
+    bool KeepsSchedule, BranchPoint? Branch)
+{
+    /// <summary>The runs.</summary>
+    /// <param name="rate">The recipe's rate.</param>
+    /// <param name="reference">The batch that it is for.</param>
+    public IReadOnlyList<SweepCell> Cells(double rate, long reference) => SweepPlan.Cells([.. Optimizers.Select(o => o.Rate > 0 ? o : o with { Rate = rate })], Batches, Rates, reference);
+}
 
 /// <summary>The arguments that say what is varied.</summary>
 internal sealed class SweepArguments
@@ -47,6 +60,12 @@ internal sealed class SweepArguments
 
     private readonly Option<string?> _out = new("--out", "-o") { Description = "The sweep's folder, new, or to go on with; sweeps/NAME where left away.", HelpName = "DIR" };
 
+    private readonly Option<string?> _branch = new("--branch")
+    {
+        Description = "Begin every run with this checkpoint, a run's newest where a run is named, for the critical batch there; its run's configuration counts where no recipe is named.",
+        HelpName = "CHECKPOINT",
+    };
+
     private readonly Option<bool> _keep = new("--keep-schedule") { Description = "The learning rate follows the recipe's schedule, to its end at --samples, in place of staying constant after the warm-up." };
 
     /// <summary>Adds the arguments to the verb.</summary>
@@ -56,11 +75,34 @@ internal sealed class SweepArguments
         _samples.CustomParser = result => Whole(result, "--samples", 1, 1L << 50);
         _parallel.CustomParser = result => (int?)Whole(result, "--parallel", 1, 1024);
         _out.Validators.Add(Common.NotEmpty);
-        new Option[] { _batches, _rates, _optimizers, _target, _samples, _parallel, _out, _keep }.ToList().ForEach(command.Add);
+        _branch.Validators.Add(Common.NotEmpty);
+        _keep.Validators.Add(result =>
+        {
+            if (result is { Implicit: false } && result.GetResult(_branch) is not null)
+            {
+                result.AddError("--keep-schedule has no place beside --branch: from the checkpoint on the rate is constant.");
+            }
+        });
+        new Option[] { _batches, _rates, _optimizers, _target, _samples, _parallel, _out, _keep, _branch }.ToList().ForEach(command.Add);
+    }
+
+    /// <summary>Finds the checkpoint to begin with.</summary>
+    /// <returns>The checkpoint, null for none; false where there is none that can be read, which was said.</returns>
+    public (BranchPoint? Branch, bool IsFine) Branch(ParseResult parsed, Surroundings surroundings)
+    {
+        try
+        {
+            return (parsed.GetValue(_branch) is { } path ? BranchPoint.Find(path) : null, true);
+        }
+        catch (DataException missing)
+        {
+            surroundings.Fail(missing.Message);
+            return (null, false);
+        }
     }
 
     /// <summary>Reads them; what does not go together is printed.</summary>
-    public SweepRequest? Take(ParseResult parsed, RunOptions options, Surroundings surroundings)
+    public SweepRequest? Take(ParseResult parsed, RunOptions options, BranchPoint? branch, Surroundings surroundings)
     {
         if (options.Batch.IsAuto)
         {
@@ -68,13 +110,12 @@ internal sealed class SweepArguments
             return null;
         }
 
-        var optimizers = new List<SweepOptimizer>();
+        var (batches, rates, optimizers) = (parsed.GetValue(_batches)!, parsed.GetValue(_rates)!, new List<SweepOptimizer>());
         foreach (var optimizer in parsed.GetValue(_optimizers) is { Count: > 0 } given ? given : [new SweepOptimizer(options.Optimizer.Name, 0)])
         {
-            var rate = optimizer.Rate > 0 ? optimizer.Rate
-                : optimizer.Name == options.Optimizer.Name ? options.Optimizer.LearningRate
-                : UsualRates.GetValueOrDefault(optimizer.Name);
-            if (rate <= 0 && parsed.GetValue(_rates)!.Any(r => r.IsMultiple))
+            var isOwn = optimizer.Name == options.Optimizer.Name;
+            var rate = optimizer.Rate > 0 || isOwn ? optimizer.Rate : UsualRates.GetValueOrDefault(optimizer.Name);
+            if (rate <= 0 && !isOwn && rates.Any(r => r.IsMultiple))
             {
                 surroundings.Fail(
                     $"--optimizers names {optimizer.Name}, for which no rate suits most models: give one for the recipe's batch of {options.Batch.Global:N0}, such as {optimizer.Name}=0.01.");
@@ -84,15 +125,14 @@ internal sealed class SweepArguments
             optimizers.Add(optimizer with { Rate = rate });
         }
 
-        var cells = SweepPlan.Cells(optimizers, parsed.GetValue(_batches)!, parsed.GetValue(_rates)!, options.Batch.Global);
-        if (cells.Count > MostCells)
+        if ((long)batches.Count * rates.Count * optimizers.Count is > MostCells and var count)
         {
-            surroundings.Fail($"These are {cells.Count:N0} runs: give fewer batches, rates or optimizers, for {MostCells:N0} at most.");
+            surroundings.Fail($"These are {count:N0} runs: give fewer batches, rates or optimizers, for {MostCells:N0} at most.");
             return null;
         }
 
         return new SweepRequest(
-            cells, parsed.GetValue(_target), parsed.GetValue(_samples), parsed.GetValue(_parallel), parsed.GetValue(_out), parsed.GetValue(_keep));
+            optimizers, batches, rates, parsed.GetValue(_target), parsed.GetValue(_samples), parsed.GetValue(_parallel), parsed.GetValue(_out), parsed.GetValue(_keep), branch);
     }
 
     private static (SweepRate Rate, string? Problem) ReadRate(string text)

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using DistTrain.Core.Options;
+using DistTrain.Core.Schedules;
 using DistTrain.Launching;
 using DistTrain.Measuring;
 using DistTrain.Sweeping;
@@ -21,6 +22,7 @@ internal static class SweepVerb
             + "  sweep digits --batches 16,32,64,128,256,512\n"
             + "  sweep my-run.yaml --batches 64,256,1024 --rates 0.25x,0.5x,1x,2x,4x --target 0.4\n"
             + "  sweep digits --batches 32,128,512 --optimizers sgd,adamw=0.002 --samples 20000\n"
+            + "  sweep --branch runs/digits --batches 16,64,256 --samples 5000     from a checkpoint on\n"
             + "  sweep digits --batches 16,32,64,128,256,512 --json       for programs: one object\n\n"
             + "The data come in the same order for every batch. A rate such as 2x is a multiple of the recipe's own, taken to the batch by the rule of thumb: in proportion\n"
             + "for sgd and lars, with the square root for adam, adamw and lamb. After the recipe's warm-up the rate stays, so that the samples to a loss do not depend on when a\n"
@@ -32,9 +34,14 @@ internal static class SweepVerb
         var json = Common.Json("One JSON object instead of tables; sweep.json holds the same.");
         command.Add(json);
         command.SetAction(async (parsed, cancellation) =>
-            configuration.Read(parsed, app) is { } options && arguments.Take(parsed, options, app.Surroundings) is { } request
+        {
+            var (branch, isFine) = arguments.Branch(parsed, app.Surroundings);
+            return isFine
+                && configuration.Read(parsed, app, branch is null ? null : RunFolder.ConfigurationIn(branch.Run)) is { } options
+                && arguments.Take(parsed, options, branch, app.Surroundings) is { } request
                 ? await RunAsync(app, options, request, parsed.GetValue(json), cancellation)
-                : ExitCode.Usage);
+                : ExitCode.Usage;
+        });
         return command;
     }
 
@@ -90,19 +97,35 @@ internal static class SweepVerb
             throw new SweepException($"{options.Data.Name} holds no validation samples, and batches are compared by the validation loss: give data that has some.", isUsage: true);
         }
 
+        var (rate, reference) = request.Branch is { } branch ? BranchRate(options, request, branch, task.Training.Count) : (options.Optimizer.LearningRate, options.Batch.Global);
         var settings = new SweepSettings
         {
             Options = options,
-            Cells = request.Cells,
+            Cells = request.Cells(rate, reference),
             Target = request.Target,
             Samples = request.Samples ?? SweepSettings.BudgetOf(options, task.Training.Count),
             KeepsSchedule = request.KeepsSchedule,
             Parallel = request.Parallel ?? HostMeasurement.RoomOf(Environment.ProcessorCount, options.Threads),
-            Folder = request.Folder ?? Path.Combine("sweeps", options.Name),
+            Folder = request.Folder ?? Path.Combine("sweeps", options.Name + (request.Branch is null ? "" : $"-branch-{request.Branch.Step}")),
             TrainingSamples = task.Training.Count,
             ValidationSamples = task.Validation.Count,
+            Branch = request.Branch,
         };
         var wrong = settings.Cells.SelectMany(c => settings.OptionsOf(c).Validate()).Select(p => p.ToString()).Distinct().ToList();
         return wrong.Count == 0 ? settings : throw new SweepException(string.Join(" ", wrong), isUsage: true);
+    }
+
+    /// <summary>The rate and the batch that the run had where it is branched off.</summary>
+    private static (double Rate, long Batch) BranchRate(RunOptions options, SweepRequest request, BranchPoint branch, long trainingSamples)
+    {
+        if (request.Target >= branch.Loss)
+        {
+            throw new SweepException($"--target is {request.Target}, and the checkpoint of step {branch.Step:N0} has a validation loss of {branch.Loss:G4}: give a lower one.", isUsage: true);
+        }
+
+        var rate = branch.RateOf(options, trainingSamples);
+        return rate > 0 || request.Rates.All(r => !r.IsMultiple)
+            ? (rate, BatchSchedule.LengthOf(options, trainingSamples).BatchOf(branch.Step + 1))
+            : throw new SweepException($"At step {branch.Step:N0} of {branch.Run} the rate has come down to 0, of which there are no multiples: give --rates as they are, such as 0.01,0.02,0.04.", isUsage: true);
     }
 }

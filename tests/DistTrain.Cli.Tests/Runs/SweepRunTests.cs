@@ -30,7 +30,7 @@ public sealed class SweepRunTests : IDisposable
         Assert.Equal(0, ended.Code);
         Assert.Empty(ended.Left);
         var report = JsonNode.Parse(ended.Out)!;
-        Assert.Equal([(8, 250), (128, 17)], report["runs"]!.AsArray().Select(r => ((int)r!["batch"]!, (int)r["steps"]!)));
+        Assert.Equal([(8, 251), (128, 17)], report["runs"]!.AsArray().Select(r => ((int)r!["batch"]!, (int)r["steps"]!)));
         Assert.All(new[] { "report.html", "sweep.csv", "sweep.json", "steps.svg", "losses.svg" }, f => Assert.True(File.Exists(Path.Combine(_folder["sweep"], f)), f));
 
         // The same command has nothing left to do, and another batch is one run more; the order of the data and with it the bits are those of a run that nobody ended.

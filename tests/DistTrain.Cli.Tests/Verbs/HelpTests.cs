@@ -12,7 +12,7 @@ public sealed class HelpTests
         { "worker", "--set --coordinator --listen --advertise --number --wait --data --device --stay --health --scale-down --job" },
         { "plan", "--set --workers --verbose --measure --price-per-worker-hour --plot --json" },
         { "tune", "--set --workers --plot --json" },
-        { "sweep", "--set --batches --rates --optimizers --target --samples --parallel --out --keep-schedule --json" },
+        { "sweep", "--set --batches --rates --optimizers --target --samples --parallel --out --keep-schedule --branch --json" },
         { "verify", "--json" },
         { "audit", "--json" },
         { "predict", "--prompt --length --temperature --seed --input --count --data --json" },
@@ -102,6 +102,8 @@ public sealed class HelpTests
     [InlineData("sweep toy --batches 16 --set batch.micro=auto", "batch.micro is auto: runs that each find a size of their own would not differ by the batch alone. Give a size; tune finds one.")]
     [InlineData("sweep toy --batches 16 --out /dev/null", "--out '/dev/null' is a file: name a new folder, or that of a sweep.")]
     [InlineData("sweep toy --batches 16 --out /proc/self", "--out '/proc/self' holds something else than a sweep: name a new folder, or that of a sweep.")]
+    [InlineData("sweep toy --batches 16 --branch nosuch", "nosuch does not exist: give the folder of a run, or of one of its checkpoints.")]
+    [InlineData("sweep toy --batches 16 --branch . --keep-schedule", "--keep-schedule has no place beside --branch: from the checkpoint on the rate is constant.")]
     [InlineData("sweep toy --batches 16 --set data.count=3", "numbers holds no validation samples, and batches are compared by the validation loss: give data that has some.")]
     [InlineData("verify one", "'verify'")]
     [InlineData("predict", "'predict'")]
