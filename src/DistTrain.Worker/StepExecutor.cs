@@ -232,20 +232,7 @@ internal sealed class StepExecutor : IDisposable
             for (var block = range.First; block < range.End; block++)
             {
                 cancellation.ThrowIfCancellationRequested();
-                var node = pool.Rent();
-                try
-                {
-                    _replica.Accumulate(operation, block, node, _afterMicroBatch);
-                }
-                catch (Exception e) when (MemoryShortage.Is(e))
-                {
-                    // From here on it waits for the coordinator.
-                    _vitals.Begin(WorkerActivity.Awaiting);
-                    pool.Return(node);
-                    throw new MicroBatchException(operation.Number, e);
-                }
-
-                Offer(allReduce, fold.Add(block, node));
+                ComputeBlock(operation, block, fold, allReduce, pool);
                 BlocksDone++;
                 _vitals.Advance();
                 Reach(operation, blocks, peers);
@@ -258,6 +245,45 @@ internal sealed class StepExecutor : IDisposable
             node.SetZero(_replica.SumCount(operation.Kind));
             return node;
         }));
+    }
+
+    private void ComputeBlock(Operation operation, int block, BlockFold fold, AllReduce allReduce, NodePool pool)
+    {
+        var buffer = pool.Rent();
+        var node = operation.Kind == OperationKind.Train && allReduce.IsWorthEarlySends ? fold.TryBegin(block, buffer) : null;
+        var early = node is null ? null : new EarlySend(allReduce, node, _replica.Layout);
+        var isDone = false;
+        try
+        {
+            _replica.Accumulate(operation, block, buffer, _afterMicroBatch, early is null ? null : early.TakeFinal);
+            isDone = true;
+        }
+        catch (Exception e) when (MemoryShortage.Is(e))
+        {
+            // From here on it waits for the coordinator.
+            _vitals.Begin(WorkerActivity.Awaiting);
+            throw new MicroBatchException(operation.Number, e);
+        }
+        finally
+        {
+            if (!isDone && node is not null)
+            {
+                fold.Drop(node);
+            }
+            else if (!isDone)
+            {
+                pool.Return(buffer);
+            }
+        }
+
+        if (early is null)
+        {
+            Offer(allReduce, fold.Add(block, buffer));
+            return;
+        }
+
+        early.Finish();
+        fold.Complete(node!);
     }
 
     private void Reach(Operation operation, int blocks, PeerGroup peers)
