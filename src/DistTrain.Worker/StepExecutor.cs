@@ -131,6 +131,7 @@ internal sealed class StepExecutor : IDisposable
             }
         });
         var computed = _time.GetTimestamp();
+        var early = peers.BytesSent - sentBefore;
         _vitals.Begin(WorkerActivity.Exchanging);
         var header = await allReduce.Whole.WaitAsync(cancellation);
         if (isApplied)
@@ -161,6 +162,7 @@ internal sealed class StepExecutor : IDisposable
             ApplySeconds = _time.GetElapsedTime(exchanged).TotalSeconds,
             Blocks = BlocksDone,
             BytesSent = peers.BytesSent - sentBefore,
+            BytesEarly = early,
         };
     }
 
