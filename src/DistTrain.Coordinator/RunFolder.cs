@@ -82,6 +82,7 @@ internal sealed class RunFolder : IDisposable
             waitMs = Milliseconds(report.WaitSeconds),
             applyMs = Milliseconds(report.ApplySeconds),
             bytesSent = report.BytesSent,
+            bytesEarly = report.BytesEarly,
             residentBytes = report.ResidentBytes,
             transports = report.Transports,
         }));

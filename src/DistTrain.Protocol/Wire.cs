@@ -146,6 +146,7 @@ public static class Wire
         ApplySeconds = report.ApplySeconds,
         Blocks = report.Blocks,
         BytesSent = report.BytesSent,
+        BytesEarly = report.BytesEarly,
         ResidentBytes = report.ResidentBytes,
         Transports = report.Transports,
     };
@@ -168,6 +169,7 @@ public static class Wire
         ApplySeconds = report.ApplySeconds,
         Blocks = report.Blocks,
         BytesSent = report.BytesSent,
+        BytesEarly = report.BytesEarly,
         ResidentBytes = report.ResidentBytes,
         Transports = report.Transports,
     };

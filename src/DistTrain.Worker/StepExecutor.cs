@@ -131,6 +131,7 @@ internal sealed class StepExecutor : IDisposable
             }
         });
         var computed = _time.GetTimestamp();
+        var early = peers.BytesSent - sentBefore;
         _vitals.Begin(WorkerActivity.Exchanging);
         var header = await allReduce.Whole.WaitAsync(cancellation);
         if (isApplied)
@@ -161,6 +162,7 @@ internal sealed class StepExecutor : IDisposable
             ApplySeconds = _time.GetElapsedTime(exchanged).TotalSeconds,
             Blocks = BlocksDone,
             BytesSent = peers.BytesSent - sentBefore,
+            BytesEarly = early,
         };
     }
 
@@ -232,25 +234,7 @@ internal sealed class StepExecutor : IDisposable
             for (var block = range.First; block < range.End; block++)
             {
                 cancellation.ThrowIfCancellationRequested();
-                NodeBuffer? node = null;
-                try
-                {
-                    node = pool.Rent();
-                    _replica.Accumulate(operation, block, node, _afterMicroBatch);
-                }
-                catch (Exception e) when (MemoryShortage.Is(e))
-                {
-                    // From here on it waits for the coordinator.
-                    _vitals.Begin(WorkerActivity.Awaiting);
-                    if (node is not null)
-                    {
-                        pool.Return(node);
-                    }
-
-                    throw new MicroBatchException(operation.Number, e);
-                }
-
-                Offer(allReduce, fold.Add(block, node));
+                ComputeBlock(operation, block, fold, allReduce, pool);
                 BlocksDone++;
                 _vitals.Advance();
                 Reach(operation, blocks, peers);
@@ -263,6 +247,48 @@ internal sealed class StepExecutor : IDisposable
             node.SetZero(_replica.SumCount(operation.Kind));
             return node;
         }));
+    }
+
+    private void ComputeBlock(Operation operation, int block, BlockFold fold, AllReduce allReduce, NodePool pool)
+    {
+        NodeBuffer? buffer = null;
+        CompletingNode? node = null;
+        EarlySend? early = null;
+        var isDone = false;
+        try
+        {
+            buffer = pool.Rent();
+            node = operation.Kind == OperationKind.Train && allReduce.IsWorthEarlySends ? fold.TryBegin(block, buffer) : null;
+            early = node is null ? null : new EarlySend(allReduce, node, _replica.Layout);
+            _replica.Accumulate(operation, block, buffer, _afterMicroBatch, early is null ? null : early.TakeFinal);
+            isDone = true;
+        }
+        catch (Exception e) when (MemoryShortage.Is(e))
+        {
+            // From here on it waits for the coordinator.
+            _vitals.Begin(WorkerActivity.Awaiting);
+            throw new MicroBatchException(operation.Number, e);
+        }
+        finally
+        {
+            if (!isDone && node is not null)
+            {
+                fold.Drop(node);
+            }
+            else if (!isDone && buffer is not null)
+            {
+                pool.Return(buffer);
+            }
+        }
+
+        if (early is null)
+        {
+            Offer(allReduce, fold.Add(block, buffer));
+            return;
+        }
+
+        early.Finish();
+        fold.Complete(node!);
     }
 
     private void Reach(Operation operation, int blocks, PeerGroup peers)

@@ -1,11 +1,18 @@
 using DistTrain.Benchmarks;
+using DistTrain.Benchmarks.Overlap;
 using DistTrain.Benchmarks.Scale;
 
-const string Usage = "usage: dotnet run -c Release --project tests/DistTrain.Benchmarks -- allreduce|training|scaling|tree|kernels|checkpoint|heal|scale "
+const string Usage = "usage: dotnet run -c Release --project tests/DistTrain.Benchmarks -- allreduce|training|scaling|tree|kernels|checkpoint|heal|scale|overlap "
     + "[--pairs N] [--steps N] [--global N] [--millions N] [--workers N] [--model NAME] [--results FOLDER]";
 if (args is ["socket-worker", var rank, var world])
 {
     SocketWorker.Work(int.Parse(rank), int.Parse(world));
+    return 0;
+}
+
+if (args is ["overlap-worker", var end, var address])
+{
+    await OverlapWorker.WorkAsync(int.Parse(end), address);
     return 0;
 }
 
@@ -31,6 +38,7 @@ Func<Task>? benchmark = name switch
     "checkpoint" => () => CheckpointPause.RunAsync(settings.Pairs ?? 15, settings.Millions ?? 100),
     "heal" => () => Healing.RunAsync(settings.Pairs ?? 9, settings.Steps ?? 8, settings.Millions ?? 100),
     "scale" => () => CoordinatorScale.RunAsync(settings.Workers is { } workers ? [workers] : [10, 100, 1000], settings.Pairs ?? 15),
+    "overlap" => () => OverlapShare.RunAsync(settings.Pairs ?? 15, settings.Model ?? ""),
     _ => null,
 };
 if (benchmark is null)

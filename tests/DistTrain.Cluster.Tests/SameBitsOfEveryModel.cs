@@ -57,6 +57,35 @@ public sealed class SameBitsOfEveryModel
         Assert.All(runs, run => Assert.Equal(runs[0].Evaluations, run.Evaluations));
     }
 
+    /// <summary>
+    /// Models of many chunks, whose gradients may be sent while their last backward pass goes on: with tied weights, which are final last, with BatchNorm, whose statistics are, and with layers
+    /// that are differentiated in segments.
+    /// </summary>
+    [Theory]
+    [InlineData("model.name=mlp model.hidden=700 model.dropout=0.2", Sgd, Clipped)]
+    [InlineData("task=language-model data.name=devils-dictionary model.name=gpt model.window=16 model.width=128 model.layers=3 model.heads=2 model.dropout=0.1", AdamW)]
+    [InlineData("task=language-model data.name=devils-dictionary model.name=gpt model.window=16 model.width=128 model.layers=3 model.heads=2", Lamb, "activationCheckpointing=3")]
+    [InlineData("model.name=resnet model.width=48 model.norm=batch", Sgd, "batch.blocks=5")]
+    public async Task What_is_sent_early_has_the_same_bits(params string[] settings)
+    {
+        using var folder = new TemporaryFolder();
+        var runs = new List<IReadOnlyList<string>>();
+        foreach (var workers in new[] { 1, 2, 3, 5 })
+        {
+            var options = LocalCluster.Options(
+            [
+                "task=image-classification", "data.name=digits", "batch.global=224", "batch.micro=28", "stop.epochs=0", "stop.steps=5", "evaluate.everyEpochs=0",
+                .. settings.SelectMany(s => s.Split(' ')), $"workers={workers}",
+            ]);
+            var run = await LocalCluster.RunAsync(folder.At($"w{workers}"), options, tasks: BuiltInTasks.Catalog());
+            Assert.True(run.Coordinator.Success, run.Coordinator.Sentence);
+            runs.Add(run.Hashes);
+        }
+
+        Assert.Equal(5, runs[0].Distinct().Count());
+        Assert.All(runs, run => Assert.Equal(runs[0], run));
+    }
+
     /// <summary>Activations that are computed again, by all workers or in a run of its own, change nothing: with dropout and tied weights, and with BatchNorm.</summary>
     [Theory]
     [InlineData(Gpt + " model.layers=5", AdamW)]

@@ -53,6 +53,9 @@ public sealed record OperationReport
     /// <summary>Gradient bytes sent to peers.</summary>
     public long BytesSent { get; init; }
 
+    /// <summary>Those of them that were on their way when the own blocks were computed.</summary>
+    public long BytesEarly { get; init; }
+
     /// <summary>Largest resident memory so far, in bytes.</summary>
     public long ResidentBytes { get; init; }
 

@@ -114,6 +114,13 @@ internal sealed class FlatModel : IDisposable
         }
     }
 
+    /// <summary>A watch over the passes that add to nodes in host memory; null where there is none to be had. Disposed by the caller.</summary>
+    public GradientWatch? CreateWatch() => _device.HasOwnMemory || !TensorVersion.IsKnown
+        ? null
+        : new GradientWatch(Layout, _parameters
+            .GroupBy(p => p.Slot)
+            .Select(slot => (slot.Key, slot.Select(p => TorchMemory.Identity(p.Parameter)).Distinct().Count())));
+
     /// <summary>Forgets the node that was bound: to be called before its memory is freed.</summary>
     public void UnbindGradients()
     {

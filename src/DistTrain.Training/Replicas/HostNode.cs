@@ -11,6 +11,8 @@ namespace DistTrain.Training.Replicas;
 /// <param name="buffersStart">Where the part of the model's buffers begins.</param>
 internal sealed class HostNode(NativeVector values, Tensor[] gradients, long buffersStart) : NodeBuffer, IDisposable
 {
+    public override bool AccumulatesInHost => true;
+
     internal override Tensor[] Gradients => gradients;
 
     public override NativeVector ToHost() => values;

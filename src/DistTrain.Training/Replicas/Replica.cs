@@ -53,6 +53,7 @@ public sealed class Replica : IDisposable
     private readonly NativeVector? _average;
     private readonly NoiseMeter? _noise;
     private readonly ActivationTape _activations;
+    private readonly GradientWatch? _watch;
     private bool _hasTrained;
 
     /// <summary>Builds the model and lays it out.</summary>
@@ -72,6 +73,7 @@ public sealed class Replica : IDisposable
             _model = new FlatModel(task.BuildModel(), device);
         }
 
+        _watch = _model.CreateWatch();
         _scaling = new BatchScaling(options, task.Training.Count);
         _optimizer = FlatOptimizers.Create(options.Optimizer, Layout.Count, _scaling.IsOn);
         _noise = options.Batch.MeasuresNoise ? new NoiseMeter(Layout, _optimizer, !device.HasOwnMemory) : null;
@@ -139,7 +141,11 @@ public sealed class Replica : IDisposable
     /// <param name="block">0..K-1.</param>
     /// <param name="node">Where to sum; whatever it held is forgotten.</param>
     /// <param name="afterMicroBatch">Called after every micro-batch.</param>
-    public void Accumulate(Operation operation, int block, NodeBuffer node, Action afterMicroBatch)
+    /// <param name="onFinal">
+    /// Told on another thread, while the last backward pass still runs, of slots whose sums are final; not any more when this returns. It need not be told of any, and is of none where
+    /// <see cref="NodeBuffer.AccumulatesInHost"/> is not so. null for nobody.
+    /// </param>
+    public void Accumulate(Operation operation, int block, NodeBuffer node, Action afterMicroBatch, Action<int>? onFinal = null)
     {
         var (batches, training) = (operation.Batches, operation.Kind == OperationKind.Train);
         var (lossSum, weightSum) = (0.0, 0L);
@@ -157,7 +163,7 @@ public sealed class Replica : IDisposable
         {
             using var scope = NewDisposeScope();
             using var batch = Load(operation, batches.MicroBatch(index));
-            var (loss, weight) = training ? Train(operation.Step, index, batch, node) : Evaluate(batch, metrics);
+            var (loss, weight) = training ? Train(operation.Step, index, batch, node, index == microBatches.End - 1 ? onFinal : null) : Evaluate(batch, metrics);
             lossSum += loss;
             weightSum = checked(weightSum + weight);
             afterMicroBatch();
@@ -248,6 +254,7 @@ public sealed class Replica : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
+        _watch?.Dispose();
         _model.Dispose();
         _optimizer.Dispose();
         _average?.Dispose();
@@ -325,7 +332,7 @@ public sealed class Replica : IDisposable
         return Convert.ToHexStringLower(hash.GetCurrentHash());
     }
 
-    private (double Loss, long Weight) Train(long step, long microBatch, TensorBatch batch, NodeBuffer node)
+    private (double Loss, long Weight) Train(long step, long microBatch, TensorBatch batch, NodeBuffer node, Action<int>? onFinal)
     {
         _model.Module.train();
         _model.Buffers.Restore();
@@ -337,7 +344,15 @@ public sealed class Replica : IDisposable
             loss = _task.Loss(_model.Module, batch);
         }
 
-        _activations.Backward(loss.Sum);
+        if (onFinal is not null && _watch is not null)
+        {
+            _watch.During(node.Gradients, onFinal, () => _activations.Backward(loss.Sum));
+        }
+        else
+        {
+            _activations.Backward(loss.Sum);
+        }
+
         _hasTrained = true;
         if (_model.Buffers.Any)
         {

@@ -18,7 +18,6 @@ namespace DistTrain.Worker.Exchange;
 internal sealed unsafe class AllReduce
 {
     private readonly int _rank;
-    private readonly ShardTable _shards;
     private readonly TileTable? _tiles;
     private readonly int _metrics;
     private readonly ReducedVector _reduced;
@@ -46,13 +45,14 @@ internal sealed unsafe class AllReduce
         Operation = operation;
         WeightsHash = weightsHash;
         _rank = rank;
-        _shards = shards;
+        Shards = shards;
         _tiles = tiles;
         _metrics = metrics;
         _reduced = reduced;
         _links = links;
         _fold = new ShardFold(spec, shards.Chunks(rank), metrics, OwnTarget, CompleteOwnChunk);
         var counts = Enumerable.Range(0, shards.WorldSize).Select(r => shards.Chunks(r).Count).ToArray();
+        IsWorthEarlySends = counts.Length > 1 && counts.Max() > 1;
         _received = [.. counts.Select(c => new BitArray(c))];
         _headers = new NodeHeader?[shards.WorldSize];
         _missing = counts.Sum();
@@ -64,17 +64,50 @@ internal sealed unsafe class AllReduce
     /// <summary>First half of the hash of the weights all nodes are computed from.</summary>
     public ulong WeightsHash { get; }
 
+    /// <summary>The own rank.</summary>
+    public int Rank => _rank;
+
+    /// <summary>How many ranks there are.</summary>
+    public int WorldSize => Shards.WorldSize;
+
+    /// <summary>How the vector is cut.</summary>
+    public ShardTable Shards { get; }
+
+    /// <summary>Whether anything could be sent of a node before the whole of it is final: chunk 0 of a shard could not.</summary>
+    public bool IsWorthEarlySends { get; }
+
     /// <summary>The root's header, when the result is whole.</summary>
     public Task<NodeHeader> Whole => _whole.Task;
 
     /// <summary>Takes a node that this worker completed. Its memory must stay as it is until the result is whole.</summary>
     public void Offer(NodeId node, NativeVector values, NodeHeader header)
     {
-        _links.SendNode(Operation, WeightsHash, node, values, header, _shards);
-        var chunks = _shards.Chunks(_rank);
-        for (var index = 0; index < chunks.Count; index++)
+        // Own sums last: others wait for what they are sent.
+        for (var i = 1; i <= WorldSize; i++)
         {
-            var payload = ChunkPayload.Over(values.Data + chunks[index].FirstElement, chunks[index].Count);
+            var owner = (_rank + i) % WorldSize;
+            Offer(node, values, header, owner, ..Shards.Chunks(owner).Count);
+        }
+    }
+
+    /// <summary>Takes chunks of a node that this worker completes. Their memory must stay as it is until the result is whole.</summary>
+    /// <param name="node">The node.</param>
+    /// <param name="values">Its sums; only those of the chunks need be final.</param>
+    /// <param name="header">Its header; may be null where chunk 0 is not among them.</param>
+    /// <param name="owner">In whose shard they are.</param>
+    /// <param name="chunks">Which of its chunks.</param>
+    public void Offer(NodeId node, NativeVector values, NodeHeader? header, int owner, Range chunks)
+    {
+        if (owner != _rank)
+        {
+            _links.SendNode(Operation, WeightsHash, node, values, header, Shards, owner, chunks);
+            return;
+        }
+
+        var own = Shards.Chunks(_rank);
+        for (var index = chunks.Start.Value; index < chunks.End.Value; index++)
+        {
+            var payload = ChunkPayload.Over(values.Data + own[index].FirstElement, own[index].Count);
             if (_fold.Take(_rank, node, index, payload, index == 0 ? header : null) is { } refusal)
             {
                 throw new InvalidOperationException($"The own {refusal}.");
@@ -93,12 +126,12 @@ internal sealed unsafe class AllReduce
     /// <returns>Why it was refused, before anything was touched; null where it was taken.</returns>
     public string? TakeShardChunk(int owner, int index, ChunkPayload payload, IReadOnlyList<double> tileSquares, NodeHeader? header)
     {
-        if (owner == _rank || index < 0 || index >= _shards.Chunks(owner).Count)
+        if (owner == _rank || index < 0 || index >= Shards.Chunks(owner).Count)
         {
             return $"chunk {index} is not in rank {owner}'s shard";
         }
 
-        var chunk = _shards.Chunks(owner)[index];
+        var chunk = Shards.Chunks(owner)[index];
         if (payload.Count != chunk.Count || tileSquares.Count != chunk.EndTile - chunk.FirstTile)
         {
             return $"chunk {index} of rank {owner}'s shard holds {payload.Count} numbers and {tileSquares.Count} norms "
@@ -140,7 +173,7 @@ internal sealed unsafe class AllReduce
 
     private void CompleteOwnChunk(int index, ChunkPayload sum, NodeHeader? header)
     {
-        var chunk = _shards.Chunks(_rank)[index];
+        var chunk = Shards.Chunks(_rank)[index];
         if (sum.Values != Target(chunk))
         {
             sum.Values.CopyTo(Target(chunk));
@@ -157,7 +190,7 @@ internal sealed unsafe class AllReduce
         Arrived(_rank, header);
     }
 
-    private ChunkPayload OwnTarget(int index) => PeerGroup.Payload(_reduced.Values, _shards.Chunks(_rank)[index]);
+    private ChunkPayload OwnTarget(int index) => PeerGroup.Payload(_reduced.Values, Shards.Chunks(_rank)[index]);
 
     private Span<float> Target(Chunk chunk) => _reduced.Values.Span(chunk.FirstElement, chunk.Count);
 

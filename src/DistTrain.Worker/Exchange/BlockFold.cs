@@ -75,6 +75,50 @@ internal sealed class BlockFold
         return (node, sum);
     }
 
+    /// <summary>
+    /// The cover node that a block is going to complete, so that it can be completed in parts while the block is still computed. Nothing of it is held until then: what it is made of is
+    /// the caller's, who hands it to <see cref="Complete"/> or <see cref="Drop"/>.
+    /// </summary>
+    /// <param name="block">The block.</param>
+    /// <param name="buffer">Where it is going to be accumulated.</param>
+    /// <returns>Null where it completes none, or where sums do not lie in host memory; then it is for <see cref="Add(int, NodeBuffer)"/>.</returns>
+    public CompletingNode? TryBegin(int block, NodeBuffer buffer)
+    {
+        if (_perWorker is not null)
+        {
+            return null;
+        }
+
+        var (node, path) = (_tree.Leaf(block), new List<NodeBuffer> { buffer });
+        while (node != _tree.Root && !node.IsLeft && _fold.Waiting.TryGetValue(node.Sibling, out var left))
+        {
+            path.Add(left);
+            node = _tree.Canonical(node.Parent);
+        }
+
+        if (!_cover.Contains(node) || _fold.Waiting.ContainsKey(node.Sibling) || path.Exists(p => !p.AccumulatesInHost))
+        {
+            return null;
+        }
+
+        foreach (var waiting in _fold.Waiting.Where(w => path.Contains(w.Value)).Select(w => w.Key).ToList())
+        {
+            _fold.Take(waiting, out _);
+        }
+
+        return new CompletingNode(node, path);
+    }
+
+    /// <summary>Holds a node that is complete.</summary>
+    public void Complete(CompletingNode node)
+    {
+        _complete.Add(node.Node, node.Sum);
+        Return(node.Path.SkipLast(1));
+    }
+
+    /// <summary>Gives back the memory of a node that was not completed: its sums are no node's any more.</summary>
+    public void Drop(CompletingNode node) => Return(node.Path);
+
     /// <summary>What is left to send after the last block.</summary>
     /// <param name="createZero">Makes the sum of no blocks.</param>
     public (NodeId Node, NodeBuffer Buffer)? Finish(Func<NodeBuffer> createZero)
@@ -91,10 +135,7 @@ internal sealed class BlockFold
     /// <summary>Gives all memory back.</summary>
     public void Release()
     {
-        foreach (var buffer in _complete.Values.Concat(_fold.Waiting.Values))
-        {
-            _pool.Return(buffer);
-        }
+        Return(_complete.Values.Concat(_fold.Waiting.Values));
 
         if (_sum is not null)
         {
@@ -117,6 +158,14 @@ internal sealed class BlockFold
         }
 
         earlier.Release();
+    }
+
+    private void Return(IEnumerable<NodeBuffer> buffers)
+    {
+        foreach (var buffer in buffers)
+        {
+            _pool.Return(buffer);
+        }
     }
 
     private NodeBuffer Add(NodeBuffer left, NodeBuffer right)

@@ -10,8 +10,17 @@ namespace DistTrain.Worker.Exchange;
 /// </summary>
 internal interface IPeerLinks
 {
-    /// <summary>Sends a cover node's slice of every other rank's shard to that rank.</summary>
-    void SendNode(ulong operation, ulong weightsHash, NodeId node, NativeVector values, NodeHeader header, ShardTable shards);
+    /// <summary>Sends chunks of a cover node to their owner, another rank.</summary>
+    /// <param name="operation">The operation.</param>
+    /// <param name="weightsHash">First half of the hash of the weights.</param>
+    /// <param name="node">The node.</param>
+    /// <param name="values">Its sums; only those of the chunks need be final.</param>
+    /// <param name="header">Its header; where chunk 0 is among them.</param>
+    /// <param name="shards">How the vector is cut.</param>
+    /// <param name="owner">The rank.</param>
+    /// <param name="chunks">Which chunks of its shard.</param>
+    void SendNode(
+        ulong operation, ulong weightsHash, NodeId node, NativeVector values, NodeHeader? header, ShardTable shards, int owner, Range chunks);
 
     /// <summary>Sends a chunk of the own reduced shard to every other rank.</summary>
     void SendShardChunk(ulong operation, int index, Chunk chunk, NativeVector reduced, ReadOnlyMemory<double> tileSquares, NodeHeader? header);

@@ -29,9 +29,9 @@ internal sealed class OwnerLink(PeerGroup group, int owner, LinkDialer dialer, C
     /// <summary>Why by no better way; empty for no reason.</summary>
     public string Reason => dialer.Reason;
 
-    /// <summary>Queues a node; its slice of the owner's shard is sent.</summary>
-    public void Send(ulong operation, ulong weightsHash, NodeId node, NativeVector values, NodeHeader header, ShardTable shards) =>
-        _nodes.Writer.TryWrite(new NodeSend(operation, weightsHash, node, values, header, shards));
+    /// <summary>Queues chunks of a node.</summary>
+    public void Send(ulong operation, ulong weightsHash, NodeId node, NativeVector values, NodeHeader? header, ShardTable shards, Range chunks) =>
+        _nodes.Writer.TryWrite(new NodeSend(operation, weightsHash, node, values, header, shards, chunks));
 
     /// <summary>Opens the call and has the owner's answer.</summary>
     /// <returns>Whether it is open; else the group knows why.</returns>
@@ -91,14 +91,14 @@ internal sealed class OwnerLink(PeerGroup group, int owner, LinkDialer dialer, C
         await foreach (var send in _nodes.Reader.ReadAllAsync(_over.Token))
         {
             var chunks = send.Shards.Chunks(owner);
-            for (var index = 0; index < chunks.Count; index++)
+            for (var index = send.Chunks.Start.Value; index < send.Chunks.End.Value; index++)
             {
                 Head(head, send.Operation);
                 head.WeightsHash = send.WeightsHash;
                 head.Level = send.Node.Level;
                 head.Index = send.Node.Index;
                 head.Chunk = index;
-                head.Header = index == 0 ? Wire.ToWire(send.Header) : null;
+                head.Header = index == 0 ? Wire.ToWire(send.Header!) : null;
                 group.CountSent(chunks[index].Count);
                 await call.SendAsync(head, PeerGroup.Payload(send.Values, chunks[index]), _over.Token);
             }
@@ -137,5 +137,5 @@ internal sealed class OwnerLink(PeerGroup group, int owner, LinkDialer dialer, C
     }
 
     private readonly record struct NodeSend(
-        ulong Operation, ulong WeightsHash, NodeId Node, NativeVector Values, NodeHeader Header, ShardTable Shards);
+        ulong Operation, ulong WeightsHash, NodeId Node, NativeVector Values, NodeHeader? Header, ShardTable Shards, Range Chunks);
 }

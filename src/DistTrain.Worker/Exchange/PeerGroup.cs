@@ -110,13 +110,9 @@ internal sealed class PeerGroup : IPeerLinks, IAsyncDisposable
     }
 
     /// <inheritdoc/>
-    public void SendNode(ulong operation, ulong weightsHash, NodeId node, NativeVector values, NodeHeader header, ShardTable shards)
-    {
-        foreach (var link in _outgoing.OfType<OwnerLink>())
-        {
-            link.Send(operation, weightsHash, node, values, header, shards);
-        }
-    }
+    public void SendNode(
+        ulong operation, ulong weightsHash, NodeId node, NativeVector values, NodeHeader? header, ShardTable shards, int owner, Range chunks) =>
+        _outgoing[owner]!.Send(operation, weightsHash, node, values, header, shards, chunks);
 
     /// <inheritdoc/>
     public void SendShardChunk(

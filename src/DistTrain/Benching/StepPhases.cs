@@ -15,6 +15,9 @@ namespace DistTrain.Benching;
 internal sealed record StepPhases(
     double Step, double Wait, double Compute, double Exchange, double Apply, int Steps, double SamplesPerSecond, string Transports)
 {
+    /// <summary>Share of the bytes sent that were on their way when the sender had computed its gradients; 0 where nothing is sent.</summary>
+    public double Early { get; init; }
+
     /// <summary>What no phase accounts for: reports, and the difference between a mean and the slowest worker.</summary>
     public double Other => Math.Max(0, Step - Wait - Compute - Exchange - Apply);
 
@@ -47,7 +50,12 @@ internal sealed record StepPhases(
             Phase("applyMs"),
             counted.Count,
             (counted.Max(m => (long)m["samples"]!) - before) / counted.Sum(m => (double)m["stepMs"]!) * 1e3,
-            string.Join(',', shares.SelectMany(s => s).Select(w => (string?)w["transports"] ?? "").Where(t => t.Length > 0).Distinct().Order(StringComparer.Ordinal)));
+            string.Join(',', shares.SelectMany(s => s).Select(w => (string?)w["transports"] ?? "").Where(t => t.Length > 0).Distinct().Order(StringComparer.Ordinal)))
+        {
+            Early = Total("bytesEarly") is var early and > 0 ? early / Total("bytesSent") : 0,
+        };
+
+        double Total(string field) => shares.SelectMany(s => s).Sum(w => (double?)w[field] ?? 0);
 
         double Phase(string field) => Median.Of(shares.Select(step => step.Average(w => (double)w[field]!))).Value;
     }

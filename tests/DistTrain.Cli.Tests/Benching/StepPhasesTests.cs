@@ -25,6 +25,7 @@ public sealed class StepPhasesTests
         Assert.Equal(6, phases.Other);
         Assert.Equal(240 / 0.12, phases.SamplesPerSecond, 6);
         Assert.Equal("tcp", phases.Transports);
+        Assert.Equal(0.25, phases.Early);
     }
 
     [Fact]
@@ -51,7 +52,7 @@ public sealed class StepPhasesTests
     private static StepPhases Phases(double rate) => new(40, 1, 30, 4, 4, 50, rate, "tcp");
 
     private static string Worker(int step, string kind, int compute, int exchange, int wait, int apply) =>
-        $$"""{"step":{{step}},"kind":"{{kind}}","computeMs":{{compute}},"exchangeMs":{{exchange}},"waitMs":{{wait}},"applyMs":{{apply}},"transports":"tcp"}""";
+        $$"""{"step":{{step}},"kind":"{{kind}}","computeMs":{{compute}},"exchangeMs":{{exchange}},"waitMs":{{wait}},"applyMs":{{apply}},"bytesSent":8,"bytesEarly":{{(step == 1 ? 8 : 2)}},"transports":"tcp"}""";
 
     private static IReadOnlyList<JsonNode> Parse(params string[] lines) => [.. lines.Select(l => JsonNode.Parse(l)!)];
 }

@@ -29,6 +29,30 @@ public sealed class AllReduceTests
     [Fact]
     public Task A_vector_of_many_chunks_is_reduced_to_the_same_bits() => RunAsync(3, Layout([200_001, 7]), seed: 5, mostBlocks: 3);
 
+    /// <summary>Frozen slots, empty ones, slots of many chunks and chunks of many slots, and shards without anything.</summary>
+    [Fact]
+    public async Task Chunks_that_are_sent_as_their_slots_become_final_are_reduced_to_the_same_bits()
+    {
+        var layout = new ParameterLayout([
+            ("a", [70_000], SlotKind.Parameter), ("b", [3], SlotKind.Parameter), ("c", [0], SlotKind.Parameter), ("d", [65_000], SlotKind.Frozen),
+            .. Enumerable.Range(0, 600).Select(i => ($"e{i:000}", (IReadOnlyList<long>)[1], SlotKind.Parameter)),
+            ("f", [130_000], SlotKind.Parameter), ("g", [50], SlotKind.Buffer),
+        ]);
+        var early = 0;
+        foreach (var world in new[] { 1, 2, 3, 5 })
+        {
+            for (var seed = 0; seed < 3; seed++)
+            {
+                using var exchange = Exchange(world, layout, seed, mostBlocks: 7);
+                await exchange.RunAsync();
+                Assert.Equal(world == 1, exchange.EarlyMessages == 0);
+                early += exchange.EarlyMessages;
+            }
+        }
+
+        Assert.InRange(early, 50, int.MaxValue);
+    }
+
     [Fact]
     public void A_refused_message_changes_nothing()
     {
@@ -106,6 +130,13 @@ public sealed class AllReduceTests
 
     private static async Task<int> RunAsync(int world, ParameterLayout layout, int seed, int mostBlocks = 40)
     {
+        using var exchange = Exchange(world, layout, seed, mostBlocks);
+        await exchange.RunAsync();
+        return exchange.Waits;
+    }
+
+    private static SimulatedExchange Exchange(int world, ParameterLayout layout, int seed, int mostBlocks)
+    {
         var random = new Random(seed);
         var operations = Enumerable.Range(0, 3).Select(_ =>
         {
@@ -114,7 +145,7 @@ public sealed class AllReduceTests
             return new SimulatedOperation(blocks, [.. cuts.Zip(cuts.Skip(1), (first, end) => new BlockRange(first, end))], random.Next(3));
         }).ToList();
         var references = operations.Select((operation, index) => Reference(operation, index, layout)).ToList();
-        using var exchange = new SimulatedExchange(layout, operations, seed)
+        return new SimulatedExchange(layout, operations, seed)
         {
             OnWhole = (operation, _, reduced, header) =>
             {
@@ -124,8 +155,6 @@ public sealed class AllReduceTests
                 Assert.True(root.SameBits(header));
             },
         };
-        await exchange.RunAsync();
-        return exchange.Waits;
     }
 
     /// <summary>The definition, written down: a node is its left child plus its right child.</summary>
@@ -176,7 +205,8 @@ public sealed class AllReduceTests
 
     private sealed class NoLinks : IPeerLinks
     {
-        public void SendNode(ulong operation, ulong weightsHash, NodeId node, NativeVector values, NodeHeader header, ShardTable shards)
+        public void SendNode(
+            ulong operation, ulong weightsHash, NodeId node, NativeVector values, NodeHeader? header, ShardTable shards, int owner, Range chunks)
         {
         }
 

@@ -41,6 +41,66 @@ public sealed class BlockFoldTests
         }
     }
 
+    /// <summary>The last block of every cover node, element by element: what is folded of it is the node's, what is not is not.</summary>
+    [Fact]
+    public void A_cover_node_can_be_completed_in_parts()
+    {
+        for (var blocks = 1; blocks <= 12; blocks++)
+        {
+            for (var first = 0; first < blocks; first++)
+            {
+                for (var end = first + 1; end <= blocks; end++)
+                {
+                    using var pool = Pool(2);
+                    var spec = Plans.Spec(blocks, [new BlockRange(0, first), new BlockRange(first, end), new BlockRange(end, blocks)]);
+                    var fold = new BlockFold(spec, 1, pool);
+                    var handed = new List<NodeId>();
+                    for (var block = first; block < end; block++)
+                    {
+                        var buffer = Node(pool, block);
+                        if (fold.TryBegin(block, buffer) is not { } node)
+                        {
+                            Assert.Null(fold.Add(block, buffer));
+                            continue;
+                        }
+
+                        Assert.Equal(block + 1, spec.Tree.EndBlock(node.Node));
+                        Assert.Equal(handed, fold.Held);
+                        var sum = Enumerable.Range(ReductionTree.FirstBlock(node.Node), block + 1 - ReductionTree.FirstBlock(node.Node)).Sum();
+                        node.Fold(1, 1);
+                        Assert.Equal((float)sum, node.Sum.ToHost().Span(1, 1)[0]);
+                        node.FoldHeader();
+                        node.Fold(0, 1);
+                        Assert.Equal(((float)sum, (double)sum), (node.Sum.ToHost().Span(0, 1)[0], node.Sum.Header.LossSum));
+                        fold.Complete(node);
+                        handed.Add(node.Node);
+                    }
+
+                    Assert.Equal(spec.Covers[1], handed);
+                    Assert.Equal(handed, fold.Held);
+                }
+            }
+        }
+    }
+
+    [Fact]
+    public void A_node_that_is_dropped_is_not_held_and_its_memory_is_free()
+    {
+        using var pool = Pool();
+        var fold = new BlockFold(Plans.Spec(4, [new BlockRange(0, 4)]), 0, pool);
+        NodeBuffer[] buffers = [Node(pool, 0), Node(pool, 1), Node(pool, 2), Node(pool, 3)];
+        for (var block = 0; block < 3; block++)
+        {
+            fold.Add(block, buffers[block]);
+        }
+
+        var node = fold.TryBegin(3, buffers[3])!;
+        node.Fold(0, 1);
+        fold.Drop(node);
+        Assert.Empty(fold.Held);
+        Assert.Equal(buffers.ToHashSet(), Enumerable.Range(0, 4).Select(_ => pool.Rent()).ToHashSet());
+    }
+
     [Fact]
     public void From_operation_to_operation_no_node_is_allocated()
     {
@@ -80,12 +140,12 @@ public sealed class BlockFoldTests
         Assert.Equal(0, (idle.Finish(() => Node(pool, 0)) ?? default).Buffer.ToHost().Span(0, 1)[0]);
     }
 
-    private static HostNodePool Pool() => new(new ParameterLayout([("one", [1], SlotKind.Parameter)]));
+    private static HostNodePool Pool(int elements = 1) => new(new ParameterLayout([("one", [elements], SlotKind.Parameter)]));
 
     private static NodeBuffer Node(NodePool pool, float value)
     {
         var node = pool.Rent();
-        node.ToHost().Span(0, 1)[0] = value;
+        node.ToHost().Span(0, (int)node.ToHost().Count).Fill(value);
         node.Header = new NodeHeader(value, 1, []);
         return node;
     }

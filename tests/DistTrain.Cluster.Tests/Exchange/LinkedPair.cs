@@ -82,6 +82,14 @@ internal sealed class LinkedPair : IAsyncDisposable
         owned.Concat(reduced).ToList().ForEach(v => v.Dispose());
     }
 
+    /// <summary>Ends a worker's part: its links break.</summary>
+    public async Task EndAsync(int rank)
+    {
+        var group = _ends[rank].Group!;
+        _ends[rank].Group = null;
+        await group.DisposeAsync();
+    }
+
     public async ValueTask DisposeAsync()
     {
         foreach (var end in _ends)

@@ -73,7 +73,8 @@ public sealed class OperationTableTests
 
     private sealed class Nobody : IPeerLinks
     {
-        public void SendNode(ulong operation, ulong weightsHash, NodeId node, NativeVector values, NodeHeader header, ShardTable shards)
+        public void SendNode(
+            ulong operation, ulong weightsHash, NodeId node, NativeVector values, NodeHeader? header, ShardTable shards, int owner, Range chunks)
         {
         }
 

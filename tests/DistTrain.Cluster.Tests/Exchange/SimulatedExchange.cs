@@ -17,7 +17,7 @@ internal sealed record SimulatedOperation(int Blocks, IReadOnlyList<BlockRange> 
 
 /// <summary>
 /// All ranks of a world on one thread: a seeded random chooses who computes a block or which link delivers its next message. Links keep their order and
-/// nothing else; a message is read from the sender's memory when it is delivered, the latest that a real transport could.
+/// nothing else; a message is read from the sender's memory when it is sent or when it is delivered, the earliest or the latest that a real transport could.
 /// </summary>
 internal sealed class SimulatedExchange : IDisposable
 {
@@ -44,6 +44,9 @@ internal sealed class SimulatedExchange : IDisposable
 
     /// <summary>How often a message had to wait because its sender was one operation ahead.</summary>
     public int Waits { get; private set; }
+
+    /// <summary>Chunks of nodes that were sent before their last block was computed.</summary>
+    public int EarlyMessages { get; private set; }
 
     /// <summary>Checks a result: the operation, the rank, the reduced vector, the header.</summary>
     public required Action<int, int, ReducedVector, NodeHeader> OnWhole { get; init; }
@@ -79,7 +82,7 @@ internal sealed class SimulatedExchange : IDisposable
 
     private async Task DeliverAsync(Link link)
     {
-        var (operation, take) = link.Messages.Peek();
+        var (operation, _, take) = link.Messages.Peek();
         var found = link.To.Table.FindAsync((ulong)operation + 1, CancellationToken.None).AsTask();
         if (!found.IsCompleted)
         {
@@ -100,7 +103,7 @@ internal sealed class SimulatedExchange : IDisposable
 
         public Rank To => to;
 
-        public Queue<(int Operation, Func<AllReduce, string?> Take)> Messages { get; } = [];
+        public Queue<(int Operation, NodeId? Node, Func<AllReduce, string?> Take)> Messages { get; } = [];
 
         public Task<AllReduce?>? Waiting { get; set; }
 
@@ -147,16 +150,15 @@ internal sealed class SimulatedExchange : IDisposable
             }
         }
 
-        public void SendNode(ulong operation, ulong weightsHash, NodeId node, NativeVector values, NodeHeader header, ShardTable shards)
+        public void SendNode(
+            ulong operation, ulong weightsHash, NodeId node, NativeVector values, NodeHeader? header, ShardTable shards, int owner, Range chunks)
         {
-            foreach (var to in world._ranks.Where(r => r != this).Select(r => r.Number))
+            for (var index = chunks.Start.Value; index < chunks.End.Value; index++)
             {
-                for (var index = 0; index < shards.Chunks(to).Count; index++)
-                {
-                    var (chunk, at) = (shards.Chunks(to)[index], index);
-                    world.LinkOf(number, to, nodes: true).Messages.Enqueue(((int)operation - 1, target => target.TakeNode(
-                        number, node, weightsHash, at, Copy(values, chunk), at == 0 ? header : null)));
-                }
+                var (chunk, at) = (shards.Chunks(owner)[index], index);
+                var atOnce = world._random.Next(2) == 0 ? Copy(values, chunk) : null;
+                world.LinkOf(number, owner, nodes: true).Messages.Enqueue(((int)operation - 1, node, target => target.TakeNode(
+                    number, node, weightsHash, at, atOnce ?? Copy(values, chunk), at == 0 ? header : null)));
             }
         }
 
@@ -165,7 +167,7 @@ internal sealed class SimulatedExchange : IDisposable
         {
             foreach (var to in world._ranks.Where(r => r != this).Select(r => r.Number))
             {
-                world.LinkOf(number, to, nodes: false).Messages.Enqueue(((int)operation - 1, Take));
+                world.LinkOf(number, to, nodes: false).Messages.Enqueue(((int)operation - 1, null, Take));
             }
 
             string? Take(AllReduce target)
@@ -202,6 +204,13 @@ internal sealed class SimulatedExchange : IDisposable
         {
             var node = _pool.Rent();
             var values = node.ToHost().Span(0, (int)world._layout.Count);
+            if (_current!.IsWorthEarlySends && _fold!.TryBegin(block, node) is { } completing)
+            {
+                values.Fill(float.NaN);
+                ComputeInParts(block, node, completing);
+                return;
+            }
+
             for (var i = 0; i < values.Length; i++)
             {
                 values[i] = Value(Done, block, i);
@@ -212,6 +221,30 @@ internal sealed class SimulatedExchange : IDisposable
             {
                 _current!.Offer(name, complete.ToHost(), complete.Header);
             }
+        }
+
+        /// <summary>Parameters become final in any order, which need not be told; what is frozen is so from the start.</summary>
+        private void ComputeInParts(int block, NodeBuffer node, CompletingNode completing)
+        {
+            var early = new EarlySend(_current!, completing, world._layout);
+            foreach (var (slot, number) in world._layout.Slots
+                .Select((slot, number) => (slot, number)).OrderBy(s => s.slot.Kind == SlotKind.Frozen ? -1 : world._random.Next()).ToList())
+            {
+                for (var i = 0; i < slot.Count; i++)
+                {
+                    node.ToHost().Span(slot.Offset + i, 1)[0] = Value(Done, block, slot.Offset + i);
+                }
+
+                if (slot.Kind == SlotKind.Parameter && world._random.Next(200) > 0)
+                {
+                    early.TakeFinal(number);
+                }
+            }
+
+            world.EarlyMessages += world._links.Where(l => l.From == number).Sum(l => l.Messages.Count(m => m.Node == completing.Node));
+            node.Header = SimulatedExchange.Header(Done, block, Operation.Metrics);
+            early.Finish();
+            _fold!.Complete(completing);
         }
 
         private static ChunkPayload Copy(NativeVector vector, Chunk chunk)
