@@ -74,7 +74,7 @@ internal sealed class WorkerState(
         {
             Probe = await Compute.RunAsync(() =>
             {
-                TorchRuntime.Load(Options.Threads);
+                TorchRuntime.Load(Options.Threads, Options.Instructions);
                 Replica = create();
                 return Replica.Probe();
             });

@@ -1,4 +1,5 @@
 using DistTrain.Core.Batches;
+using DistTrain.Core.Options;
 using DistTrain.Core.Planning;
 using DistTrain.Core.Runs;
 using DistTrain.Core.Sampling;
@@ -34,7 +35,7 @@ public sealed class StateFeedTests : IAsyncDisposable
         _task = PatternTask.Catalog.Create(options);
         _replica = _compute.RunAsync(() =>
         {
-            TorchRuntime.Load(1);
+            TorchRuntime.Load(1, RunOptions.Avx2Instructions);
             return new Replica(_task, options, ComputeDevice.Cpu);
         }).GetAwaiter().GetResult();
         _executor = new StepExecutor(_replica, 0, _compute, foldPerWorker: false, afterMicroBatch: () => { }, TimeProvider.System);

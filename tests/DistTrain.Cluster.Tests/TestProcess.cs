@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using DistTrain.Core.Options;
 using DistTrain.Training.Native;
 
 namespace DistTrain.Cluster.Tests;
@@ -9,7 +10,7 @@ internal static class TestProcess
     [ModuleInitializer]
     internal static void Begin()
     {
-        CpuProfile.Apply(threads: 1);
+        CpuProfile.Apply(threads: 1, RunOptions.Avx2Instructions);
 
         // Many hosts share this process; each would have a thread pool of its own.
         ThreadPool.SetMinThreads(32, 32);

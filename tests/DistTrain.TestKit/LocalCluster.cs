@@ -45,6 +45,9 @@ public static class LocalCluster
             ["optimizer.learningRate"] = "0.1",
             ["stop.epochs"] = "2",
             ["failureDetection"] = "20s",
+
+            // One instruction set on every machine with AVX2, so that golden trajectories are those of as many as possible.
+            ["instructions"] = "avx2",
         };
         foreach (var setting in settings)
         {

@@ -1,4 +1,5 @@
 using DistTrain.Core.Journals;
+using DistTrain.Core.Options;
 using DistTrain.Core.Runs;
 
 namespace DistTrain.Core.Membership;
@@ -172,7 +173,7 @@ public sealed partial class RunMachine
         var refusal = AdmissionRules.Refuse(preparation, reference, stateHash)
             ?? (arithmetic is null || _options.AllowMixedHosts
                 ? null
-                : (RefusalReason.Arithmetic, $"{arithmetic}: use hosts of one kind, or give up equal bits by --allow-mixed-hosts."));
+                : (RefusalReason.Arithmetic, $"{arithmetic}: use hosts of one kind, {Common(preparation, reference)}or give up equal bits by --allow-mixed-hosts."));
         if (refusal is var (reason, sentence))
         {
             Turn(member, reason, sentence);
@@ -192,6 +193,12 @@ public sealed partial class RunMachine
 
         return true;
     }
+
+    /// <summary>What helps where processors differ in what they have, unless it is in force.</summary>
+    private string Common(WorkerPreparation own, WorkerPreparation run) =>
+        _options.Instructions == RunOptions.NativeInstructions && own.ProbeHash.Length > 0 && run.ProbeHash.Length > 0
+            ? "begin a run with instructions=avx2 if only some have AVX-512, "
+            : "";
 
     /// <summary>What the first worker proved is what all others are held against.</summary>
     private void TakeReference(WorkerPreparation preparation)

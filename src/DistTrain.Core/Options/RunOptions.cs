@@ -14,6 +14,12 @@ namespace DistTrain.Core.Options;
 /// </summary>
 public sealed record RunOptions
 {
+    /// <summary>The value of <see cref="Instructions"/> that leaves the choice to torch.</summary>
+    public const string NativeInstructions = "native";
+
+    /// <summary>The value of <see cref="Instructions"/> that hosts of different ages have in common.</summary>
+    public const string Avx2Instructions = "avx2";
+
     [Description("the run's name, also the default name of its folder"), HostOnly]
     public string Name { get; init; } = "run";
 
@@ -62,6 +68,10 @@ public sealed record RunOptions
 
     [Description("torch threads of one worker; more than one changes the bits"), Range(1, 256)]
     public int Threads { get; init; } = 1;
+
+    [Description("processor instructions that torch computes with: native for all there are, or avx2, by which hosts with and without AVX-512 may share a run, slower on those that have it"),
+        AllowedValues(NativeInstructions, Avx2Instructions)]
+    public string Instructions { get; init; } = NativeInstructions;
 
     [Description("segments into which a deep model cuts its layers, all but the last to be computed again in the backward pass in place of keeping their activations; 0 keeps all"),
         Range(0, 65_536), HostOnly]

@@ -26,7 +26,7 @@ public sealed class TrainedModel : IDisposable
     {
         _predictor = task as IPredictor
             ?? throw new DataException($"The task {options.Task} predicts nothing: implement {nameof(IPredictor)} in {task.GetType().Name}, beside {nameof(ITrainingTask)}.");
-        TorchRuntime.Load(options.Threads);
+        TorchRuntime.Load(options.Threads, options.Instructions);
         _model = new FlatModel(task.BuildModel(), ComputeDevice.Cpu);
         try
         {

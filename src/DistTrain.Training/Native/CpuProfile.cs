@@ -1,11 +1,12 @@
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics.X86;
+using DistTrain.Core.Options;
 
 namespace DistTrain.Training.Native;
 
 /// <summary>
-/// The environment in which libtorch computes: one instruction set on every host of a fleet, so that hosts of different ages give the same bits,
-/// and threads that do not spin while they wait. What the user has set is left alone.
+/// The environment in which libtorch computes: kernels whose choice does not follow addresses, threads that do not spin while they wait, freed memory that stays; and one instruction
+/// set on hosts of different ages where a run asks for it. What the user has set is left alone.
 /// </summary>
 /// <remarks>
 /// Torch, oneDNN and OpenMP read these variables when they are loaded, so this comes first. It goes through libc because .NET keeps an
@@ -17,11 +18,13 @@ public static partial class CpuProfile
 {
     /// <summary>The variables and their values.</summary>
     /// <param name="threads">Threads of one worker.</param>
-    /// <param name="avx2">Whether the processor has AVX2; one that has not keeps the libraries' own choice.</param>
-    public static IReadOnlyList<(string Name, string Value)> Variables(int threads, bool avx2) =>
+    /// <param name="instructions">The value of <see cref="RunOptions.Instructions"/>.</param>
+    /// <param name="hasAvx2">Whether the processor has AVX2; one that has not keeps the libraries' own choice.</param>
+    public static IReadOnlyList<(string Name, string Value)> Variables(int threads, string instructions, bool hasAvx2) =>
     [
-        .. avx2 ? [("ATEN_CPU_CAPABILITY", "avx2"), ("ONEDNN_MAX_CPU_ISA", "AVX2")] : Array.Empty<(string, string)>(),
-        ("MKL_CBWR", "AUTO"),
+        .. hasAvx2 && instructions == RunOptions.Avx2Instructions
+            ? [("ATEN_CPU_CAPABILITY", "avx2"), ("ONEDNN_MAX_CPU_ISA", "AVX2"), ("MKL_CBWR", "AVX2")]
+            : new[] { ("MKL_CBWR", "AUTO") },
         ("OMP_NUM_THREADS", $"{threads}"),
         ("OMP_WAIT_POLICY", "passive"),
         ("CUBLAS_WORKSPACE_CONFIG", ":4096:8"),
@@ -29,10 +32,11 @@ public static partial class CpuProfile
 
     /// <summary>Sets what the user has not set, for this process and those it starts; this process also keeps the memory that torch frees.</summary>
     /// <param name="threads">Threads of one worker.</param>
-    public static void Apply(int threads)
+    /// <param name="instructions">The value of <see cref="RunOptions.Instructions"/>.</param>
+    public static void Apply(int threads, string instructions)
     {
         NativeHeap.KeepFreedMemory();
-        foreach (var (name, value) in Variables(threads, Avx2.IsSupported))
+        foreach (var (name, value) in Variables(threads, instructions, Avx2.IsSupported))
         {
             // An empty value is what shells and container files leave of "unset"; MKL would take it for its default, which follows addresses.
             if (!string.IsNullOrEmpty(Environment.GetEnvironmentVariable(name)))

@@ -43,7 +43,7 @@ public sealed class ModelMeter : IAsyncDisposable
     public static async Task<ModelMeter> StartAsync(RunOptions options, ITrainingTask task, HeldData data, int number, TimeProvider time)
     {
         var state = new WorkerState(0, OptionsReader.Write(options), ProgramIdentity.Fingerprint(options), task, data);
-        await state.Compute.RunAsync(() => TorchRuntime.Load(options.Threads));
+        await state.Compute.RunAsync(() => TorchRuntime.Load(options.Threads, options.Instructions));
         var runtime = ProcessMemory.Resident();
         await state.BuildAsync(() => new Replica(task, options, ComputeDevice.Open(options.Device, number)));
         return new ModelMeter(state, runtime, time);

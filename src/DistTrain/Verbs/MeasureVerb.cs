@@ -85,7 +85,7 @@ internal static class MeasureVerb
             throw new InvalidOperationException(string.Join(" ", problems));
         }
 
-        CpuProfile.Apply(options.Threads);
+        CpuProfile.Apply(options.Threads, options.Instructions);
         var data = new HeldData(options, DataLocation.PathOf(options.Data), lease: null);
         return await ModelMeter.StartAsync(options, Common.CreateTask(app.Tasks, options), data, begin.Number, app.Surroundings.Time);
     }

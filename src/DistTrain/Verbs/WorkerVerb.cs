@@ -130,8 +130,12 @@ internal static class WorkerVerb
                 Faults = FaultInjector.OfVariable(surroundings.Environment.GetValueOrDefault(FaultInjector.Variable), surroundings.Time),
             };
 
-            // Torch reads these once, when it is loaded, which the worker does.
-            CpuProfile.Apply(options?.Threads ?? 1);
+            // Torch reads its environment once, when it is loaded, which the worker does. A worker that was given no configuration sets it when it has the run's.
+            if (options is not null)
+            {
+                CpuProfile.Apply(options.Threads, options.Instructions);
+            }
+
             using var supervision = new Supervision(surroundings.IsSupervised, cancellation);
             await using var endpoint = await HealthEndpoint.StartAsync(
                 parsed.GetValue(health), vitals, new WorkerMeter(vitals), WorkerMeter.Name, surroundings, supervision.Stop);

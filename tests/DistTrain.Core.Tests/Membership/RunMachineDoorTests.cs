@@ -49,7 +49,7 @@ public class RunMachineDoorTests
     [InlineData(RefusalReason.Data, "Its data differ from the run's (100 + 10 samples, fingerprint other, against 100 + 10, data01234567): give it the same files.")]
     [InlineData(RefusalReason.Layout, "Its model has other parameters than the run's: build it from the same code and configuration.")]
     [InlineData(RefusalReason.Arithmetic,
-        "Its processor or libraries compute other bits (probe gradient other, the run's is probe0123456): use hosts of one kind, or give up equal bits by --allow-mixed-hosts.")]
+        "Its processor or libraries compute other bits (probe gradient other, the run's is probe0123456): use hosts of one kind, begin a run with instructions=avx2 if only some have AVX-512, or give up equal bits by --allow-mixed-hosts.")]
     [InlineData(RefusalReason.State, "The state it received is not the run's: its connection or memory is faulty.")]
     public void A_worker_that_proves_something_else_is_refused_and_its_place_is_free(RefusalReason reason, string sentence)
     {

@@ -196,6 +196,7 @@ public class RunOptionsTests
     [InlineData("stop.epochs", "3")]
     [InlineData("seed", "2")]
     [InlineData("threads", "2")]
+    [InlineData("instructions", "avx2")]
     [InlineData("debug.foldPerWorker", "true")]
     public void What_can_change_the_bits_is_in_the_identity(string key, string value)
     {
