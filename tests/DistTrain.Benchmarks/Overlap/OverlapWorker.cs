@@ -48,7 +48,7 @@ internal sealed class OverlapWorker : IAsyncDisposable
     /// <summary>Does what it is told until there are no more commands.</summary>
     public static async Task WorkAsync(int rank, string address)
     {
-        CpuProfile.Apply(threads: 1);
+        CpuProfile.Apply(threads: 1, RunOptions.NativeInstructions);
         TorchRuntime.Load(threads: 1);
         await using var worker = new OverlapWorker(rank);
         await using var server = GrpcListener.Create(
