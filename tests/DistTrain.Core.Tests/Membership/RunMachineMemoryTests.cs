@@ -225,8 +225,8 @@ public sealed class RunMachineMemoryTests
         var memory = RunMemory.Of([new JournalEntry.Reference(MachineRun.Proof), new JournalEntry.Generation(2, 1, 0), halved]) with { Checkpoint = 0 };
         var run = new MachineRun(workers: 1, EvaluateEveryStep, memory);
         run.Handle(new RunEvent.Arrived(0, MachineRun.Hello(0) with { Offer = applied }));
-        run.Handle(new RunEvent.Kept(0, MachineRun.Proof with { Applied = applied, WeightsHash = $"{applied}" },
-            [.. Enumerable.Range(1, (int)applied).Select(o => MachineRun.ReportOf((ulong)o))]) { Generation = 1 });
+        var reports = Enumerable.Range(1, (int)applied).Select(o => MachineRun.ReportOf((ulong)o)).ToList();
+        run.Handle(new RunEvent.Kept(0, MachineRun.Proof with { Applied = applied, WeightsHash = $"{applied}" }, reports) { Generation = 1 });
         Assert.Equal(goesOn, run.Effects.Any(e => e is RunEffect.Announce { Name: "resumed" }));
     }
 
