@@ -8,6 +8,9 @@ public static class ResumeRules
 {
     private const string Cosine = "cosine";
 
+    // A cosine does not look at these.
+    private static readonly string[] EndsEarly = ["stop.patience", "stop.minimumImprovement", "stop.validationLoss"];
+
     /// <summary>What a resumed run would be the other for.</summary>
     /// <param name="began">The flat table of the configuration the run has had so far.</param>
     /// <param name="now">The configuration it is to go on with.</param>
@@ -29,7 +32,7 @@ public static class ResumeRules
             {
                 yield return new OptionProblem(key, after, $"was {before ?? "not set"} when the run began, and decides its bits: give it that value, or begin a new run");
             }
-            else if (now.Schedule.Name == Cosine)
+            else if (now.Schedule.Name == Cosine && !EndsEarly.Contains(key))
             {
                 yield return new OptionProblem(
                     key, after, $"was {before} when the run began: a cosine schedule ends with the run, so the steps already done would have had other rates");
