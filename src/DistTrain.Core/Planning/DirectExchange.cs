@@ -1,3 +1,5 @@
+using DistTrain.Core.Layouts;
+
 namespace DistTrain.Core.Planning;
 
 /// <summary>
@@ -10,7 +12,7 @@ namespace DistTrain.Core.Planning;
 public readonly record struct DirectExchange(int Workers, long VectorBytes, int Nodes = 1)
 {
     /// <summary>Data of one message at most.</summary>
-    public const int ChunkBytes = 262_080;
+    public const int ChunkBytes = ShardTable.MaxChunkElements * sizeof(float);
 
     /// <summary>What a message carries beside its data: names and frames.</summary>
     public const int HeaderBytes = 80;

@@ -1,3 +1,5 @@
+using DistTrain.Core.Options;
+using DistTrain.Core.Planning;
 using DistTrain.Views;
 
 namespace DistTrain.Plans;
@@ -14,6 +16,9 @@ internal static class PlanAdvice
     /// <summary>Accumulation that spares less than this of a step's time is not worth it for the time.</summary>
     private const double WorthAccumulating = 1.1;
 
+    /// <summary>The most workers that a run may have.</summary>
+    private const int MostWorkers = 4096;
+
     /// <summary>The sentences.</summary>
     /// <param name="predictions">By rising numbers of workers.</param>
     /// <param name="workers">The number that the run is planned for.</param>
@@ -29,6 +34,17 @@ internal static class PlanAdvice
         {
             yield return OnAccumulation(planned);
         }
+    }
+
+    /// <summary>Up to how many workers the exchange of a step is bound by its bytes.</summary>
+    /// <param name="vectorBytes">What is exchanged.</param>
+    public static string OnExchange(long vectorBytes)
+    {
+        var most = ExchangeCost.Measured.MostWorkers(vectorBytes, MostWorkers);
+        var bytes = ByteSize.Format(vectorBytes);
+        return most == MostWorkers
+            ? $"Direct exchange: {bytes} a step are worth the messages between all of up to {MostWorkers:N0} workers."
+            : $"Direct exchange: {bytes} a step are worth the messages between all of up to about {Words.Count(most, "worker")}; beyond that the messages cost more than the bytes, as measured by gRPC.";
     }
 
     private static string OnWorkers(RunPrediction one, RunPrediction fewer, RunPrediction more, int room)

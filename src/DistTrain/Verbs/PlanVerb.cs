@@ -122,7 +122,7 @@ internal static class PlanVerb
         var workers = RunPrediction.WorkersOf(options.Workers);
         var host = await HostMeasurement.TakeAsync(data.Run.WithMicro(options.Batch.Micro), plan, workers[^1], app.Surroundings, stop);
         IReadOnlyList<RunPrediction> predictions = [.. workers.Select(n => RunPrediction.Of(plan, host, n, request.Price))];
-        return plan with { Predictions = predictions, Advice = [.. PlanAdvice.On(predictions, options.Workers, host.Room)] };
+        return plan with { Predictions = predictions, Advice = [.. PlanAdvice.On(predictions, options.Workers, host.Room), PlanAdvice.OnExchange(host.Model.State.Vector)] };
     }
 
     /// <summary>What is to be measured.</summary>

@@ -56,6 +56,11 @@ public sealed class PredictionTests
     [InlineData(20, "1 2 4 8 16 20")]
     public void One_two_four_and_what_is_asked_for_are_predicted(int asked, string workers) => Assert.Equal(workers, string.Join(' ', RunPrediction.WorkersOf(asked)));
 
+    [Theory]
+    [InlineData(2_678_824, "Direct exchange: 2.68 MB a step are worth the messages between all of up to about 134 workers; beyond that the messages cost more than the bytes, as measured by gRPC.")]
+    [InlineData(100_000_000, "Direct exchange: 100 MB a step are worth the messages between all of up to 4,096 workers.")]
+    public void Advice_says_up_to_how_many_workers_direct_exchange_holds(long bytes, string sentence) => Assert.Equal(sentence, PlanAdvice.OnExchange(bytes));
+
     [Fact]
     public void Advice_says_what_is_not_worth_it_and_why()
     {
