@@ -108,17 +108,21 @@ public sealed class ElasticTests : IDisposable
         Assert.DoesNotContain(run.Lines("events.jsonl"), e => e.GetProperty("event").GetString() == "rollback");
     }
 
-    [Fact]
-    public async Task Workers_join_a_run_that_trains()
+    /// <summary>Also where betas and rate follow a batch that grows at step 31: who joins follows with the numbers of each step.</summary>
+    [Theory]
+    [InlineData]
+    [InlineData("optimizer.name=adam", "optimizer.learningRate=0.01", "optimizer.beta1=0.95", "schedule.scaling=sqrt", "schedule.referenceBatch=25",
+        "batch.schedule.name=stages", "batch.schedule.stages.30 steps=80")]
+    public async Task Workers_join_a_run_that_trains(params string[] settings)
     {
-        await using var coordinator = await LocalCoordinator.StartAsync(_folder.At("run"), LocalCluster.Options([.. Run, "workers=1", Slow]));
+        await using var coordinator = await LocalCoordinator.StartAsync(_folder.At("run"), LocalCluster.Options([.. Run, .. settings, "workers=1", Slow]));
         var workers = new List<Task<RunOutcome>> { coordinator.StartWorker(coordinator.Worker(0)) };
         await coordinator.StepAsync(5);
         workers.Add(coordinator.StartWorker(coordinator.Worker(1)));
         workers.Add(coordinator.StartWorker(coordinator.Worker(2)));
         var run = await coordinator.EndAsync(workers).WaitAsync(Soon, TestContext.Current.CancellationToken);
 
-        await SameAsUndisturbedAsync(run);
+        await SameAsUndisturbedAsync(run, settings);
         Assert.All(run.Workers, w => Assert.True(w.Success, w.Sentence));
         Assert.Equal((1, 3, 3), Counts(run));
         Assert.Equal(3, run.Metrics[^1].GetProperty("worldSize").GetInt32());
@@ -241,10 +245,10 @@ public sealed class ElasticTests : IDisposable
         return (workers.GetProperty("min").GetInt32(), workers.GetProperty("max").GetInt32(), workers.GetProperty("final").GetInt32());
     }
 
-    private async Task SameAsUndisturbedAsync(ClusterRun run)
+    private async Task SameAsUndisturbedAsync(ClusterRun run, params string[] settings)
     {
         Assert.True(run.Coordinator.Success, run.Coordinator.Sentence);
-        var undisturbed = await LocalCluster.RunAsync(_folder.At("undisturbed"), LocalCluster.Options([.. Run, "workers=1"]));
+        var undisturbed = await LocalCluster.RunAsync(_folder.At("undisturbed"), LocalCluster.Options([.. Run, .. settings, "workers=1"]));
         Assert.Equal(Lineage(undisturbed), Lineage(run));
         Assert.Equal(60, Lineage(run).Count);
         Assert.Equal(undisturbed.Summary.GetProperty("weightsSha256").GetString(), run.Summary.GetProperty("weightsSha256").GetString());

@@ -5,7 +5,7 @@ namespace DistTrain.Cluster.Tests;
 
 /// <summary>
 /// Promise P2 for every built-in model, rule and change of images: ten configurations in which every pair of (model, optimizer, augmentation,
-/// clipping) occurs, and one for each rule that goes by layers, 40 steps of 96 samples in micro-batches of 7, which divides nothing.
+/// clipping) occurs, one for each rule that goes by layers, and two whose numbers follow the batch, 40 steps of 96 samples in micro-batches of 7, which divides nothing.
 /// </summary>
 public sealed class SameBitsOfEveryModel
 {
@@ -19,6 +19,7 @@ public sealed class SameBitsOfEveryModel
     private const string Lars = "optimizer.name=lars optimizer.learningRate=4 optimizer.trustCoefficient=0.01 optimizer.weightDecay=0.0005";
     private const string Lamb = "optimizer.name=lamb optimizer.learningRate=0.01 optimizer.weightDecay=0.1 optimizer.decayMatricesOnly=true";
     private const string Augmented = "data.shift=1 data.flip=true data.noise=0.2";
+    private const string Scaled = "schedule.referenceBatch=12 schedule.scaling=";
     private const string Clipped = "clip.globalNorm=0.5";
 
     [Theory]
@@ -34,6 +35,8 @@ public sealed class SameBitsOfEveryModel
     [InlineData(Gpt, AdamW)]
     [InlineData(Cnn, Lars, Clipped)]
     [InlineData(Gpt, Lamb)]
+    [InlineData(Mlp, Lars, Scaled + "linear")]
+    [InlineData(Mlp, AdamW, Scaled + "sqrt optimizer.beta1=0.98")]
     public async Task Any_number_of_workers_gives_the_same_bits(params string[] settings)
     {
         using var folder = new TemporaryFolder();
