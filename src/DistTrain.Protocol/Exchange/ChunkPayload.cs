@@ -15,7 +15,7 @@ public sealed unsafe class ChunkPayload : IDisposable
     private static readonly ConcurrentBag<float[]> Pool = [];
     private static int _pooled;
 
-    private readonly float* _source;
+    private float* _source;
     private float[]? _rented;
 
     private ChunkPayload(float* source, float[]? rented, int count, bool isPassing = false)
@@ -30,7 +30,7 @@ public sealed unsafe class ChunkPayload : IDisposable
     public static ChunkPayload Empty { get; } = new(null, null, 0);
 
     /// <summary>Elements.</summary>
-    public int Count { get; }
+    public int Count { get; private set; }
 
     /// <summary>The numbers. Not to be read after <see cref="Dispose"/>, nor after the vector they lie in is gone.</summary>
     public Span<float> Values => _rented is null ? new Span<float>(_source, Count) : _rented.AsSpan(0, Count);
@@ -44,8 +44,17 @@ public sealed unsafe class ChunkPayload : IDisposable
     /// <summary>A place in a vector, which must stay as it is until the payload was used.</summary>
     public static ChunkPayload Over(float* source, int count) => count == 0 ? Empty : new(source, null, count);
 
-    /// <summary>A place in memory that is the transport's: whoever needs the numbers for longer copies them.</summary>
-    public static ChunkPayload Passing(float* source, int count) => count == 0 ? Empty : new(source, null, count, isPassing: true);
+    /// <summary>A payload for whoever sends one place in a vector after another, or receives so: <see cref="Move"/> names the place.</summary>
+    /// <param name="isPassing">Whether the memory is the transport's: whoever needs the numbers for longer copies them.</param>
+    public static ChunkPayload Movable(bool isPassing = false) => new(null, null, 0, isPassing);
+
+    /// <summary>Names another place. Nobody else may hold the payload.</summary>
+    public ChunkPayload Move(float* source, int count)
+    {
+        _source = source;
+        Count = count;
+        return this;
+    }
 
     /// <summary>Memory for up to <see cref="ShardTable.MaxChunkElements"/> numbers, of any content.</summary>
     public static ChunkPayload Rent(int count)

@@ -50,7 +50,7 @@ internal sealed unsafe class AllReduce
         _metrics = metrics;
         _reduced = reduced;
         _links = links;
-        _fold = new ShardFold(spec, shards.Chunks(rank), metrics, OwnTarget, CompleteOwnChunk);
+        _fold = new ShardFold(spec, shards.Chunks(rank), metrics, OwnTarget, CompleteOwnChunk, reduced.Folds);
         var counts = Enumerable.Range(0, shards.WorldSize).Select(r => shards.Chunks(r).Count).ToArray();
         IsWorthEarlySends = counts.Length > 1 && counts.Max() > 1;
         _received = [.. counts.Select(c => new BitArray(c))];

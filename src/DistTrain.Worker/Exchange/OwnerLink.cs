@@ -87,7 +87,7 @@ internal sealed class OwnerLink(PeerGroup group, int owner, LinkDialer dialer, C
 
     private async Task SendNodesAsync(IFrameStream<NodeChunk, ShardChunk> call)
     {
-        var head = new NodeChunk();
+        var (head, payload) = (new NodeChunk(), ChunkPayload.Movable());
         await foreach (var send in _nodes.Reader.ReadAllAsync(_over.Token))
         {
             var chunks = send.Shards.Chunks(owner);
@@ -100,7 +100,7 @@ internal sealed class OwnerLink(PeerGroup group, int owner, LinkDialer dialer, C
                 head.Chunk = index;
                 head.Header = index == 0 ? Wire.ToWire(send.Header!) : null;
                 group.CountSent(chunks[index].Count);
-                await call.SendAsync(head, PeerGroup.Payload(send.Values, chunks[index]), _over.Token);
+                await call.SendAsync(head, PeerGroup.Payload(send.Values, chunks[index], payload), _over.Token);
             }
         }
     }

@@ -212,8 +212,12 @@ internal sealed class PeerGroup : IPeerLinks, IAsyncDisposable
     /// <summary>A chunk where it lies.</summary>
     internal static unsafe ChunkPayload Payload(NativeVector vector, Chunk chunk) => ChunkPayload.Over(vector.Data + chunk.FirstElement, chunk.Count);
 
+    /// <summary>A chunk where it lies, by a payload that is the caller's alone.</summary>
+    internal static unsafe ChunkPayload Payload(NativeVector vector, Chunk chunk, ChunkPayload movable) => movable.Move(vector.Data + chunk.FirstElement, chunk.Count);
+
     private async Task SendShardsAsync(int peer, IFrameStream<ShardChunk, NodeChunk> call, CancellationToken cancellation)
     {
+        var payload = ChunkPayload.Movable();
         var head = new ShardChunk { Run = _tag.Run, Term = _tag.Term, Generation = _tag.Generation, Rank = _rank };
         await call.SendAsync(head, ChunkPayload.Empty, cancellation);
         await foreach (var send in _shards[peer].Reader.ReadAllAsync(cancellation))
@@ -222,7 +226,7 @@ internal sealed class PeerGroup : IPeerLinks, IAsyncDisposable
             head.Header = send.Header is null ? null : Wire.ToWire(send.Header);
             Fill(head.TileSquares, send.TileSquares.Span);
             CountSent(send.Chunk.Count);
-            await call.SendAsync(head, Payload(send.Reduced, send.Chunk), cancellation);
+            await call.SendAsync(head, Payload(send.Reduced, send.Chunk, payload), cancellation);
         }
 
         static void Fill(RepeatedField<double> field, ReadOnlySpan<double> squares)

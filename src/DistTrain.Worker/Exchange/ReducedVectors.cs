@@ -16,6 +16,9 @@ internal sealed class ReducedVector(NativeVector values, double[] tileSquares)
     /// <summary>Sum of squares of each tile of <see cref="Values"/>.</summary>
     public double[] TileSquares => tileSquares;
 
+    /// <summary>What the own shard is folded in.</summary>
+    public ChunkFolds Folds { get; } = new();
+
     /// <summary>Whether it must stay as it is.</summary>
     public bool IsRead => Volatile.Read(ref _readers) > 0;
 

@@ -14,13 +14,12 @@ internal sealed class ShardFold
 {
     private readonly IReadOnlyList<Chunk> _chunks;
     private readonly Dictionary<NodeId, (int Rank, BitArray Received)> _expected = [];
-    private readonly TreeFold<ChunkPayload>[] _folds;
+    private readonly IReadOnlyList<ChunkFold> _folds;
     private readonly TreeFold<NodeHeader> _headers;
     private readonly NodeId _root;
     private readonly int _metrics;
     private readonly Func<int, ChunkPayload> _target;
     private readonly Action<int, ChunkPayload, NodeHeader?> _onRoot;
-    private readonly int[] _missing;
     private ChunkPayload? _firstChunk;
     private NodeHeader? _rootHeader;
 
@@ -30,7 +29,9 @@ internal sealed class ShardFold
     /// <param name="metrics">How many metric sums every header has.</param>
     /// <param name="target">Where a chunk's sum is to lie in the end.</param>
     /// <param name="onRoot">Called once per chunk with its sum, and with the root's header for chunk 0; it may keep neither.</param>
-    public ShardFold(ReductionSpec spec, IReadOnlyList<Chunk> chunks, int metrics, Func<int, ChunkPayload> target, Action<int, ChunkPayload, NodeHeader?> onRoot)
+    /// <param name="folds">What was folded in before.</param>
+    public ShardFold(
+        ReductionSpec spec, IReadOnlyList<Chunk> chunks, int metrics, Func<int, ChunkPayload> target, Action<int, ChunkPayload, NodeHeader?> onRoot, ChunkFolds folds)
     {
         _target = target;
         _chunks = chunks;
@@ -38,7 +39,6 @@ internal sealed class ShardFold
         _metrics = metrics;
         _root = spec.Tree.Root;
         _headers = new TreeFold<NodeHeader>(spec.Tree, NodeHeader.Add);
-        _folds = [.. chunks.Select((_, index) => new TreeFold<ChunkPayload>(spec.Tree, (left, right) => Add(index, left, right)))];
         for (var rank = 0; rank < spec.Covers.Count; rank++)
         {
             foreach (var node in spec.Covers[rank])
@@ -47,8 +47,7 @@ internal sealed class ShardFold
             }
         }
 
-        _missing = new int[chunks.Count];
-        Array.Fill(_missing, _expected.Count);
+        _folds = folds.Take(spec.Tree, chunks.Count, _expected.Count, Add);
     }
 
     /// <summary>Takes one chunk of one node.</summary>
@@ -108,9 +107,9 @@ internal sealed class ShardFold
         ChunkPayload? root = null;
         lock (fold)
         {
-            _missing[index]--;
-            payload = payload.IsPassing && (node == _root || !fold.Waiting.ContainsKey(node.Sibling)) ? payload.Copy() : payload;
-            root = fold.Add(node, payload) is var (top, sum) && top == _root ? sum : null;
+            fold.Missing--;
+            payload = payload.IsPassing && (node == _root || !fold.Sums.Waiting.ContainsKey(node.Sibling)) ? payload.Copy() : payload;
+            root = fold.Sums.Add(node, payload) is var (top, sum) && top == _root ? sum : null;
         }
 
         if (index == 0)
@@ -151,7 +150,7 @@ internal sealed class ShardFold
     {
         // Addition of two numbers is commutative to the bit, so the sum may lie in either one's memory; memory that is not the fold's own is a worker's node, which
         // must stay as it is, or the transport's. What the last node completes is all on the way to the root, and may lie where that is to be.
-        var sum = _missing[index] == 0 ? _target(index) : left.IsOwned ? left : right.IsOwned ? right : ChunkPayload.Rent(left.Count);
+        var sum = _folds[index].Missing == 0 ? _target(index) : left.IsOwned ? left : right.IsOwned ? right : ChunkPayload.Rent(left.Count);
         VectorKernels.Add(left.Values, right.Values, sum.Values);
         foreach (var operand in (ReadOnlySpan<ChunkPayload>)[left, right])
         {

@@ -114,6 +114,41 @@ public sealed class AllReduceTests
     }
 
     [Fact]
+    public unsafe void An_operation_allocates_next_to_nothing_for_a_chunk()
+    {
+        // 25 million parameters on two ranks are 204 chunks a rank, so 64 kB a step are 320 bytes for each chunk of the own shard and one of the other's.
+        const int Chunks = 64;
+        var layout = Layout([2 * Chunks * ShardTable.MaxChunkElements]);
+        var (spec, shards) = (Plans.Spec(2, [new BlockRange(0, 1), new BlockRange(1, 2)]), new ShardTable(layout.Tiles, 2));
+        Assert.Equal(Chunks, shards.Chunks(0).Count);
+        using var own = new NativeVector(layout.Count);
+        using var sums = new NativeVector(layout.Count);
+        var reduced = new ReducedVector(sums, new double[layout.Tiles.Count]);
+        var theirs = shards.Chunks(0).Select(c => ChunkPayload.Movable(isPassing: true).Move(own.Data + c.FirstElement, c.Count)).ToList();
+        var others = shards.Chunks(1).Select(c => (Payload: ChunkPayload.Movable(isPassing: true).Move(own.Data + c.FirstElement, c.Count), Norms: new double[c.EndTile - c.FirstTile])).ToList();
+        var header = new NodeHeader(1, 1, []);
+        Step();
+        Step();
+        var before = GC.GetAllocatedBytesForCurrentThread();
+        Step();
+        var perChunk = (GC.GetAllocatedBytesForCurrentThread() - before) / Chunks;
+        Assert.InRange(perChunk, 0, 220);
+
+        void Step()
+        {
+            var operation = new AllReduce(7, 42, 0, spec, shards, layout.Tiles, 0, reduced, new NoLinks());
+            operation.Offer(new NodeId(0, 0), own, header);
+            for (var index = 0; index < Chunks; index++)
+            {
+                Assert.Null(operation.TakeNode(1, new NodeId(0, 1), 42, index, theirs[index], index == 0 ? header : null));
+                Assert.Null(operation.TakeShardChunk(1, index, others[index].Payload, others[index].Norms, index == 0 ? header with { LossSum = 2, Weight = 2 } : null));
+            }
+
+            Assert.True(operation.Whole.IsCompletedSuccessfully);
+        }
+    }
+
+    [Fact]
     public async Task Ranks_that_disagree_in_the_loss_are_found_out()
     {
         var layout = Layout([]);

@@ -1,4 +1,5 @@
 using System.Net.Sockets;
+using System.Runtime.CompilerServices;
 using DistTrain.Protocol.Exchange;
 using Google.Protobuf;
 
@@ -50,6 +51,7 @@ internal sealed class SharedFrames<TSent, TReceived> : IFrameStream<TSent, TRece
     public ChunkPayload Payload { get; private set; }
 
     /// <inheritdoc/>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     public async ValueTask<bool> MoveNextAsync(CancellationToken cancellation)
     {
         if (_isHolding)
@@ -87,6 +89,7 @@ internal sealed class SharedFrames<TSent, TReceived> : IFrameStream<TSent, TRece
     }
 
     /// <inheritdoc/>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
     public async ValueTask SendAsync(TSent head, ChunkPayload payload, CancellationToken cancellation)
     {
         while (!_out.HasRoom)

@@ -29,6 +29,7 @@ internal sealed unsafe class SharedRing
     private readonly byte* _slots;
     private readonly ulong _count;
     private readonly byte[] _head = new byte[HeadBytes];
+    private readonly ChunkPayload _passing = ChunkPayload.Movable(isPassing: true);
     private ulong _own;
 
     /// <summary>A ring whose counters are those in the memory, zeros at first.</summary>
@@ -78,7 +79,7 @@ internal sealed unsafe class SharedRing
         return Wakes(ref *_readerWaits);
     }
 
-    /// <summary>Reads the next slot, which has a frame. The numbers stay where they are until it is acknowledged.</summary>
+    /// <summary>Reads the next slot, which has a frame. The numbers stay where they are until it is acknowledged; the payload is the ring's.</summary>
     public ChunkPayload Read<THead>(HeadCodec<THead> codec)
         where THead : IBufferMessage, IMessage<THead>
     {
@@ -92,7 +93,7 @@ internal sealed unsafe class SharedRing
         // What is looked at twice must not change in between.
         new Span<byte>(slot + LengthBytes, length).CopyTo(_head);
         codec.Read(_head.AsSpan(0, length));
-        return ChunkPayload.Passing((float*)(slot + HeadBytes), count);
+        return _passing.Move((float*)(slot + HeadBytes), count);
     }
 
     /// <summary>The slot that was read may be written again.</summary>

@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using System.Net.Sockets;
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using DistTrain.Core.Layouts;
 using DistTrain.Protocol.Exchange;
@@ -52,6 +53,7 @@ internal sealed class TcpFrames<TSent, TReceived> : IFrameStream<TSent, TReceive
     public ChunkPayload Payload { get; private set; }
 
     /// <inheritdoc/>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     public async ValueTask<bool> MoveNextAsync(CancellationToken cancellation)
     {
         Payload = ChunkPayload.Empty;
@@ -74,6 +76,7 @@ internal sealed class TcpFrames<TSent, TReceived> : IFrameStream<TSent, TReceive
     }
 
     /// <inheritdoc/>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
     public async ValueTask SendAsync(TSent head, ChunkPayload payload, CancellationToken cancellation)
     {
         var length = head.CalculateSize();
@@ -109,6 +112,7 @@ internal sealed class TcpFrames<TSent, TReceived> : IFrameStream<TSent, TReceive
 
     private int Number(int at) => BinaryPrimitives.ReadInt32LittleEndian(_in.AsSpan(_first + at));
 
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
     private async ValueTask SendAsync(ReadOnlyMemory<byte> bytes, CancellationToken cancellation)
     {
         while (!bytes.IsEmpty)
@@ -117,6 +121,7 @@ internal sealed class TcpFrames<TSent, TReceived> : IFrameStream<TSent, TReceive
         }
     }
 
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private async ValueTask<ChunkPayload> ReceiveAsync(int count, CancellationToken cancellation)
     {
         var payload = ChunkPayload.Rent(count);
@@ -143,6 +148,7 @@ internal sealed class TcpFrames<TSent, TReceived> : IFrameStream<TSent, TReceive
     }
 
     /// <summary>Receives until so many bytes are in the buffer.</summary>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private async ValueTask<bool> FillAsync(int bytes, bool mayEnd, CancellationToken cancellation)
     {
         if (_end - _first >= bytes)

@@ -1,0 +1,61 @@
+using DistTrain.Core.Reduction;
+using DistTrain.Protocol.Exchange;
+
+namespace DistTrain.Worker.Exchange;
+
+/// <summary>
+/// The folds of a shard's chunks, kept with the vector that they end in: a step makes none anew. They belong to the last operation that took them, as the vector does.
+/// </summary>
+internal sealed class ChunkFolds
+{
+    private readonly List<ChunkFold> _folds = [];
+    private ReductionTree _tree;
+
+    /// <summary>Empty folds, one for each chunk.</summary>
+    /// <param name="tree">The operation's tree.</param>
+    /// <param name="chunks">How many chunks the shard has.</param>
+    /// <param name="nodes">How many nodes each of them gets.</param>
+    /// <param name="add">Chunk, left, right -> sum.</param>
+    public IReadOnlyList<ChunkFold> Take(ReductionTree tree, int chunks, int nodes, Func<int, ChunkPayload, ChunkPayload, ChunkPayload> add)
+    {
+        if (tree != _tree || chunks < _folds.Count)
+        {
+            _folds.Clear();
+            _tree = tree;
+        }
+
+        while (_folds.Count < chunks)
+        {
+            _folds.Add(new ChunkFold(tree, _folds.Count));
+        }
+
+        foreach (var fold in _folds)
+        {
+            fold.Begin(nodes, add);
+        }
+
+        return _folds;
+    }
+}
+
+/// <summary>The fold of one chunk.</summary>
+internal sealed class ChunkFold
+{
+    private Func<int, ChunkPayload, ChunkPayload, ChunkPayload>? _add;
+
+    /// <summary>A fold that is begun with <see cref="Begin"/>.</summary>
+    public ChunkFold(ReductionTree tree, int index) => Sums = new TreeFold<ChunkPayload>(tree, (left, right) => _add!(index, left, right));
+
+    /// <summary>What was added.</summary>
+    public TreeFold<ChunkPayload> Sums { get; }
+
+    /// <summary>Nodes that are still to come.</summary>
+    public int Missing { get; set; }
+
+    /// <summary>Forgets what it held.</summary>
+    public void Begin(int nodes, Func<int, ChunkPayload, ChunkPayload, ChunkPayload> add)
+    {
+        (_add, Missing) = (add, nodes);
+        Sums.Clear();
+    }
+}
