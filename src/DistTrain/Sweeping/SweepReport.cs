@@ -24,7 +24,7 @@ internal sealed record SweepReport(SweepSettings Settings, IReadOnlyList<CellRes
         ? "No run has a validation loss."
         : (Settings.Branch is { } branch ? $"From step {branch.Step:N0} of {branch.Run}{(branch.Loss is { } loss ? $", a validation loss of {Words.Number(loss)}" : "")}: steps" : "Steps")
             + $" and samples to a validation loss of {Words.Number(Analysis.Target)}"
-            + (Analysis.IsGiven ? "" : ", a tenth above the lowest that the best run of every batch reached")
+            + (Analysis.IsGiven ? "" : Settings.Branch is null ? ", a tenth above the lowest that the best run of every batch reached" : ", which the best run of every batch reached")
             + $". {Words.Count(Results.Count, "run")} of at most {Settings.Samples:N0} samples in the same order, "
             + (Settings.Branch is not null ? "a constant rate" : Settings.KeepsSchedule && Settings.Options.Schedule.Name != "constant" ? $"a {Settings.Options.Schedule.Name} schedule" : "a constant rate after the warm-up")
             + $", evaluated every {Settings.EvaluateEvery:N0} samples.";

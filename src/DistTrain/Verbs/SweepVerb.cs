@@ -23,6 +23,7 @@ internal static class SweepVerb
             + "  sweep my-run.yaml --batches 64,256,1024 --rates 0.25x,0.5x,1x,2x,4x --target 0.4\n"
             + "  sweep digits --batches 32,128,512 --optimizers sgd,adamw=0.002 --samples 20000\n"
             + "  sweep --branch runs/digits --batches 16,64,256 --samples 5000     from a checkpoint on\n"
+            + "  sweep my-run.yaml --batches 64,256,1024 --on kubernetes --queue team --dry-run     a Job for each run\n"
             + "  sweep digits --batches 16,32,64,128,256,512 --json       for programs: one object\n\n"
             + "The data come in the same order for every batch. A rate such as 2x is a multiple of the recipe's own, taken to the batch by the rule of thumb: in proportion\n"
             + "for sgd and lars, with the square root for adam, adamw and lamb. After the recipe's warm-up the rate stays, so that the samples to a loss do not depend on when a\n"
@@ -33,14 +34,20 @@ internal static class SweepVerb
         var arguments = new SweepArguments(command);
         var json = Common.Json("One JSON object instead of tables; sweep.json holds the same.");
         command.Add(json);
+        var kubernetes = new SweepOnKubernetes(command);
         command.SetAction(async (parsed, cancellation) =>
         {
             var (branch, isFine) = arguments.Branch(parsed, app.Surroundings);
-            return isFine
-                && configuration.Read(parsed, app, branch is null ? null : RunFolder.ConfigurationIn(branch.Run)) is { } options
-                && arguments.Take(parsed, options, branch, app.Surroundings) is { } request
-                ? await RunAsync(app, options, request, parsed.GetValue(json), cancellation)
-                : ExitCode.Usage;
+            if (!isFine
+                || configuration.Read(parsed, app, branch is null ? null : RunFolder.ConfigurationIn(branch.Run)) is not { } options
+                || arguments.Take(parsed, options, branch, app.Surroundings) is not { } request)
+            {
+                return ExitCode.Usage;
+            }
+
+            return kubernetes.IsWanted(parsed)
+                ? await kubernetes.RunAsync(parsed, app, configuration, request, options, parsed.GetValue(json), cancellation)
+                : await RunAsync(app, options, request, parsed.GetValue(json), cancellation);
         });
         return command;
     }

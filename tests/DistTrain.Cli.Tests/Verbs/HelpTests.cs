@@ -12,7 +12,10 @@ public sealed class HelpTests
         { "worker", "--set --coordinator --listen --advertise --number --wait --data --device --stay --health --scale-down --job" },
         { "plan", "--set --workers --verbose --measure --price-per-worker-hour --plot --json" },
         { "tune", "--set --workers --plot --json" },
-        { "sweep", "--set --batches --rates --optimizers --target --samples --parallel --out --keep-schedule --branch --json" },
+        {
+            "sweep",
+            "--set --batches --rates --optimizers --target --samples --parallel --out --keep-schedule --branch --json --on --queue --image --name --dry-run --namespace --context --kubeconfig"
+        },
         { "verify", "--json" },
         { "audit", "--json" },
         { "predict", "--prompt --length --temperature --seed --input --count --data --json" },
@@ -104,6 +107,9 @@ public sealed class HelpTests
     [InlineData("sweep toy --batches 16 --out /proc/self", "--out '/proc/self' holds something else than a sweep: name a new folder, or that of a sweep.")]
     [InlineData("sweep toy --batches 16 --branch nosuch", "nosuch does not exist: give the folder of a run, or of one of its checkpoints.")]
     [InlineData("sweep toy --batches 16 --branch . --keep-schedule", "--keep-schedule has no place beside --branch: from the checkpoint on the rate is constant.")]
+    [InlineData("sweep toy --batches 16 --on moon", "--on is 'moon': must be kubernetes, or left away for this machine.")]
+    [InlineData("sweep toy --batches 16 --queue team", "--queue says something of Jobs: give --on kubernetes, too.")]
+    [InlineData("sweep toy --batches 16 --on kubernetes --queue Team", "--queue is 'Team': must be at most 63 lower-case letters, digits and dashes, with no dash first or last.")]
     [InlineData("sweep toy --batches 16 --set data.count=3", "numbers holds no validation samples, and batches are compared by the validation loss: give data that has some.")]
     [InlineData("verify one", "'verify'")]
     [InlineData("predict", "'predict'")]
