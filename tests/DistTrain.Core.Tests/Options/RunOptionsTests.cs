@@ -166,13 +166,13 @@ public class RunOptionsTests
         var one = OptionsReader.ReadRun(Least).Options;
         var other = OptionsReader.ReadRun(With(
             ("name", "other"), ("workers", "7"), ("activationCheckpointing", "4"), ("device", "cpu"), ("transport", "tcp"), ("allowMixedHosts", "true"), ("failureDetection", "9s"),
-            ("checkpoint.keep", "9"), ("checkpoint.everySteps", "5"), ("memory.limit", "2GB"), ("debug.delayPerMicroBatch.0", "1s"),
+            ("start.checkpoint", "/a/folder"), ("checkpoint.keep", "9"), ("checkpoint.everySteps", "5"), ("memory.limit", "2GB"), ("debug.delayPerMicroBatch.0", "1s"),
             ("data.path", "/elsewhere"), ("data.url", "http://h/x"), ("data.sha256", "12"), ("data.stream", "true"), ("data.cache", "1GB"))).Options;
         Assert.Equal(OptionsReader.IdentityLines(one), OptionsReader.IdentityLines(other));
         var hostOnly = OptionsReader.Keys(typeof(RunOptions)).Where(k => k.HostOnly).Select(k => k.Key).ToList();
         Assert.Equal(
             [
-                "name", "checkpoint.everySteps", "checkpoint.keep", "workers", "activationCheckpointing", "device", "transport", "allowMixedHosts", "failureDetection",
+                "name", "start.checkpoint", "checkpoint.everySteps", "checkpoint.keep", "workers", "activationCheckpointing", "device", "transport", "allowMixedHosts", "failureDetection",
                 "memory.limit", "debug.delayPerMicroBatch",
             ],
             hostOnly);
