@@ -1,5 +1,6 @@
 using DistTrain.Core.Batches;
 using DistTrain.Core.Membership;
+using DistTrain.Core.Options;
 using DistTrain.Core.Planning;
 using DistTrain.Core.Runs;
 using DistTrain.Core.Sampling;
@@ -31,7 +32,7 @@ public sealed class StepExecutorTests : IAsyncDisposable
         _task = PatternTask.Catalog.Create(options);
         _replica = _compute.RunAsync(() =>
         {
-            TorchRuntime.Load(1);
+            TorchRuntime.Load(1, RunOptions.Avx2Instructions);
             return new Replica(_task, options, ComputeDevice.Cpu);
         }).GetAwaiter().GetResult();
         _pool = new LimitedPool(_replica.CreateNodes());
