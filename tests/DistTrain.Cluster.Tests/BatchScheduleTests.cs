@@ -120,7 +120,7 @@ public sealed class BatchScheduleTests : IDisposable
         await using (var first = await LocalCoordinator.StartAsync(_folder.At("run"), LocalCluster.Options([.. settings, "workers=1"])))
         {
             await using var relay = new Relay(first.Address);
-            var lost = first.StartWorker(first.Worker(0) with { Coordinator = relay.Address, Patience = TimeSpan.FromSeconds(0.2) });
+            var lost = first.StartWorker(first.Worker(0) with { Coordinator = relay.Address, Patience = TimeSpan.FromSeconds(5) });
 
             // Checkpoint 7 is behind, what the evaluation after step 10 showed has changed the batch of step 12.
             await first.StepAsync(13);
