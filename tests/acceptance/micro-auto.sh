@@ -89,7 +89,7 @@ near() {
 exceeds() {
   within "$1" told --workers 1 --set batch.micro=64 --set batch.global=512 --set stop.steps=1 >"$work/told.log" 2>&1 || true
   cat "$work/told.log"
-  grep -q 'was killed by the system, as its control group has no memory left\|ran out of memory' "$work/told.log"
+  grep -q 'has killed a process of this control group for want of memory\|ran out of memory' "$work/told.log"
 }
 
 # auto WORKERS MEGABYTES STEPS
