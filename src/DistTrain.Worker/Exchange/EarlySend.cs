@@ -11,7 +11,7 @@ internal sealed class EarlySend
     private readonly AllReduce _allReduce;
     private readonly CompletingNode _node;
     private readonly IReadOnlyList<Slot> _slots;
-    private readonly List<(int Owner, int Index, Chunk Chunk)> _chunks = [];
+    private readonly (int Owner, int Index, Chunk Chunk)[] _chunks;
     private readonly int[] _missing;
     private readonly bool[] _isSent;
 
@@ -22,22 +22,24 @@ internal sealed class EarlySend
     public EarlySend(AllReduce allReduce, CompletingNode node, ParameterLayout layout)
     {
         (_allReduce, _node, _slots) = (allReduce, node, layout.Slots);
-        var end = 0L;
+        _chunks = new (int, int, Chunk)[Enumerable.Range(0, allReduce.WorldSize).Sum(owner => allReduce.Shards.Chunks(owner).Count)];
+        var (end, next) = (0L, 0);
         for (var owner = 0; owner < allReduce.WorldSize; owner++)
         {
             for (var index = 0; index < allReduce.Shards.Chunks(owner).Count; index++)
             {
                 // That of an empty shard lies nowhere; here it must lie between its neighbours.
                 var chunk = allReduce.Shards.Chunks(owner)[index];
-                _chunks.Add((owner, index, chunk with { FirstElement = end }));
+                _chunks[next++] = (owner, index, chunk with { FirstElement = end });
                 end += chunk.Count;
             }
         }
 
-        (_missing, _isSent) = (new int[_chunks.Count], new bool[_chunks.Count]);
-        foreach (var slot in _slots.Where(s => s.Kind != SlotKind.Frozen))
+        (_missing, _isSent) = (new int[_chunks.Length], new bool[_chunks.Length]);
+        foreach (var slot in _slots)
         {
-            foreach (var chunk in ChunksOf(slot))
+            var (first, past) = slot.Kind == SlotKind.Frozen ? default : ChunksOf(slot);
+            for (var chunk = first; chunk < past; chunk++)
             {
                 _missing[chunk]++;
             }
@@ -47,7 +49,8 @@ internal sealed class EarlySend
     /// <summary>Takes note that a slot of the block is final. Calls follow one another.</summary>
     public void TakeFinal(int slot)
     {
-        foreach (var chunk in ChunksOf(_slots[slot]))
+        var (first, past) = ChunksOf(_slots[slot]);
+        for (var chunk = first; chunk < past; chunk++)
         {
             _missing[chunk]--;
             if (_missing[chunk] == 0 && _chunks[chunk].Index > 0)
@@ -62,16 +65,14 @@ internal sealed class EarlySend
     {
         _node.FoldHeader();
 
-        // Own sums last: others wait for what they are sent.
-        for (var i = 1; i <= _allReduce.WorldSize; i++)
+        // Own sums last: others wait for what they are sent. Chunks lie in the order of their owners.
+        var others = Array.FindLastIndex(_chunks, c => c.Owner == _allReduce.Rank) + 1;
+        for (var i = 0; i < _chunks.Length; i++)
         {
-            var owner = (_allReduce.Rank + i) % _allReduce.WorldSize;
-            for (var chunk = 0; chunk < _chunks.Count; chunk++)
+            var chunk = (others + i) % _chunks.Length;
+            if (!_isSent[chunk])
             {
-                if (_chunks[chunk].Owner == owner && !_isSent[chunk])
-                {
-                    Send(chunk);
-                }
+                Send(chunk);
             }
         }
     }
@@ -84,19 +85,22 @@ internal sealed class EarlySend
         _allReduce.Offer(_node.Node, _node.Sum.ToHost(), index == 0 ? _node.Sum.Header : null, owner, index..(index + 1));
     }
 
-    /// <summary>The chunks that a slot lies in, which follow one another as the shards do.</summary>
-    private IEnumerable<int> ChunksOf(Slot slot)
+    /// <summary>The first of the chunks that a slot lies in, which follow one another as the shards do, and the one behind the last.</summary>
+    private (int First, int Past) ChunksOf(Slot slot)
     {
-        var (low, high) = (0, _chunks.Count);
+        var (low, high) = (0, _chunks.Length);
         while (low < high)
         {
             var middle = (low + high) / 2;
             (low, high) = _chunks[middle].Chunk.FirstElement + _chunks[middle].Chunk.Count <= slot.Offset ? (middle + 1, high) : (low, middle);
         }
 
-        for (; slot.Count > 0 && low < _chunks.Count && _chunks[low].Chunk.FirstElement < slot.Offset + slot.Count; low++)
+        var past = low;
+        while (slot.Count > 0 && past < _chunks.Length && _chunks[past].Chunk.FirstElement < slot.Offset + slot.Count)
         {
-            yield return low;
+            past++;
         }
+
+        return (low, past);
     }
 }
