@@ -114,7 +114,7 @@ internal sealed class ReducedVectors(Func<ReducedVector> create) : IDisposable
         if (_coming is { } coming)
         {
             _coming = null;
-            await coming.ContinueWith(_ => { }, CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
+            await ((Task)coming).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             if (coming.IsCompletedSuccessfully)
             {
                 (await coming).Values.Dispose();
