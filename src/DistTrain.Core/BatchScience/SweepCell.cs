@@ -1,3 +1,6 @@
+using System.Globalization;
+using DistTrain.Core.Schedules;
+
 namespace DistTrain.Core.BatchScience;
 
 /// <summary>One run of a sweep.</summary>
@@ -43,13 +46,10 @@ public static class SweepPlan
     /// The rule of thumb: the rate goes with the batch for SGD and LARS (P. Goyal et al., arXiv 1706.02677), with its square root for rules that divide by the gradient's size
     /// (S. Malladi et al., arXiv 2205.10287).
     /// </summary>
-    public static double RateFor(SweepOptimizer optimizer, long reference, long batch)
-    {
-        var ratio = (double)batch / reference;
-        return optimizer.Rate * (optimizer.Name is "sgd" or "lars" ? ratio : Math.Sqrt(ratio));
-    }
+    public static double RateFor(SweepOptimizer optimizer, long reference, long batch) =>
+        optimizer.Rate * BatchScaling.RateFactor(optimizer.Name is "sgd" or "lars" ? ScalingRule.Linear : ScalingRule.SquareRoot, (double)batch / reference);
 
     /// <summary>To four digits: a rate is read by people.</summary>
     private static double Round(double rate) =>
-        double.Parse(rate.ToString("G4", System.Globalization.CultureInfo.InvariantCulture), System.Globalization.CultureInfo.InvariantCulture);
+        double.Parse(rate.ToString("G4", CultureInfo.InvariantCulture), CultureInfo.InvariantCulture);
 }

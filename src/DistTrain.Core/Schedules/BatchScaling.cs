@@ -57,10 +57,15 @@ public sealed class BatchScaling
 
     /// <summary>What the schedule's rate is multiplied by; exactly 1 where nothing is scaled.</summary>
     /// <param name="batch">The global batch of the step. The short last step of an epoch has that of the others.</param>
-    public double RateFactor(long batch) => _rule switch
+    public double RateFactor(long batch) => RateFactor(_rule, Ratio(batch));
+
+    /// <summary>What a rule multiplies the rate by.</summary>
+    /// <param name="rule">The rule.</param>
+    /// <param name="ratio">k, how many times the reference the batch is, above 0.</param>
+    public static double RateFactor(ScalingRule rule, double ratio) => rule switch
     {
-        ScalingRule.Linear => Ratio(batch),
-        ScalingRule.SquareRoot => Math.Sqrt(Ratio(batch)),
+        ScalingRule.Linear => ratio,
+        ScalingRule.SquareRoot => Math.Sqrt(ratio),
         _ => 1,
     };
 
