@@ -90,6 +90,8 @@ internal sealed class ImageClassification : ITrainingTask, IPredictor
         _model = context.Model;
         (_training, _validation) = Open(context.Data);
         _training = _training.With(new ImageAugmentation(context.Data.Shift, context.Data.Flip, context.Data.Noise));
+        Metrics = _training.Classes > Top ? ["accuracy", "top5Accuracy"] : ["accuracy"];
+        Classes = _training.Classes <= MostConfused ? _training.ClassNames : [];
         if (_model.Name == "cnn" && Math.Min(_training.Height, _training.Width) < Cnn.SmallestSide)
         {
             throw new DataException(
@@ -103,9 +105,9 @@ internal sealed class ImageClassification : ITrainingTask, IPredictor
     public IDataset Validation => _validation;
 
     /// <summary>Where there are no more than five classes, the right one is always among the first five.</summary>
-    public IReadOnlyList<string> Metrics => _training.Classes > Top ? ["accuracy", "top5Accuracy"] : ["accuracy"];
+    public IReadOnlyList<string> Metrics { get; }
 
-    public IReadOnlyList<string> Classes => _training.Classes <= MostConfused ? _training.ClassNames : [];
+    public IReadOnlyList<string> Classes { get; }
 
     public IReadOnlyCollection<string> Takes { get; } = [nameof(PredictRequest.Input), nameof(PredictRequest.Count)];
 
