@@ -1,6 +1,7 @@
 using System.Text.Json;
 using DistTrain.Configuration;
 using DistTrain.Core.Options;
+using DistTrain.Records;
 
 namespace DistTrain.Sweeping;
 
@@ -26,6 +27,6 @@ internal static class SweepFiles
         Put("sweep.json", SweepText.Json(report).ToJsonString(Indented) + "\n");
         Put(Page, SweepPage.Of(report, pictures));
 
-        void Put(string name, string text) => SweepFolder.Write(Path.Combine(report.Settings.Folder, name), text);
+        void Put(string name, string text) => TextFile.Replace(Path.Combine(report.Settings.Folder, name), text);
     }
 }

@@ -53,22 +53,6 @@ internal sealed class SweepFolder : IDisposable
         }
     }
 
-    /// <summary>Writes a file of a sweep, in place of what was there, which stays where that fails.</summary>
-    public static void Write(string file, string text)
-    {
-        var temporary = file + ".tmp";
-        try
-        {
-            File.WriteAllText(temporary, text);
-            File.Move(temporary, file, overwrite: true);
-        }
-        catch
-        {
-            File.Delete(temporary);
-            throw;
-        }
-    }
-
     /// <inheritdoc/>
     public void Dispose() => _lock.Dispose();
 }

@@ -1,3 +1,4 @@
+using DistTrain.Records;
 using OxyPlot;
 using OxyPlot.Annotations;
 using OxyPlot.Axes;
@@ -83,20 +84,7 @@ internal sealed class SvgPlot
     }
 
     /// <summary>Writes the file, in place of what was there, which stays where that fails.</summary>
-    public void Write(string file)
-    {
-        var temporary = file + ".tmp";
-        try
-        {
-            File.WriteAllText(temporary, Text());
-            File.Move(temporary, file, overwrite: true);
-        }
-        catch
-        {
-            File.Delete(temporary);
-            throw;
-        }
-    }
+    public void Write(string file) => TextFile.Replace(file, Text());
 
     /// <summary>The text of the file.</summary>
     internal string Text() => SvgText.Of(_model);
