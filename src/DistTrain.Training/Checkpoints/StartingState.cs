@@ -42,7 +42,7 @@ public static class StartingState
                 slots.ToList().ForEach(slot => beside.Read(name + ".", slot, vector));
             }
         }
-        else if (state[^1] is (Average, var average))
+        else if (state[^1] is (Replica.AverageName, var average))
         {
             average.CopyFrom(state[0].Vector);
         }
@@ -54,6 +54,4 @@ public static class StartingState
 
         replica.StateWasReplaced();
     }
-
-    private const string Average = "average";
 }

@@ -34,6 +34,9 @@ public readonly record struct AppliedStep(bool Skipped, double GradientNorm, Gra
 /// <remarks>Create and use it on one thread: torch's scopes and its grad mode belong to threads.</remarks>
 public sealed class Replica : IDisposable
 {
+    /// <summary>The name of the running average in <see cref="State"/>.</summary>
+    internal const string AverageName = "average";
+
     /// <summary>How often a device computes the probe: one that adds in the order in which its threads arrive seldom repeats itself three times.</summary>
     private const int ProbeTimes = 3;
 
@@ -101,7 +104,7 @@ public sealed class Replica : IDisposable
 
     /// <summary>The vectors of the state by name: the weights as <c>model</c>, the optimizer's, the running average of the weights where one is kept.</summary>
     public IReadOnlyList<(string Name, NativeVector Vector)> State =>
-        [("model", _model.Weights), .. _optimizer.Vectors, .. _average is null ? Array.Empty<(string, NativeVector)>() : [("average", _average)]];
+        [("model", _model.Weights), .. _optimizer.Vectors, .. _average is null ? Array.Empty<(string, NativeVector)>() : [(AverageName, _average)]];
 
     /// <summary>The optimizer's numbers by name.</summary>
     public IReadOnlyDictionary<string, double> Scalars
