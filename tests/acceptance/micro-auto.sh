@@ -104,12 +104,12 @@ auto() {
   check "$workers workers: audit holds" "$disttrain" audit "$work/$name"
 }
 
-alone=2000
+alone=2200
 if $short; then
   auto 1 $alone 1
 else
   auto 1 $alone 2
-  auto 2 3600 2
+  auto 2 4000 2
   check "the same size told from the start has the same bits" within 8000 fixed --workers 1 --set "batch.micro=$(micro auto-1)" --set batch.global=$batch --set stop.steps=2
   check "and they are the same" same auto-1 fixed
 fi
