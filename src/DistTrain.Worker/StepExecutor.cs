@@ -251,16 +251,16 @@ internal sealed class StepExecutor : IDisposable
 
     private void ComputeBlock(Operation operation, int block, BlockFold fold, AllReduce allReduce, NodePool pool)
     {
-        NodeBuffer? buffer = null;
         CompletingNode? node = null;
         EarlySend? early = null;
-        var isDone = false;
+        var (name, buffer, isDone) = (fold.Leaf(block), default(NodeBuffer), false);
+        var left = _replica.CanAddOn(operation, block) ? fold.TakeLeft(block) : null;
         try
         {
-            buffer = pool.Rent();
-            node = operation.Kind == OperationKind.Train && allReduce.IsWorthEarlySends ? fold.TryBegin(block, buffer) : null;
+            (name, buffer) = left ?? (name, pool.Rent());
+            node = operation.Kind == OperationKind.Train && allReduce.IsWorthEarlySends ? fold.TryBegin(name, buffer) : null;
             early = node is null ? null : new EarlySend(allReduce, node, _replica.Layout);
-            _replica.Accumulate(operation, block, buffer, _afterMicroBatch, early is null ? null : early.TakeFinal);
+            _replica.Accumulate(operation, block, buffer, _afterMicroBatch, early is null ? null : early.TakeFinal, addsOn: left is not null);
             isDone = true;
         }
         catch (Exception e) when (MemoryShortage.Is(e))
@@ -283,7 +283,7 @@ internal sealed class StepExecutor : IDisposable
 
         if (early is null)
         {
-            Offer(allReduce, fold.Add(block, buffer));
+            Offer(allReduce, fold.Add(name, buffer));
             return;
         }
 

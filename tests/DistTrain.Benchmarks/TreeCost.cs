@@ -182,7 +182,7 @@ internal static class TreeCost
             {
                 var node = _pool.Rent();
                 _treeReplica.Accumulate(operation, block, node, () => { });
-                fold.Add(block, node);
+                fold.Add(fold.Leaf(block), node);
             }
 
             fold.Release();

@@ -28,7 +28,7 @@ public sealed class StepExecutorTests : IAsyncDisposable
 
     public StepExecutorTests()
     {
-        var options = LocalCluster.Options("batch.global=8", "batch.micro=4");
+        var options = LocalCluster.Options("batch.global=16", "batch.micro=4");
         _task = PatternTask.Catalog.Create(options);
         _replica = _compute.RunAsync(() =>
         {
@@ -58,14 +58,16 @@ public sealed class StepExecutorTests : IAsyncDisposable
         _pool.Left = 1;
         var shortage = await Assert.ThrowsAsync<MicroBatchException>(() => ExecuteAsync(4, _alone));
         Assert.Equal((1UL, "There is none."), (shortage.Operation, shortage.Message));
-        Assert.Equal((0UL, 1), (_executor.Applied, _executor.BlocksDone));
+
+        // The second block was added to the first, in its memory.
+        Assert.Equal((0UL, 2), (_executor.Applied, _executor.BlocksDone));
         _pool.Left = 100;
-        Assert.Equal(4, (await ExecuteAsync(2, _aloneAgain))!.Blocks);
+        Assert.Equal(8, (await ExecuteAsync(2, _aloneAgain))!.Blocks);
     }
 
     private Task<OperationReport?> ExecuteAsync(int micro, PeerGroup peers)
     {
-        var operation = new Operation(1, OperationKind.Train, 1, new SampleRange(0, 0, 8), new BatchGeometry(8, micro, 8), 0.1, false, false);
+        var operation = new Operation(1, OperationKind.Train, 1, new SampleRange(0, 0, 16), new BatchGeometry(16, micro, 8), 0.1, false, false);
         return _executor.ExecuteAsync(operation, [WorkShare.Of(new BlockRange(0, operation.Batches.Blocks))], peers, TestContext.Current.CancellationToken)
             .WaitAsync(Soon, TestContext.Current.CancellationToken);
     }

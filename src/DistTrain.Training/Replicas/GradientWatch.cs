@@ -33,12 +33,33 @@ internal sealed class GradientWatch : IDisposable
     {
         _layout = layout;
         _parts = [.. parts];
+        AddsOnce = Array.TrueForAll(_parts, p => p.Additions == 1);
         _expected = new long[_parts.Length];
         _thread = new Thread(Work) { Name = "gradients", IsBackground = true };
         _thread.Start();
     }
 
-    /// <summary>Runs a backward pass.</summary>
+    /// <summary>Whether a pass adds once to every gradient, as no two parameters share one.</summary>
+    public bool AddsOnce { get; }
+
+    /// <summary>Runs a backward pass and sees that it adds to every gradient once, or not at all.</summary>
+    /// <param name="gradients">The gradients it adds to, by slot, in host memory.</param>
+    /// <param name="backward">The pass.</param>
+    /// <exception cref="InvalidOperationException">A gradient was changed more than once.</exception>
+    public void Once(Tensor[] gradients, Action backward)
+    {
+        Expect(gradients);
+        backward();
+        for (var i = 0; i < _parts.Length; i++)
+        {
+            if (TensorVersion.Of(gradients[_parts[i].Slot]) > _expected[i])
+            {
+                throw Changed(_parts[i].Slot);
+            }
+        }
+    }
+
+    /// <summary>Runs a backward pass and tells what becomes final.</summary>
     /// <param name="gradients">The gradients it adds to, by slot, in host memory.</param>
     /// <param name="onFinal">Told on another thread of every slot whose gradient is final; not any more when this returns.</param>
     /// <param name="backward">The pass.</param>
@@ -48,11 +69,7 @@ internal sealed class GradientWatch : IDisposable
         lock (_gate)
         {
             (_gradients, _onFinal, _unfinished, _failure) = (gradients, onFinal, _parts.Length, null);
-            for (var i = 0; i < _parts.Length; i++)
-            {
-                _expected[i] = TensorVersion.Of(gradients[_parts[i].Slot]) + _parts[i].Additions;
-            }
-
+            Expect(gradients);
             _isPassing = true;
             Monitor.Pulse(_gate);
         }
@@ -133,10 +150,20 @@ internal sealed class GradientWatch : IDisposable
         {
             if (TensorVersion.Of(_gradients[_parts[i].Slot]) != _expected[i])
             {
-                throw new InvalidOperationException(
-                    $"The gradient of {_layout.Slots[_parts[i].Slot].Name} was changed after the backward pass had added to it, when it may have been sent already. "
-                    + "Let the task's loss and its functions leave the gradients of parameters to the backward pass.");
+                throw Changed(_parts[i].Slot);
             }
         }
     }
+
+    private void Expect(Tensor[] gradients)
+    {
+        for (var i = 0; i < _parts.Length; i++)
+        {
+            _expected[i] = TensorVersion.Of(gradients[_parts[i].Slot]) + _parts[i].Additions;
+        }
+    }
+
+    private InvalidOperationException Changed(int slot) => new(
+        $"The gradient of {_layout.Slots[slot].Name} was changed after the backward pass had added to it, when it may have been sent or added to others already. "
+        + "Let the task's loss and its functions leave the gradients of parameters to the backward pass.");
 }

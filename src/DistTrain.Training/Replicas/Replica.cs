@@ -139,23 +139,35 @@ public sealed class Replica : IDisposable
         _hash.TakeAll(_model.Weights);
     }
 
+    /// <summary>
+    /// Whether a block may be added on top of another sum with the bits of summing it by itself and adding that: it is one backward pass, which adds to every gradient once, and nobody
+    /// asks for the block's own sum.
+    /// </summary>
+    public bool CanAddOn(Operation operation, int block) =>
+        operation.Kind == OperationKind.Train && _noise is null && _watch is { AddsOnce: true } && operation.Batches.Block(block).Count == 1;
+
     /// <summary>Sums the gradients of one block's micro-batches, or the metrics where the operation evaluates.</summary>
     /// <param name="operation">The operation.</param>
     /// <param name="block">0..K-1.</param>
-    /// <param name="node">Where to sum; whatever it held is forgotten.</param>
+    /// <param name="node">Where to sum; whatever it held is forgotten, but for <paramref name="addsOn"/>.</param>
     /// <param name="afterMicroBatch">Called after every micro-batch.</param>
     /// <param name="onFinal">
     /// Told on another thread, while the last backward pass still runs, of slots whose sums are final; not any more when this returns. It need not be told of any, and is of none where
     /// <see cref="NodeBuffer.AccumulatesInHost"/> is not so. null for nobody.
     /// </param>
-    public void Accumulate(Operation operation, int block, NodeBuffer node, Action afterMicroBatch, Action<int>? onFinal = null)
+    /// <param name="addsOn">Whether to add to what the node holds, where <see cref="CanAddOn"/>: that is spoiled where this throws.</param>
+    public void Accumulate(Operation operation, int block, NodeBuffer node, Action afterMicroBatch, Action<int>? onFinal = null, bool addsOn = false)
     {
         var (batches, training) = (operation.Batches, operation.Kind == OperationKind.Train);
         var (lossSum, weightSum) = (0.0, 0L);
         var metrics = new double[training ? 0 : _evaluation.Sums];
         if (training)
         {
-            node.Clear();
+            if (!addsOn)
+            {
+                node.Clear();
+            }
+
             _model.BindGradients(node);
         }
 
@@ -166,13 +178,14 @@ public sealed class Replica : IDisposable
         {
             using var scope = NewDisposeScope();
             using var batch = Load(operation, batches.MicroBatch(index));
-            var (loss, weight) = training ? Train(operation.Step, index, batch, node, index == microBatches.End - 1 ? onFinal : null) : Evaluate(batch, metrics);
+            var (loss, weight) = training ? Train(operation.Step, index, batch, node, index == microBatches.End - 1 ? onFinal : null, addsOn) : Evaluate(batch, metrics);
             lossSum += loss;
             weightSum = checked(weightSum + weight);
             afterMicroBatch();
         }
 
-        node.Header = new NodeHeader(lossSum, weightSum, training && _noise is not null ? _noise.OfBlock(node, weightSum) : metrics);
+        var header = new NodeHeader(lossSum, weightSum, training && _noise is not null ? _noise.OfBlock(node, weightSum) : metrics);
+        node.Header = addsOn ? NodeHeader.Add(node.Header, header) : header;
     }
 
     /// <summary>Updates the weights from a whole reduced step: all of them, or none.</summary>
@@ -335,7 +348,7 @@ public sealed class Replica : IDisposable
         return Convert.ToHexStringLower(hash.GetCurrentHash());
     }
 
-    private (double Loss, long Weight) Train(long step, long microBatch, TensorBatch batch, NodeBuffer node, Action<int>? onFinal)
+    private (double Loss, long Weight) Train(long step, long microBatch, TensorBatch batch, NodeBuffer node, Action<int>? onFinal, bool addsOn)
     {
         _model.Module.train();
         _model.Buffers.Restore();
@@ -350,6 +363,10 @@ public sealed class Replica : IDisposable
         if (onFinal is not null && _watch is not null)
         {
             _watch.During(node.Gradients, onFinal, () => _activations.Backward(loss.Sum));
+        }
+        else if (addsOn)
+        {
+            _watch!.Once(node.Gradients, () => _activations.Backward(loss.Sum));
         }
         else
         {

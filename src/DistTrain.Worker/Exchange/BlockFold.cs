@@ -54,9 +54,22 @@ internal sealed class BlockFold
     /// <summary>The names of all complete nodes it holds, so that no two overlap.</summary>
     public IReadOnlyList<NodeId> Held => _perWorker is null ? [.. _complete.Keys, .. _fold.Waiting.Keys] : [];
 
-    /// <summary>Takes a block.</summary>
+    /// <summary>The name that the sum of a block has.</summary>
+    public NodeId Leaf(int block) => _perWorker ?? _tree.Leaf(block);
+
+    /// <summary>
+    /// The sum that a block is going to be added to next, where it waits already: the block may then be accumulated on top of it. It is the caller's from now on, who hands it to
+    /// <see cref="Add(NodeId, NodeBuffer)"/> or <see cref="TryBegin"/> under the name that both have together, or back to the pool.
+    /// </summary>
+    public (NodeId Node, NodeBuffer Sum)? TakeLeft(int block)
+    {
+        var leaf = Leaf(block);
+        return _perWorker is null && leaf != _tree.Root && !leaf.IsLeft && _fold.Take(leaf.Sibling, out var left) ? (_tree.Canonical(leaf.Parent), left!) : null;
+    }
+
+    /// <summary>Takes the sum of a block, or of one and what it was accumulated on.</summary>
     /// <returns>The cover node it completes; null where none is complete yet.</returns>
-    public (NodeId Node, NodeBuffer Buffer)? Add(int block, NodeBuffer buffer)
+    public (NodeId Node, NodeBuffer Buffer)? Add(NodeId name, NodeBuffer buffer)
     {
         if (_perWorker is not null)
         {
@@ -64,7 +77,7 @@ internal sealed class BlockFold
             return null;
         }
 
-        var (node, sum) = _fold.Add(_tree.Leaf(block), buffer);
+        var (node, sum) = _fold.Add(name, buffer);
         if (!_cover.Contains(node))
         {
             return null;
@@ -79,17 +92,17 @@ internal sealed class BlockFold
     /// The cover node that a block is going to complete, so that it can be completed in parts while the block is still computed. Nothing of it is held until then: what it is made of is
     /// the caller's, who hands it to <see cref="Complete"/> or <see cref="Drop"/>.
     /// </summary>
-    /// <param name="block">The block.</param>
+    /// <param name="name">The block, or what it makes together with the sum it is accumulated on.</param>
     /// <param name="buffer">Where it is going to be accumulated.</param>
-    /// <returns>Null where it completes none, or where sums do not lie in host memory; then it is for <see cref="Add(int, NodeBuffer)"/>.</returns>
-    public CompletingNode? TryBegin(int block, NodeBuffer buffer)
+    /// <returns>Null where it completes none, or where sums do not lie in host memory; then it is for <see cref="Add(NodeId, NodeBuffer)"/>.</returns>
+    public CompletingNode? TryBegin(NodeId name, NodeBuffer buffer)
     {
         if (_perWorker is not null)
         {
             return null;
         }
 
-        var (node, path) = (_tree.Leaf(block), new List<NodeBuffer> { buffer });
+        var (node, path) = (name, new List<NodeBuffer> { buffer });
         while (node != _tree.Root && !node.IsLeft && _fold.Waiting.TryGetValue(node.Sibling, out var left))
         {
             path.Add(left);

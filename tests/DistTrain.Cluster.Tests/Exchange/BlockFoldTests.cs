@@ -23,7 +23,7 @@ public sealed class BlockFoldTests
                     var handed = new List<NodeId>();
                     for (var block = first; block < end; block++)
                     {
-                        if (fold.Add(block, Node(pool, block)) is not var (node, buffer))
+                        if (fold.Add(fold.Leaf(block), Node(pool, block)) is not var (node, buffer))
                         {
                             continue;
                         }
@@ -58,9 +58,9 @@ public sealed class BlockFoldTests
                     for (var block = first; block < end; block++)
                     {
                         var buffer = Node(pool, block);
-                        if (fold.TryBegin(block, buffer) is not { } node)
+                        if (fold.TryBegin(fold.Leaf(block), buffer) is not { } node)
                         {
-                            Assert.Null(fold.Add(block, buffer));
+                            Assert.Null(fold.Add(fold.Leaf(block), buffer));
                             continue;
                         }
 
@@ -83,6 +83,55 @@ public sealed class BlockFoldTests
         }
     }
 
+    /// <summary>What a block is added to in place is what it would have been added to, whole cover nodes in one piece or in parts.</summary>
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void A_block_can_be_accumulated_on_the_sum_it_is_added_to_next(bool inParts)
+    {
+        var onTop = 0;
+        for (var blocks = 1; blocks <= 12; blocks++)
+        {
+            for (var first = 0; first < blocks; first++)
+            {
+                for (var end = first + 1; end <= blocks; end++)
+                {
+                    using var pool = Pool();
+                    var spec = Plans.Spec(blocks, [new BlockRange(0, first), new BlockRange(first, end), new BlockRange(end, blocks)]);
+                    var fold = new BlockFold(spec, 1, pool);
+                    for (var block = first; block < end; block++)
+                    {
+                        var left = fold.TakeLeft(block);
+                        var (name, buffer) = left ?? (fold.Leaf(block), Node(pool, 0));
+                        Assert.DoesNotContain(fold.Held, held => ReductionTree.FirstBlock(held) <= block && block < spec.Tree.EndBlock(held));
+                        var node = inParts ? fold.TryBegin(name, buffer) : null;
+                        buffer.ToHost().Span(0, 1)[0] += block;
+                        if (node is null)
+                        {
+                            fold.Add(name, buffer);
+                        }
+                        else
+                        {
+                            node.Fold(0, 1);
+                            fold.Complete(node);
+                        }
+
+                        onTop += left is null ? 0 : 1;
+                    }
+
+                    Assert.Equal(spec.Covers[1].ToHashSet(), fold.Held.ToHashSet());
+                    var again = new BlockFold(spec, 1, pool, fold);
+                    Assert.All(again.Kept, kept => Assert.Equal(
+                        Enumerable.Range(ReductionTree.FirstBlock(kept.Node), spec.Tree.EndBlock(kept.Node) - ReductionTree.FirstBlock(kept.Node)).Sum(),
+                        kept.Buffer.ToHost().Span(0, 1)[0]));
+                    Assert.Equal(spec.Covers[1].Count, again.Kept.Count);
+                }
+            }
+        }
+
+        Assert.True(onTop > 100);
+    }
+
     [Fact]
     public void A_node_that_is_dropped_is_not_held_and_its_memory_is_free()
     {
@@ -91,10 +140,10 @@ public sealed class BlockFoldTests
         NodeBuffer[] buffers = [Node(pool, 0), Node(pool, 1), Node(pool, 2), Node(pool, 3)];
         for (var block = 0; block < 3; block++)
         {
-            fold.Add(block, buffers[block]);
+            fold.Add(fold.Leaf(block), buffers[block]);
         }
 
-        var node = fold.TryBegin(3, buffers[3])!;
+        var node = fold.TryBegin(fold.Leaf(3), buffers[3])!;
         node.Fold(0, 1);
         fold.Drop(node);
         Assert.Empty(fold.Held);
@@ -115,7 +164,7 @@ public sealed class BlockFoldTests
             {
                 var node = Node(pool, block);
                 rented.Add(node);
-                fold.Add(block, node);
+                fold.Add(fold.Leaf(block), node);
             }
 
             fold.Release();
@@ -131,8 +180,8 @@ public sealed class BlockFoldTests
     {
         using var pool = Pool();
         var fold = new BlockFold(new NodeId(0, 1), pool);
-        Assert.Null(fold.Add(0, Node(pool, 3)));
-        Assert.Null(fold.Add(1, Node(pool, 4)));
+        Assert.Null(fold.Add(fold.Leaf(0), Node(pool, 3)));
+        Assert.Null(fold.Add(fold.Leaf(1), Node(pool, 4)));
         var (node, sum) = fold.Finish(() => Node(pool, 0)) ?? default;
         Assert.Equal((new NodeId(0, 1), 7f), (node, sum.ToHost().Span(0, 1)[0]));
 

@@ -204,7 +204,7 @@ internal sealed class SimulatedExchange : IDisposable
         {
             var node = _pool.Rent();
             var values = node.ToHost().Span(0, (int)world._layout.Count);
-            if (_current!.IsWorthEarlySends && _fold!.TryBegin(block, node) is { } completing)
+            if (_current!.IsWorthEarlySends && _fold!.TryBegin(_fold.Leaf(block), node) is { } completing)
             {
                 values.Fill(float.NaN);
                 ComputeInParts(block, node, completing);
@@ -217,7 +217,7 @@ internal sealed class SimulatedExchange : IDisposable
             }
 
             node.Header = SimulatedExchange.Header(Done, block, Operation.Metrics);
-            if (_fold!.Add(block, node) is var (name, complete))
+            if (_fold!.Add(_fold.Leaf(block), node) is var (name, complete))
             {
                 _current!.Offer(name, complete.ToHost(), complete.Header);
             }

@@ -1,0 +1,98 @@
+using DistTrain.Core.Batches;
+using DistTrain.Core.Runs;
+using DistTrain.TestKit;
+using DistTrain.Training.Replicas;
+using static TorchSharp.torch;
+
+namespace DistTrain.Training.Tests.Replicas;
+
+/// <summary>Blocks that are accumulated on top of the sum they are added to.</summary>
+[Collection(AloneInProcess.Name)]
+public sealed class AddedBlocksTests
+{
+    /// <summary>With dropout, running statistics, a count that micro-batch 0 alone moves, and blocks of unequal size.</summary>
+    [Fact]
+    public void A_block_added_on_top_has_the_bits_of_one_that_is_summed_by_itself_and_added()
+    {
+        using var task = new ChangedTask(Bench.Pattern(), () => nn.Sequential(
+            ("0", nn.BatchNorm1d(12)), ("1", nn.Linear(12, 24)), ("2", nn.ReLU()), ("3", nn.Dropout(0.5)), ("4", nn.Linear(24, 5))));
+        using var bench = new Bench(task, "batch.global=22", "batch.micro=8", "batch.blocks=8");
+        var operation = bench.Operation();
+        var sums = Enumerable.Range(0, 3).Select(_ => bench.Nodes.Rent()).ToList();
+        for (var block = 0; block < 3; block++)
+        {
+            bench.Replica.Accumulate(operation, block, sums[block], () => { });
+        }
+
+        sums[0].Add(sums[1]);
+        sums[0].Add(sums[2]);
+
+        var onTop = bench.Nodes.Rent();
+        for (var block = 0; block < 3; block++)
+        {
+            Assert.True(bench.Replica.CanAddOn(operation, block));
+            bench.Replica.Accumulate(operation, block, onTop, () => { }, addsOn: block > 0);
+        }
+
+        Assert.Equal(Bits(bench, sums[0]), Bits(bench, onTop));
+        Assert.Equal((sums[0].Header.LossSum, sums[0].Header.Weight), (onTop.Header.LossSum, onTop.Header.Weight));
+        Assert.Equal(22, onTop.Header.Weight);
+    }
+
+    [Fact]
+    public void So_are_parts_of_it_while_the_pass_runs()
+    {
+        using var task = new LayersTask(40, () => { });
+        using var bench = new Bench(task, "batch.global=8", "batch.micro=4");
+        var operation = bench.Operation();
+        var expected = bench.Reduce(operation);
+        var onTop = bench.Nodes.Rent();
+        bench.Replica.Accumulate(operation, 0, onTop, () => { });
+        bench.Replica.Accumulate(operation, 1, onTop, () => { }, _ => { }, addsOn: true);
+        Assert.Equal(Bits(bench, expected), Bits(bench, onTop));
+    }
+
+    [Theory]
+    [InlineData("batch.noiseScale=true")]
+    [InlineData("batch.micro=2", "batch.blocks=2")]
+    public void A_block_whose_own_sum_is_wanted_or_that_takes_several_passes_is_not_added_on_top(params string[] settings)
+    {
+        using var plain = new Bench(Bench.Pattern(), "batch.global=8", "batch.micro=4");
+        using var bench = new Bench(Bench.Pattern(), ["batch.global=8", "batch.micro=4", .. settings]);
+        Assert.True(plain.Replica.CanAddOn(plain.Operation(), 0));
+        Assert.False(plain.Replica.CanAddOn(plain.Operation() with { Kind = OperationKind.Evaluate }, 0));
+        Assert.False(bench.Replica.CanAddOn(bench.Operation(), 0));
+    }
+
+    /// <summary>Two parameters of one slot have a gradient each, which are added one after the other: the order would be another one.</summary>
+    [Fact]
+    public void What_has_tied_parameters_is_not_added_on_top_where_they_have_gradients_each()
+    {
+        using var task = new ChangedTask(Bench.Pattern(), () =>
+        {
+            var (first, second) = (nn.Linear(12, 12), nn.Linear(12, 12));
+            using var noGradient = no_grad();
+            second.weight!.set_(first.weight!);
+            return nn.Sequential(("0", first), ("1", second), ("2", nn.Linear(12, 5)));
+        });
+        using var bench = new Bench(task, "batch.global=8", "batch.micro=4");
+        Assert.False(bench.Replica.CanAddOn(bench.Operation(), 0));
+    }
+
+    [Fact]
+    public void A_gradient_that_is_added_to_twice_is_an_error_that_says_so()
+    {
+        NodeBuffer? node = null;
+        using var task = new LayersTask(40, () => node?.Gradients[3].mul_(2));
+        using var bench = new Bench(task, "batch.global=8", "batch.micro=4");
+        var operation = bench.Operation();
+        var sum = bench.Nodes.Rent();
+        bench.Replica.Accumulate(operation, 0, sum, () => { });
+        node = sum;
+        var thrown = Assert.Throws<InvalidOperationException>(() => bench.Replica.Accumulate(operation, 1, sum, () => { }, addsOn: true));
+        Assert.StartsWith("The gradient of second.weight was changed after the backward pass had added to it", thrown.Message);
+    }
+
+    private static uint[] Bits(Bench bench, NodeBuffer node) =>
+        [.. node.ToHost().Span(0, (int)bench.Replica.Layout.Count).ToArray().Select(BitConverter.SingleToUInt32Bits)];
+}
