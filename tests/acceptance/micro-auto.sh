@@ -104,7 +104,7 @@ auto() {
   check "$workers workers: audit holds" "$disttrain" audit "$work/$name"
 }
 
-alone=2200
+alone=2050
 if $short; then
   auto 1 $alone 1
 else

@@ -11,6 +11,9 @@ namespace DistTrain.Core.Tuning;
 /// <param name="HasAverage">Whether a running average of the weights is kept.</param>
 public sealed record StateSize(long Elements, int OptimizerVectors, bool HasAverage)
 {
+    /// <summary>Whether a block of one micro-batch is accumulated on top of the sum that it is added to next, without memory of its own.</summary>
+    public bool AddsOnTop { get; init; }
+
     /// <summary>Bytes of one vector, and so of one node.</summary>
     public long Vector => Elements * sizeof(float);
 
@@ -82,7 +85,7 @@ public sealed record MemoryModel
             Runtime = runtime,
             Weights = state.Vector * (state.HasAverage ? 2 : 1),
             Optimizer = state.Vector * state.OptimizerVectors,
-            Nodes = state.Vector * ranges.Max(range => MostNodes(tree, range)),
+            Nodes = state.Vector * ranges.Max(range => MostNodes(tree, range, state.AddsOnTop && batch.MicroBatches == batch.Blocks)),
             Exchange = (2 * state.Vector) + (staged * shard) + ((workers - 1) * InFlight),
             Checkpoint = state.Total,
             Activations = activations,
@@ -107,14 +110,17 @@ public sealed record MemoryModel
     /// <summary>How many nodes a worker holds at once that computes a range of blocks: cover nodes stay until the step is applied.</summary>
     /// <param name="tree">The step's tree.</param>
     /// <param name="range">The blocks.</param>
-    public static int MostNodes(ReductionTree tree, BlockRange range)
+    /// <param name="addsOnTop">Whether a block takes the memory of the sum that it is added to next.</param>
+    public static int MostNodes(ReductionTree tree, BlockRange range, bool addsOnTop)
     {
         var fold = new TreeFold<bool>(tree, (_, _) => true);
         var most = 0;
         for (var block = range.First; block < range.End; block++)
         {
-            most = Math.Max(most, fold.Waiting.Count + 1);
-            fold.Add(tree.Leaf(block), true);
+            var leaf = tree.Leaf(block);
+            var isOnTop = addsOnTop && leaf != tree.Root && !leaf.IsLeft && fold.Waiting.ContainsKey(leaf.Sibling);
+            most = Math.Max(most, fold.Waiting.Count + (isOnTop ? 0 : 1));
+            fold.Add(leaf, true);
         }
 
         return most;

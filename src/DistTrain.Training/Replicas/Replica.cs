@@ -94,7 +94,7 @@ public sealed class Replica : IDisposable
     public ComputeDevice Device { get; }
 
     /// <summary>The vectors of the state, as far as they take memory.</summary>
-    public StateSize Size => new(Layout.Count, _optimizer.Vectors.Count, _average is not null);
+    public StateSize Size => new(Layout.Count, _optimizer.Vectors.Count, _average is not null) { AddsOnTop = AddsOnTop };
 
     /// <summary>Where every parameter lies.</summary>
     public ParameterLayout Layout => _model.Layout;
@@ -144,7 +144,7 @@ public sealed class Replica : IDisposable
     /// asks for the block's own sum.
     /// </summary>
     public bool CanAddOn(Operation operation, int block) =>
-        operation.Kind == OperationKind.Train && _noise is null && _watch is { AddsOnce: true } && operation.Batches.Block(block).Count == 1;
+        operation.Kind == OperationKind.Train && AddsOnTop && operation.Batches.Block(block).Count == 1;
 
     /// <summary>Sums the gradients of one block's micro-batches, or the metrics where the operation evaluates.</summary>
     /// <param name="operation">The operation.</param>
@@ -276,6 +276,8 @@ public sealed class Replica : IDisposable
         _average?.Dispose();
         _noise?.Dispose();
     }
+
+    private bool AddsOnTop => _noise is null && _watch is { AddsOnce: true };
 
     /// <summary>As torch.nn.utils.clip_grad_norm_ documents: the factor that brings the norm down to the limit, at most 1.</summary>
     private float ClipFactor(double norm) =>

@@ -36,13 +36,22 @@ public sealed class MemoryModelTests
         Assert.Equal(expected * Vector, MemoryModel.Of(Adam, Batch(samples, 16), workers, 0, 0).Nodes);
     }
 
+    [Theory]
+    [InlineData(128, 3)]
+    [InlineData(112, 2)]
+    [InlineData(32, 1)]
+    [InlineData(16, 1)]
+    [InlineData(2048, 7)]
+    public void A_block_on_top_of_another_needs_no_node_as_long_as_it_is_one_micro_batch(long samples, int nodes) =>
+        Assert.Equal(nodes * Vector, MemoryModel.Of(Adam with { AddsOnTop = true }, Batch(samples, 16), workers: 1, 0, 0).Nodes);
+
     [Fact]
     public void Nodes_are_at_most_as_many_as_the_design_says() => Gen.Select(Gen.Int[1, 600], Gen.Int[0, 600], Gen.Int[0, 600]).Always((blocks, a, b) =>
     {
         var (first, end) = (Math.Min(a, b) % (blocks + 1), Math.Max(a, b) % (blocks + 1));
         (first, end) = (Math.Min(first, end), Math.Max(first, end));
         var levels = BitOperations.Log2((uint)blocks) + 1;
-        var most = MemoryModel.MostNodes(new ReductionTree(blocks), new BlockRange(first, end));
+        var most = MemoryModel.MostNodes(new ReductionTree(blocks), new BlockRange(first, end), addsOnTop: false);
         Assert.InRange(most, end > first ? 1 : 0, first == 0 ? levels + 1 : (2 * levels) + 1);
     }, samples: 2000);
 
