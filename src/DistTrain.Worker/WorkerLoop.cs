@@ -97,6 +97,10 @@ internal sealed partial class WorkerLoop(
         await StopAsync();
         await _sender.DisposeAsync();
         _learning.Dispose();
+        if (state.Allocations.Sentence is { } allocations)
+        {
+            Log.Allocated(logger, allocations);
+        }
     }
 
     /// <summary>Ends the generation or the copy under way, at the next block or chunk.</summary>
