@@ -5,6 +5,7 @@ using DistTrain.Core.Runs;
 using DistTrain.Protocol;
 using DistTrain.Protocol.V1;
 using DistTrain.Worker.Exchange;
+using DistTrain.Worker.Health;
 using Grpc.Core;
 
 namespace DistTrain.Worker;
@@ -18,6 +19,7 @@ internal sealed class GenerationRun : IAsyncDisposable
     private readonly CoordinatorSession _session;
     private readonly StepExecutor _executor;
     private readonly UnwrittenReports _reports;
+    private readonly StepAllocations _allocations;
     private readonly PeerGroup _peers;
     private readonly TimeProvider _time;
     private readonly TimeSpan _linkDeadline;
@@ -41,7 +43,7 @@ internal sealed class GenerationRun : IAsyncDisposable
     {
         _session = session;
         _executor = state.Executor!;
-        _reports = state.Reports;
+        (_reports, _allocations) = (state.Reports, state.Allocations);
         _peers = peers;
         _linkDeadline = linkDeadline;
         _completed = completed;
@@ -154,5 +156,7 @@ internal sealed class GenerationRun : IAsyncDisposable
         {
             await _completed(report, descriptor.CheckpointWriter == _peers.Rank ? operation.Step : -1, waited);
         }
+
+        _allocations.Note(operation.Kind == OperationKind.Train, GC.GetTotalAllocatedBytes());
     }
 }

@@ -6,6 +6,7 @@ using DistTrain.Core.Membership;
 using DistTrain.Core.Planning;
 using DistTrain.Core.Reduction;
 using DistTrain.Core.Runs;
+using DistTrain.Protocol.Exchange;
 using DistTrain.Protocol.Faults;
 using DistTrain.Training.Native;
 using DistTrain.Training.Replicas;
@@ -36,6 +37,8 @@ internal sealed class StepExecutor : IDisposable
     private readonly ReducedVectors _reduced;
     private readonly ReducedVector _empty = new(new NativeVector(0), []);
 
+    // How the vector is cut stays the same as long as the members do.
+    private EarlySend? _early;
     private (Operation Operation, BlockFold Fold)? _begun;
     private AppliedRoot? _root;
     private volatile bool _isExecuting;
@@ -104,7 +107,7 @@ internal sealed class StepExecutor : IDisposable
             ? ReductionSpec.PerWorker(peers.WorldSize)
             : ReductionSpec.Canonical(operation.Batches.Blocks, shares);
         var allReduce = new AllReduce(
-            operation.Number, HashPrefix(hash), peers.Rank, spec, new ShardTable(tiles, peers.WorldSize), tiles,
+            operation.Number, HashPrefix(hash), peers.Rank, spec, ShardsOf(tiles, peers), tiles,
             _replica.SumCount(operation.Kind), reduced, peers);
         var sentBefore = peers.BytesSent;
         peers.Operations.Begin(allReduce);
@@ -199,6 +202,24 @@ internal sealed class StepExecutor : IDisposable
         _empty.Values.Dispose();
     }
 
+    private ShardTable ShardsOf(TileTable? tiles, PeerGroup peers)
+    {
+        if (tiles is null)
+        {
+            return new ShardTable(tiles, peers.WorldSize);
+        }
+
+        if (_early?.Shards.WorldSize != peers.WorldSize)
+        {
+            _early = new EarlySend(new ShardTable(tiles, peers.WorldSize), _replica.Layout);
+
+            // What comes before the own node waits, and of a range that is not aligned two nodes may.
+            ChunkPayload.Keep(2 * _early.Shards.Chunks(peers.Rank).Count);
+        }
+
+        return _early.Shards;
+    }
+
     /// <summary>Goes on from the nodes of the same operation, where another generation began it, and cut it up likewise.</summary>
     private BlockFold Begin(Operation operation, ReductionSpec spec, int rank)
     {
@@ -259,7 +280,8 @@ internal sealed class StepExecutor : IDisposable
         {
             (name, buffer) = left ?? (name, pool.Rent());
             node = operation.Kind == OperationKind.Train && allReduce.IsWorthEarlySends ? fold.TryBegin(name, buffer) : null;
-            early = node is null ? null : new EarlySend(allReduce, node, _replica.Layout);
+            early = node is null ? null : _early;
+            early?.Begin(allReduce, node!);
             _replica.Accumulate(operation, block, buffer, _afterMicroBatch, early is null ? null : early.TakeFinal, addsOn: left is not null);
             isDone = true;
         }

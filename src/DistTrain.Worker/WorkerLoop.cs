@@ -97,6 +97,10 @@ internal sealed partial class WorkerLoop(
         await StopAsync();
         await _sender.DisposeAsync();
         _learning.Dispose();
+        if (state.Allocations.Sentence is { } allocations)
+        {
+            Log.Allocated(logger, allocations);
+        }
     }
 
     /// <summary>Ends the generation or the copy under way, at the next block or chunk.</summary>
@@ -108,7 +112,9 @@ internal sealed partial class WorkerLoop(
         }
 
         await _learning.CancelAsync();
-        await Task.WhenAll(_training, _learner);
+
+        // What went wrong in them the coordinator was told.
+        await Task.WhenAll(_training, _learner).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         _generation = null;
     }
 
@@ -269,6 +275,23 @@ internal sealed partial class WorkerLoop(
 
     private async Task TrainAsync(Membership membership)
     {
+        try
+        {
+            await TakePartAsync(membership);
+        }
+        catch (Exception) when (session.Outcome.IsCompleted)
+        {
+            // Whatever was under way broke off because of it.
+        }
+        catch (Exception e)
+        {
+            // The loop comes to wait for this when the coordinator says something, and the coordinator waits for this worker.
+            Fail(e.Message, e);
+        }
+    }
+
+    private async Task TakePartAsync(Membership membership)
+    {
         var rank = membership.Members.ToList().FindIndex(m => m.Worker == session.Welcome.Worker);
         var (run, term) = session.Tag;
         var peers = new PeerGroup(
@@ -277,13 +300,14 @@ internal sealed partial class WorkerLoop(
         {
             Numbers = [.. membership.Members.Select(m => m.Number)],
         };
+        _generation = new GenerationRun(session, state, peers, session.Timeouts.Link, ReportAsync, time) { OnLinked = () => LogWays(peers) };
         services.Groups.Set(peers);
+
         // A worker that was to copy a state may be a member with its own again, where the source was lost before the copy began.
         state.Executor!.ReopenFeeds();
         services.States.Set(run, state.Executor.FeedAsync);
         (state.IsMember, state.Generation) = (true, membership.Generation);
         services.Vitals.Enter(membership.Generation, rank, peers.WorldSize);
-        _generation = new GenerationRun(session, state, peers, session.Timeouts.Link, ReportAsync, time) { OnLinked = () => LogWays(peers) };
         _ = ReportBreakAsync(_generation);
         Log.Member(logger, membership.Generation, rank, peers.WorldSize);
         var problem = await _generation.RunAsync();
@@ -326,18 +350,22 @@ internal sealed partial class WorkerLoop(
     private async Task ReportBreakAsync(GenerationRun generation)
     {
         var (peer, reason) = await generation.Broken;
-        Log.LinkBroke(logger, peer, reason);
         try
         {
+            Log.LinkBroke(logger, peer, reason);
             await Task.Delay(session.Timeouts.LinkReport, time, session.Ended);
             session.Send(new WorkerMessage
             {
                 LinkBroke = new LinkBroke { Generation = generation.Peers.Tag.Generation, Peer = peer, Reason = reason },
             });
         }
-        catch (OperationCanceledException)
+        catch (Exception) when (session.Outcome.IsCompleted)
         {
             // The session is over.
+        }
+        catch (Exception e)
+        {
+            Fail(e.Message, e);
         }
     }
 
@@ -353,29 +381,10 @@ internal sealed partial class WorkerLoop(
     {
         // torch's messages go on with the C++ frames they come from.
         var sentence = message.Split('\n', 2)[0].TrimEnd();
-        Log.Failed(logger, _generation?.Operation ?? 0, sentence, cause);
+
+        // The coordinator first: it ends the run, whatever becomes of the log.
         session.Send(new WorkerMessage { Fault = new Fault { Sentence = sentence } });
+        Log.Failed(logger, _generation?.Operation ?? 0, sentence, cause);
         return new RunOutcome(false, sentence);
-    }
-
-    private static partial class Log
-    {
-        [LoggerMessage(1, LogLevel.Information, "Prepared: {Parameters} parameters on {Device}, probe {Probe}, weights {Weights}", EventName = "prepared")]
-        public static partial void Prepared(ILogger logger, long parameters, string device, string probe, string weights);
-
-        [LoggerMessage(9, LogLevel.Information, "Micro-batches: {Sentence}", EventName = "micro-batch")]
-        public static partial void MicroBatch(ILogger logger, string sentence);
-
-        [LoggerMessage(2, LogLevel.Information, "Member: generation {Generation}, rank {Rank} of {WorldSize}", EventName = "member")]
-        public static partial void Member(ILogger logger, ulong generation, int rank, int worldSize);
-
-        [LoggerMessage(9, LogLevel.Information, "Linked: generation {Generation}, {Ways}", EventName = "linked")]
-        public static partial void Linked(ILogger logger, ulong generation, string ways);
-
-        [LoggerMessage(3, LogLevel.Warning, "Rank {Peer}: {Reason}", EventName = "link-broke")]
-        public static partial void LinkBroke(ILogger logger, int peer, string reason);
-
-        [LoggerMessage(4, LogLevel.Error, "Operation {Operation}: {Sentence}", EventName = "failed")]
-        public static partial void Failed(ILogger logger, ulong operation, string sentence, Exception? exception);
     }
 }

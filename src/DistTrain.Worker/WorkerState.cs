@@ -6,6 +6,7 @@ using DistTrain.Training.Data;
 using DistTrain.Training.Native;
 using DistTrain.Training.Replicas;
 using DistTrain.Training.Tasks;
+using DistTrain.Worker.Health;
 
 namespace DistTrain.Worker;
 
@@ -46,6 +47,9 @@ internal sealed class WorkerState(
 
     /// <summary>The state and what is held of the operation under way, once there is a state.</summary>
     public StepExecutor? Executor { get; private set; }
+
+    /// <summary>What its steps allocate.</summary>
+    public StepAllocations Allocations { get; } = new();
 
     /// <summary>What may have to be reported again.</summary>
     public UnwrittenReports Reports { get; } = new();

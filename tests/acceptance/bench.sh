@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What the bench verbs measure is there and makes sense: every transport does its all-reduces, shared memory leaves gRPC behind, the phases of a step add up, and
-# nothing is left. How fast that should be beside PyTorch is tests/DistTrain.Benchmarks' business, which wants the machine to itself.
+# What the bench verbs measure is there and makes sense: every transport does its all-reduces, shared memory leaves gRPC behind, the phases of a step add up, a step allocates
+# next to nothing, and nothing is left. How fast that should be beside PyTorch is tests/DistTrain.Benchmarks' business, which wants the machine to itself.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 build
@@ -54,6 +54,19 @@ phases_add_up() {
   above "$(awk -v s="$(number "$work/step.json" '"stepMs":')" 'BEGIN { print 1.2 * s }')" "$sum" && above "$sum" 0
 }
 
+# 64 kB a step are what messages, the model's own objects and the runtime's may take; vectors, nodes and what is exchanged lie in memory that is kept. Digits have 64 inputs: 4962 units a layer make
+# 25.0 million parameters, which a worker exchanges in 204 chunks each way.
+allocates_little() {
+  local transport bytes
+  for transport in shared-memory tcp; do
+    timeout 300 "$disttrain" bench step digits --workers 2 --steps 40 --rounds 1 --set model.name=mlp --set model.hidden=4962 --set batch.global=16 --set batch.micro=8 \
+      --set transport=$transport --json </dev/null >"$work/allocated.json" || return 1
+    bytes=$(number "$work/allocated.json" '"allocatedBytes":')
+    echo "$transport: $bytes bytes a step"
+    grep -q "\"transports\":\"$transport\"" "$work/allocated.json" && above 64000 "$bytes" && above "$bytes" 0 || return 1
+  done
+}
+
 # Its workers live by their standard input: none outlives a command that is killed.
 killed_leaves_nothing() {
   "$disttrain" bench allreduce --sizes 25MB --rounds 1000 </dev/null >/dev/null 2>"$work/killed.log" &
@@ -81,6 +94,7 @@ if ! $short; then
 fi
 check "for people: a table of what was asked for" table
 check "the phases of a step add up" phases_add_up
+check "25 million parameters: a worker allocates less than 64 kB a step" allocates_little
 check "too much memory is a sentence" expect_failure 2 'take .*, more than half of the memory here' "$disttrain" bench allreduce --sizes 900GB
 check "killed: no worker is left" killed_leaves_nothing
 check "no process is left" nothing_left

@@ -15,7 +15,7 @@ namespace DistTrain.Worker.Exchange;
 /// Guarantees: the result has the same bits at every rank, and depends on the blocks and their number only. It is whole when every owner, the
 /// worker itself included, has contributed all chunks of its shard, be they empty.
 /// </remarks>
-internal sealed unsafe class AllReduce
+internal sealed class AllReduce
 {
     private readonly int _rank;
     private readonly TileTable? _tiles;
@@ -104,11 +104,9 @@ internal sealed unsafe class AllReduce
             return;
         }
 
-        var own = Shards.Chunks(_rank);
         for (var index = chunks.Start.Value; index < chunks.End.Value; index++)
         {
-            var payload = ChunkPayload.Over(values.Data + own[index].FirstElement, own[index].Count);
-            if (_fold.Take(_rank, node, index, payload, index == 0 ? header : null) is { } refusal)
+            if (_fold.Take(_rank, node, index, _fold.Place(index, values), index == 0 ? header : null) is { } refusal)
             {
                 throw new InvalidOperationException($"The own {refusal}.");
             }
@@ -122,9 +120,53 @@ internal sealed unsafe class AllReduce
             ? _fold.Take(rank, node, chunk, payload, header)
             : $"node {node} was computed from weights {weightsHash:x16}, not from {WeightsHash:x16}";
 
+    /// <summary>Where the numbers of a chunk of another rank's reduced shard may be received, so that they need not be copied: what is written there counts when the chunk is taken.</summary>
+    /// <returns>False where such a chunk would be refused.</returns>
+    public bool TryPlace(int owner, int index, int count, IReadOnlyList<double> tileSquares, NodeHeader? header, ChunkPayload place)
+    {
+        if (Refuse(owner, index, count, tileSquares, header) is not null)
+        {
+            return false;
+        }
+
+        PeerGroup.Payload(_reduced.Values, Shards.Chunks(owner)[index], place);
+        return true;
+    }
+
     /// <summary>Takes a chunk of another rank's reduced shard. The payload stays the caller's.</summary>
     /// <returns>Why it was refused, before anything was touched; null where it was taken.</returns>
     public string? TakeShardChunk(int owner, int index, ChunkPayload payload, IReadOnlyList<double> tileSquares, NodeHeader? header)
+    {
+        if (Refuse(owner, index, payload.Count, tileSquares, header) is { } refusal)
+        {
+            return refusal;
+        }
+
+        var chunk = Shards.Chunks(owner)[index];
+        lock (_received[owner])
+        {
+            _received[owner][index] = true;
+        }
+
+        if (payload.Values != Target(chunk))
+        {
+            payload.Values.CopyTo(Target(chunk));
+        }
+
+        for (var tile = chunk.FirstTile; tile < chunk.EndTile; tile++)
+        {
+            _reduced.TileSquares[tile] = tileSquares[tile - chunk.FirstTile];
+        }
+
+        Arrived(owner, header);
+        return null;
+    }
+
+    /// <summary>Ends the wait of whoever waits for the result.</summary>
+    public void Abandon(Exception reason) => _whole.TrySetException(reason);
+
+    /// <summary>Why a chunk of a reduced shard cannot be taken. An owner's chunks come one after the other.</summary>
+    private string? Refuse(int owner, int index, int count, IReadOnlyList<double> tileSquares, NodeHeader? header)
     {
         if (owner == _rank || index < 0 || index >= Shards.Chunks(owner).Count)
         {
@@ -132,9 +174,9 @@ internal sealed unsafe class AllReduce
         }
 
         var chunk = Shards.Chunks(owner)[index];
-        if (payload.Count != chunk.Count || tileSquares.Count != chunk.EndTile - chunk.FirstTile)
+        if (count != chunk.Count || tileSquares.Count != chunk.EndTile - chunk.FirstTile)
         {
-            return $"chunk {index} of rank {owner}'s shard holds {payload.Count} numbers and {tileSquares.Count} norms "
+            return $"chunk {index} of rank {owner}'s shard holds {count} numbers and {tileSquares.Count} norms "
                 + $"instead of {chunk.Count} and {chunk.EndTile - chunk.FirstTile}";
         }
 
@@ -150,26 +192,9 @@ internal sealed unsafe class AllReduce
 
         lock (_received[owner])
         {
-            if (_received[owner][index])
-            {
-                return $"chunk {index} of rank {owner}'s shard came twice";
-            }
-
-            _received[owner][index] = true;
+            return _received[owner][index] ? $"chunk {index} of rank {owner}'s shard came twice" : null;
         }
-
-        payload.Values.CopyTo(Target(chunk));
-        for (var tile = chunk.FirstTile; tile < chunk.EndTile; tile++)
-        {
-            _reduced.TileSquares[tile] = tileSquares[tile - chunk.FirstTile];
-        }
-
-        Arrived(owner, header);
-        return null;
     }
-
-    /// <summary>Ends the wait of whoever waits for the result.</summary>
-    public void Abandon(Exception reason) => _whole.TrySetException(reason);
 
     private void CompleteOwnChunk(int index, ChunkPayload sum, NodeHeader? header)
     {
@@ -190,7 +215,7 @@ internal sealed unsafe class AllReduce
         Arrived(_rank, header);
     }
 
-    private ChunkPayload OwnTarget(int index) => PeerGroup.Payload(_reduced.Values, Shards.Chunks(_rank)[index]);
+    private ChunkPayload OwnTarget(int index) => _fold.Place(index, _reduced.Values);
 
     private Span<float> Target(Chunk chunk) => _reduced.Values.Span(chunk.FirstElement, chunk.Count);
 

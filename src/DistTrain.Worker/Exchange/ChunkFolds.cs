@@ -41,7 +41,9 @@ internal sealed class ChunkFolds
 /// <summary>The fold of one chunk.</summary>
 internal sealed class ChunkFold
 {
+    private readonly List<ChunkPayload> _places = [];
     private Func<int, ChunkPayload, ChunkPayload, ChunkPayload>? _add;
+    private int _placed;
 
     /// <summary>A fold that is begun with <see cref="Begin"/>.</summary>
     public ChunkFold(ReductionTree tree, int index) => Sums = new TreeFold<ChunkPayload>(tree, (left, right) => _add!(index, left, right));
@@ -52,10 +54,21 @@ internal sealed class ChunkFold
     /// <summary>Nodes that are still to come.</summary>
     public int Missing { get; set; }
 
+    /// <summary>A place in a vector, which must stay as it is until the operation is over: each operation names as many as the last, by the same payloads.</summary>
+    public unsafe ChunkPayload Place(float* source, int count)
+    {
+        if (_placed == _places.Count)
+        {
+            _places.Add(ChunkPayload.Movable());
+        }
+
+        return _places[_placed++].Move(source, count);
+    }
+
     /// <summary>Forgets what it held.</summary>
     public void Begin(int nodes, Func<int, ChunkPayload, ChunkPayload, ChunkPayload> add)
     {
-        (_add, Missing) = (add, nodes);
+        (_add, Missing, _placed) = (add, nodes, 0);
         Sums.Clear();
     }
 }

@@ -1,5 +1,5 @@
 using System.Net.Sockets;
-using System.Threading.Channels;
+using System.Runtime.CompilerServices;
 using DistTrain.Core.Layouts;
 using DistTrain.Core.Reduction;
 using DistTrain.Protocol;
@@ -19,7 +19,8 @@ namespace DistTrain.Worker.Exchange;
 /// <param name="cut">Cancelled when the link is cut or the generation is over.</param>
 internal sealed class OwnerLink(PeerGroup group, int owner, LinkDialer dialer, CancellationToken cut) : IAsyncDisposable
 {
-    private readonly Channel<NodeSend> _nodes = Channel.CreateUnbounded<NodeSend>(new UnboundedChannelOptions { SingleReader = true });
+    private readonly SendQueue<NodeSend> _nodes = new();
+    private readonly ChunkPayload _place = ChunkPayload.Movable();
     private readonly CancellationTokenSource _over = CancellationTokenSource.CreateLinkedTokenSource(cut);
     private Task _running = Task.CompletedTask;
 
@@ -31,7 +32,7 @@ internal sealed class OwnerLink(PeerGroup group, int owner, LinkDialer dialer, C
 
     /// <summary>Queues chunks of a node.</summary>
     public void Send(ulong operation, ulong weightsHash, NodeId node, NativeVector values, NodeHeader? header, ShardTable shards, Range chunks) =>
-        _nodes.Writer.TryWrite(new NodeSend(operation, weightsHash, node, values, header, shards, chunks));
+        _nodes.Add(new NodeSend(operation, weightsHash, node, values, header, shards, chunks));
 
     /// <summary>Opens the call and has the owner's answer.</summary>
     /// <returns>Whether it is open; else the group knows why.</returns>
@@ -88,8 +89,14 @@ internal sealed class OwnerLink(PeerGroup group, int owner, LinkDialer dialer, C
     private async Task SendNodesAsync(IFrameStream<NodeChunk, ShardChunk> call)
     {
         var (head, payload) = (new NodeChunk(), ChunkPayload.Movable());
-        await foreach (var send in _nodes.Reader.ReadAllAsync(_over.Token))
+        while (true)
         {
+            NodeSend send;
+            while (!_nodes.TryTake(out send))
+            {
+                await _nodes.AddedAsync(_over.Token);
+            }
+
             var chunks = send.Shards.Chunks(owner);
             for (var index = send.Chunks.Start.Value; index < send.Chunks.End.Value; index++)
             {
@@ -107,6 +114,7 @@ internal sealed class OwnerLink(PeerGroup group, int owner, LinkDialer dialer, C
 
     private async Task TakeShardsAsync(IFrameStream<NodeChunk, ShardChunk> call)
     {
+        call.Place = PlaceAsync;
         while (await call.MoveNextAsync(_over.Token))
         {
             var head = call.Head;
@@ -127,6 +135,20 @@ internal sealed class OwnerLink(PeerGroup group, int owner, LinkDialer dialer, C
                 throw new InvalidDataException($"Rank {group.Rank} refuses a shard of rank {owner}: {refusal}.");
             }
         }
+    }
+
+    /// <summary>A chunk of a reduced shard is received where it is to lie. What would be refused is received elsewhere, and then refused.</summary>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    private async ValueTask<ChunkPayload?> PlaceAsync(ShardChunk head, int count, CancellationToken cancellation)
+    {
+        if (head.Rank != owner || group.Tag.Refuse(new RunTag(head.Run, head.Term, head.Generation)) is not null)
+        {
+            return null;
+        }
+
+        var header = head.Header is null ? null : Wire.FromWire(head.Header);
+        return await group.Operations.FindAsync(head.Operation, cancellation) is { } operation
+            && operation.TryPlace(owner, head.Chunk, count, head.TileSquares, header, _place) ? _place : null;
     }
 
     private NodeChunk Head(NodeChunk head, ulong operation)

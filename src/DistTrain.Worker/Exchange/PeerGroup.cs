@@ -1,4 +1,3 @@
-using System.Threading.Channels;
 using DistTrain.Core.Layouts;
 using DistTrain.Core.Reduction;
 using DistTrain.Protocol;
@@ -21,7 +20,7 @@ internal sealed class PeerGroup : IPeerLinks, IAsyncDisposable
     private readonly RunTag _tag;
     private readonly int _rank;
     private readonly OwnerLink?[] _outgoing;
-    private readonly Channel<ShardSend>[] _shards;
+    private readonly SendQueue<ShardSend>[] _shards;
     private readonly Task?[] _served;
     private readonly Meetings _meetings;
     private bool _isOver;
@@ -46,7 +45,7 @@ internal sealed class PeerGroup : IPeerLinks, IAsyncDisposable
         _links = [.. addresses.Select(_ => CancellationTokenSource.CreateLinkedTokenSource(_ended.Token))];
         _outgoing = [.. addresses.Select((address, owner) =>
             owner == rank ? null : new OwnerLink(this, owner, new LinkDialer(address, connectTimeout, links), _links[owner].Token))];
-        _shards = [.. addresses.Select(_ => Channel.CreateUnbounded<ShardSend>(new UnboundedChannelOptions { SingleReader = true }))];
+        _shards = [.. addresses.Select(_ => new SendQueue<ShardSend>())];
         _served = new Task?[addresses.Count];
     }
 
@@ -123,7 +122,7 @@ internal sealed class PeerGroup : IPeerLinks, IAsyncDisposable
         {
             if (peer != _rank)
             {
-                _shards[peer].Writer.TryWrite(send);
+                _shards[peer].Add(send);
             }
         }
     }
@@ -209,9 +208,6 @@ internal sealed class PeerGroup : IPeerLinks, IAsyncDisposable
         _ => e.Message,
     };
 
-    /// <summary>A chunk where it lies.</summary>
-    internal static unsafe ChunkPayload Payload(NativeVector vector, Chunk chunk) => ChunkPayload.Over(vector.Data + chunk.FirstElement, chunk.Count);
-
     /// <summary>A chunk where it lies, by a payload that is the caller's alone.</summary>
     internal static unsafe ChunkPayload Payload(NativeVector vector, Chunk chunk, ChunkPayload movable) => movable.Move(vector.Data + chunk.FirstElement, chunk.Count);
 
@@ -220,8 +216,14 @@ internal sealed class PeerGroup : IPeerLinks, IAsyncDisposable
         var payload = ChunkPayload.Movable();
         var head = new ShardChunk { Run = _tag.Run, Term = _tag.Term, Generation = _tag.Generation, Rank = _rank };
         await call.SendAsync(head, ChunkPayload.Empty, cancellation);
-        await foreach (var send in _shards[peer].Reader.ReadAllAsync(cancellation))
+        while (true)
         {
+            ShardSend send;
+            while (!_shards[peer].TryTake(out send))
+            {
+                await _shards[peer].AddedAsync(cancellation);
+            }
+
             (head.Operation, head.Chunk) = (send.Operation, send.Index);
             head.Header = send.Header is null ? null : Wire.ToWire(send.Header);
             Fill(head.TileSquares, send.TileSquares.Span);

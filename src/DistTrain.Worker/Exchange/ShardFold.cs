@@ -3,6 +3,7 @@ using DistTrain.Core.Layouts;
 using DistTrain.Core.Numerics;
 using DistTrain.Core.Reduction;
 using DistTrain.Protocol.Exchange;
+using DistTrain.Training.Native;
 
 namespace DistTrain.Worker.Exchange;
 
@@ -48,6 +49,15 @@ internal sealed class ShardFold
         }
 
         _folds = folds.Take(spec.Tree, chunks.Count, _expected.Count, Add);
+    }
+
+    /// <summary>A payload for a place in a vector that belongs to a chunk of the shard: the own node's numbers, or where the sum is to lie.</summary>
+    public unsafe ChunkPayload Place(int index, NativeVector vector)
+    {
+        lock (_folds[index])
+        {
+            return _folds[index].Place(vector.Data + _chunks[index].FirstElement, _chunks[index].Count);
+        }
     }
 
     /// <summary>Takes one chunk of one node.</summary>

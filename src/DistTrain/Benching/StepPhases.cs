@@ -1,5 +1,6 @@
 using System.Text.Json.Nodes;
 using DistTrain.Records;
+using DistTrain.Worker.Health;
 
 namespace DistTrain.Benching;
 
@@ -18,6 +19,9 @@ internal sealed record StepPhases(
     /// <summary>Share of the bytes sent that were on their way when the sender had computed its gradients; 0 where nothing is sent.</summary>
     public double Early { get; init; }
 
+    /// <summary>Bytes of managed memory that a worker allocates for a step, in the mean over steps, of the worker that allocates most; null where none has said.</summary>
+    public double? Allocated { get; init; }
+
     /// <summary>What no phase accounts for: reports, and the difference between a mean and the slowest worker.</summary>
     public double Other => Math.Max(0, Step - Wait - Compute - Exchange - Apply);
 
@@ -26,7 +30,10 @@ internal sealed record StepPhases(
     /// <param name="uncounted">Steps at the beginning that do not count: they are the compiler's.</param>
     /// <exception cref="BenchException">There are no steps to count.</exception>
     public static StepPhases Read(string folder, int uncounted) => Of(
-        Lines(Path.Combine(folder, "metrics.jsonl")), Lines(Path.Combine(folder, "workers.jsonl")), uncounted);
+        Lines(Path.Combine(folder, "metrics.jsonl")), Lines(Path.Combine(folder, "workers.jsonl")), uncounted) with
+    {
+        Allocated = Directory.EnumerateFiles(Path.Combine(folder, "logs"), "worker-*").SelectMany(File.ReadLines).Max(StepAllocations.Read),
+    };
 
     /// <summary>From the lines of the run's files.</summary>
     /// <param name="metrics">Of <c>metrics.jsonl</c>.</param>

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using DistTrain.Training.Models;
 using DistTrain.Training.Tasks;
 using TorchSharp;
@@ -26,7 +27,15 @@ internal sealed class LayeredTask(string model) : ITrainingTask
         ? nn.Sequential(Enumerable.Range(0, Depth).SelectMany(i => new (string, nn.Module<Tensor, Tensor>)[] { ($"layer{i}", nn.Linear(Width, Width)), ($"relu{i}", nn.ReLU()) }).ToArray())
         : new Mlp(Inputs, Classes, hidden: 2785);
 
-    public LossSum Loss(nn.Module module, TensorBatch batch) => new(((nn.Module<Tensor, Tensor>)module).call(batch.Inputs).square().sum(), batch.Targets.shape[0]);
+    /// <summary>When the last forward pass had ended.</summary>
+    public long ForwardEnded { get; private set; }
+
+    public LossSum Loss(nn.Module module, TensorBatch batch)
+    {
+        var loss = new LossSum(((nn.Module<Tensor, Tensor>)module).call(batch.Inputs).square().sum(), batch.Targets.shape[0]);
+        ForwardEnded = Stopwatch.GetTimestamp();
+        return loss;
+    }
 
     public LossSum Evaluate(nn.Module module, TensorBatch batch, Span<double> metrics) => Loss(module, batch);
 

@@ -24,7 +24,7 @@ namespace DistTrain.Benchmarks.Overlap;
 
 /// <summary>
 /// One of two workers that train without a coordinator, told by lines what to do: <c>take MODEL MICRO ACCUMULATION CLIP</c> makes a state and links the two, <c>link</c> links them once more for exchanges alone; <c>compute N</c>, <c>exchange N</c> and
-/// <c>step N</c> are answered by milliseconds and by the share of the bytes that were sent before the own gradients were computed.
+/// <c>step N</c> are answered by milliseconds; the first also by those of a backward pass, the last by the share of the bytes that were sent before the own gradients were computed.
 /// </summary>
 internal sealed class OverlapWorker : IAsyncDisposable
 {
@@ -107,7 +107,9 @@ internal sealed class OverlapWorker : IAsyncDisposable
             }
         }
 
-        return string.Create(CultureInfo.InvariantCulture, $"{Stopwatch.GetElapsedTime(started).TotalMilliseconds / times} {(sent == 0 ? 0 : (double)early / sent)}");
+        var took = Stopwatch.GetElapsedTime(started).TotalMilliseconds / times;
+        var besides = words[0] == "compute" ? load.Alone.Backward.TotalMilliseconds : sent == 0 ? 0 : (double)early / sent;
+        return string.Create(CultureInfo.InvariantCulture, $"{took} {besides}");
     }
 
     private async Task<PeerGroup> LinkAsync()
@@ -172,10 +174,14 @@ internal sealed class OverlapWorker : IAsyncDisposable
             });
             var settings = problems.Count == 0 ? options : throw new InvalidOperationException(string.Join(' ', problems));
             _replica = compute.RunAsync(() => new Replica(_task, settings, ComputeDevice.Cpu)).GetAwaiter().GetResult();
-            _executor = new StepExecutor(_replica, applied: 0, compute, foldPerWorker: false, afterMicroBatch: () => { }, TimeProvider.System);
+            _executor = new StepExecutor(
+                _replica, applied: 0, compute, foldPerWorker: false, afterMicroBatch: () => Backward = Stopwatch.GetElapsedTime(_task.ForwardEnded), TimeProvider.System);
         }
 
         public ParameterLayout Layout => _replica.Layout;
+
+        /// <summary>How long the last backward pass took.</summary>
+        public TimeSpan Backward { get; private set; }
 
         /// <summary>A step in which every worker accumulates as many micro-batches, a block each.</summary>
         public async Task<Core.Membership.OperationReport> StepAsync(PeerGroup peers, int accumulation)

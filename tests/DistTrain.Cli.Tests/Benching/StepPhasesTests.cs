@@ -1,5 +1,6 @@
 using System.Text.Json.Nodes;
 using DistTrain.Benching;
+using DistTrain.Worker.Health;
 
 namespace DistTrain.Cli.Tests.Benching;
 
@@ -47,6 +48,32 @@ public sealed class StepPhasesTests
         var output = new StringWriter();
         report.Write(output);
         Assert.Contains("0.900 [0.900, 0.900]  tcp", output.ToString(), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void What_a_worker_says_in_its_log_is_read_and_the_one_that_allocates_most_counts()
+    {
+        var allocations = new StepAllocations();
+        for (var step = 1; step <= StepAllocations.Uncounted; step++)
+        {
+            allocations.Note(isStep: true, 1_000_000 * step);
+            Assert.Null(allocations.Sentence);
+        }
+
+        allocations.Note(isStep: true, 8_020_000);
+        allocations.Note(isStep: false, 9_000_000);
+        allocations.Note(isStep: true, 9_030_000);
+        using var folder = new TempFolder();
+        Directory.CreateDirectory(folder["logs"]);
+        File.WriteAllLines(folder["metrics.jsonl"], ["""{"step":1,"samples":100,"stepMs":9}"""]);
+        File.WriteAllLines(folder["workers.jsonl"], [Worker(1, "train", 1, 1, 1, 1)]);
+        File.WriteAllLines(folder["logs/worker-0.log"], ["2026-01-01T00:00:00.000Z info: Member: generation 1", $"info: Memory: {allocations.Sentence}", "The run is over."]);
+        Assert.Equal(25_000, StepPhases.Read(folder.Path, uncounted: 0).Allocated);
+        File.WriteAllLines(folder["logs/worker-1.log"], [allocations.Sentence!.Replace("25000", "31000", StringComparison.Ordinal)]);
+        Assert.Equal(31_000, StepPhases.Read(folder.Path, uncounted: 0).Allocated);
+        File.WriteAllLines(folder["logs/worker-0.log"], []);
+        File.WriteAllLines(folder["logs/worker-1.log"], ["Killed"]);
+        Assert.Null(StepPhases.Read(folder.Path, uncounted: 0).Allocated);
     }
 
     private static StepPhases Phases(double rate) => new(40, 1, 30, 4, 4, 50, rate, "tcp");

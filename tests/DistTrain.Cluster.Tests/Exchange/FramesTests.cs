@@ -5,6 +5,7 @@ using DistTrain.Core.Layouts;
 using DistTrain.Protocol.Exchange;
 using DistTrain.Protocol.V1;
 using DistTrain.TestKit;
+using DistTrain.Training.Native;
 using DistTrain.Worker.Exchange.Links;
 using Google.Protobuf;
 
@@ -40,6 +41,19 @@ public sealed class FramesTests : IDisposable
                 Assert.Equal(i % 7 == 0 ? new NodeHeader { LossSum = i } : null, head.Header);
                 Assert.Equal(Enumerable.Range(0, i % 5).Select(t => (double)t), head.TileSquares);
             }));
+    }
+
+    [Fact]
+    public async Task Numbers_are_received_where_the_receiver_wants_them()
+    {
+        await using var ends = await EndsAsync("tcp");
+        using var vector = new NativeVector(ShardTable.MaxChunkElements);
+        ends.Owner.Place = (head, count, _) => ValueTask.FromResult(head.Level % 3 == 0 ? null : Over(vector, count));
+        await Task.WhenAll(
+            SendAsync(ends.Caller, 120, seed: 1, (i, head) => head.Level = i),
+            TakeAsync(ends.Owner, 120, seed: 2, (i, head) => Assert.Equal(i % 3 == 0 ? Math.Max(0, i - 1) : i, vector.Span(0, 1)[0])));
+
+        static unsafe ChunkPayload Over(NativeVector vector, int count) => ChunkPayload.Over(vector.Data, count);
     }
 
     [Theory]

@@ -118,6 +118,7 @@ internal sealed class SimulatedExchange : IDisposable
 
         private AllReduce? _current;
         private BlockFold? _fold;
+        private EarlySend? _early;
         private int _block;
 
         public int Number => number;
@@ -226,7 +227,8 @@ internal sealed class SimulatedExchange : IDisposable
         /// <summary>Parameters become final in any order, which need not be told; what is frozen is so from the start.</summary>
         private void ComputeInParts(int block, NodeBuffer node, CompletingNode completing)
         {
-            var early = new EarlySend(_current!, completing, world._layout);
+            var early = _early ??= new EarlySend(_current!.Shards, world._layout);
+            early.Begin(_current!, completing);
             foreach (var (slot, number) in world._layout.Slots
                 .Select((slot, number) => (slot, number)).OrderBy(s => s.slot.Kind == SlotKind.Frozen ? -1 : world._random.Next()).ToList())
             {

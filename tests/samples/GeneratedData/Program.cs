@@ -7,7 +7,7 @@ using TorchSharp;
 using static TorchSharp.torch;
 
 return await new DistTrainApp(args)
-    .AddTask<HiddenLayers, GeneratedSamples>("generated", context => new GeneratedTask(context.Model, context.Data.Samples))
+    .AddTask<HiddenLayers, GeneratedSamples>("generated", context => new GeneratedTask(context.Model, context.Data))
     .RunAsync();
 
 /// <summary>
@@ -31,14 +31,17 @@ internal sealed record GeneratedSamples
     public string Name { get; init; } = "";
 
     public long Samples { get; init; } = 131_072;
+
+    /// <summary>Bytes that every micro-batch leaves behind, for whoever has to show that a leak is found.</summary>
+    public int Leak { get; init; }
 }
 
 /// <summary>A classification of data that take no memory, by a model of any size: what a worker holds is DistTrain's and the model's alone.</summary>
-internal sealed class GeneratedTask(HiddenLayers layers, long samples) : ITrainingTask
+internal sealed class GeneratedTask(HiddenLayers layers, GeneratedSamples data) : ITrainingTask
 {
-    public IDataset Training { get; } = new Numbers(samples, first: 0);
+    public IDataset Training { get; } = new Numbers(data.Samples, first: 0, data.Leak);
 
-    public IDataset Validation { get; } = new Numbers(256, first: samples);
+    public IDataset Validation { get; } = new Numbers(256, first: data.Samples);
 
     public IReadOnlyList<string> Metrics => [];
 
@@ -94,10 +97,12 @@ internal sealed class DeepModel : nn.Module<Tensor, Tensor>
 }
 
 /// <summary>Samples made from their number: the class is its remainder, which the inputs show.</summary>
-internal sealed class Numbers(long count, long first) : IDataset
+internal sealed class Numbers(long count, long first, int leak = 0) : IDataset
 {
     public const int Inputs = 256;
     public const int Classes = 10;
+
+    private readonly List<byte[]> _left = [];
 
     public long Count => count;
 
@@ -105,6 +110,11 @@ internal sealed class Numbers(long count, long first) : IDataset
 
     public TensorBatch Load(ReadOnlySpan<long> samples)
     {
+        if (leak > 0)
+        {
+            _left.Add(new byte[leak]);
+        }
+
         var inputs = new float[samples.Length * Inputs];
         var targets = new long[samples.Length];
         for (var i = 0; i < samples.Length; i++)

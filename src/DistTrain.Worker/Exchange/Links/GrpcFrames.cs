@@ -20,6 +20,10 @@ internal sealed class GrpcFrames<TSent, TReceived>(
     public TReceived Head => reader.Current.Head;
 
     /// <inheritdoc/>
+    /// <remarks>Nobody is asked: gRPC has received them before.</remarks>
+    public Func<TReceived, int, CancellationToken, ValueTask<ChunkPayload?>>? Place { get; set; }
+
+    /// <inheritdoc/>
     public ChunkPayload Payload => reader.Current.Payload;
 
     /// <inheritdoc/>

@@ -22,6 +22,12 @@ internal interface IFrameStream<TSent, TReceived> : IAsyncDisposable
     /// </summary>
     ChunkPayload Payload { get; }
 
+    /// <summary>
+    /// Where the numbers of a frame are to be received, asked by its head and their count, of a transport that can receive anywhere. Nobody to ask, or no answer, leaves them to memory of the
+    /// stream's own choice.
+    /// </summary>
+    Func<TReceived, int, CancellationToken, ValueTask<ChunkPayload?>>? Place { get; set; }
+
     /// <summary>Receives the next frame.</summary>
     /// <returns>False where the other end ended the call.</returns>
     ValueTask<bool> MoveNextAsync(CancellationToken cancellation);

@@ -48,6 +48,10 @@ internal sealed class SharedFrames<TSent, TReceived> : IFrameStream<TSent, TRece
     public TReceived Head => _codec.Head;
 
     /// <inheritdoc/>
+    /// <remarks>Nobody is asked: numbers lie in shared memory already, and are copied once.</remarks>
+    public Func<TReceived, int, CancellationToken, ValueTask<ChunkPayload?>>? Place { get; set; }
+
+    /// <inheritdoc/>
     public ChunkPayload Payload { get; private set; }
 
     /// <inheritdoc/>

@@ -10,7 +10,7 @@ namespace DistTrain.Worker.Exchange.Links;
 
 /// <summary>
 /// A call on a TCP connection. A frame is the length of its head, how many numbers it has, the head, the numbers. A frame is sent when the one before is with the system, whose
-/// buffers bound what is under way, and numbers are received into the memory in which they are folded.
+/// buffers bound what is under way, and numbers are received into the memory in which they are folded, or where they are to lie.
 /// </summary>
 internal sealed class TcpFrames<TSent, TReceived> : IFrameStream<TSent, TReceived>
     where TSent : IBufferMessage, IMessage<TSent>
@@ -51,6 +51,9 @@ internal sealed class TcpFrames<TSent, TReceived> : IFrameStream<TSent, TReceive
 
     /// <inheritdoc/>
     public ChunkPayload Payload { get; private set; }
+
+    /// <inheritdoc/>
+    public Func<TReceived, int, CancellationToken, ValueTask<ChunkPayload?>>? Place { get; set; }
 
     /// <inheritdoc/>
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
@@ -124,7 +127,7 @@ internal sealed class TcpFrames<TSent, TReceived> : IFrameStream<TSent, TReceive
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private async ValueTask<ChunkPayload> ReceiveAsync(int count, CancellationToken cancellation)
     {
-        var payload = ChunkPayload.Rent(count);
+        var payload = (Place is null || count == 0 ? null : await Place(Head, count, cancellation)) ?? ChunkPayload.Rent(count);
         try
         {
             var left = _receiving.Of(payload);
