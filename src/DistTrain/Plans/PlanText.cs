@@ -149,7 +149,7 @@ internal static class PlanText
         var table = new TextTable([.. Row("step", "batch", hasGain ? "rate at gain 1" : "rate", "at the largest gain", "beta1", "beta2", "epsilon")]);
         foreach (var (step, _, batch, now, highest) in points)
         {
-            table.Add([.. Row($"{step:N0}", $"{batch:N0}", Words.Number(now.Rate), highest is { } rate ? Words.Number(rate) : "over", Words.Number(now.Beta1), Words.Number(now.Beta2), Words.Number(now.Epsilon))]);
+            table.Add([.. Row($"{step:N0}", $"{batch:N0}", Words.Number(now.Rate), highest is { } rate ? Words.Number(rate) : "-", Words.Number(now.Beta1), Words.Number(now.Beta2), Words.Number(now.Epsilon))]);
         }
 
         table.Write(output, "  ");

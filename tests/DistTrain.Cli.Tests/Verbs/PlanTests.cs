@@ -135,10 +135,10 @@ public sealed class PlanTests
               step  rate at gain 1  at the largest gain
                  1            0.01                 0.04
                 20        0.009656              0.02157
-                40         0.00864            6.165E-05
-                80        0.005098                 over
-               120        0.001543                 over
-               160       9.638E-07                 over
+                40        0.008604            6.165E-05
+                80        0.005098                    -
+               120        0.001535                    -
+               160       9.638E-07                    -
               adascale scaling: a batch of 100 is 4 times the reference of 25: rate x 1 to 4, by how many steps of the reference a step is worth, as measured until two steps before it; the run ends when its steps are worth those of a run of the reference, after as many samples or up to 4 times as many
 
             """.ReplaceLineEndings("\n"), text, StringComparison.Ordinal);
