@@ -108,7 +108,7 @@ internal sealed partial class CoordinatorLoop
         Workers.Send(_machine.Generation, _members, new CoordinatorMessage { Membership = membership });
         _ledger.NoteWorkers(e.Members.Count);
         _vitals.Totals.Form(e.Generation, e.Members.Count);
-        _vitals.Totals.Steps = _machine.Course!.TotalSteps;
+        _vitals.Totals.Steps = _machine.Course!.ExpectedSteps;
         if (_hasStarted)
         {
             return;
@@ -151,7 +151,7 @@ internal sealed partial class CoordinatorLoop
 
         if (entry is JournalEntry.Decision)
         {
-            _vitals.Totals.Steps = _machine.Course!.TotalSteps;
+            _vitals.Totals.Steps = _machine.Course!.ExpectedSteps;
         }
 
         _journal.TryAppend(entry, out var problem);
@@ -193,12 +193,12 @@ internal sealed partial class CoordinatorLoop
         }
 
         var step = _noise.Complete(RunLedger.LineOf(e, Length.SamplesOf(e.Operation.Step)), e);
-        _vitals.Totals.Step = step;
+        (_vitals.Totals.Step, _vitals.Totals.Steps) = (step, _machine.Course!.ExpectedSteps);
         if (_lines.Add(e.Operation.Number, step) is { } before)
         {
             Announce("recomputed-differs", $"Step {step.Step} had weights {before} when it was computed before, now {step.WeightsHash}: the hosts do not compute the same bits.");
         }
 
-        Watchers.Publish(Views.Of(step));
+        Watchers.Publish(Views.Of(step, _machine.Course!));
     }
 }

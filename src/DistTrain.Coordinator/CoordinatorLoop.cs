@@ -191,7 +191,7 @@ internal sealed partial class CoordinatorLoop
             Announce("warning", remark);
         }
 
-        _vitals.Totals.Restore(run.Lines.Steps.LastOrDefault(), _machine.Course?.TotalSteps ?? 0);
+        _vitals.Totals.Restore(run.Lines.Steps.LastOrDefault(), _machine.Course?.ExpectedSteps ?? 0);
         if (memory.Generation > 0)
         {
             _ledger.NoteRestart();

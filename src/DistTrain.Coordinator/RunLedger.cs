@@ -121,7 +121,10 @@ internal sealed class RunLedger(TimeProvider time)
         return new StepRecord(
             operation.Step, operation.Samples.Epoch, PerWeight(first.LossSum, first.Weight), operation.LearningRate, operation.Samples.Count,
             operation.Geometry.Micro, samples, record.Reports.Count, record.Generation, JsonLines.Finite(first.GradientNorm), first.Skipped,
-            first.WeightsHash, Math.Round(seconds * 1000, 3), JsonLines.Finite(Math.Round(operation.Samples.Count / seconds, 1)));
+            first.WeightsHash, Math.Round(seconds * 1000, 3), JsonLines.Finite(Math.Round(operation.Samples.Count / seconds, 1)))
+        {
+            Gain = operation.Gain,
+        };
     }
 
     /// <summary>The line of a completed evaluation.</summary>

@@ -34,7 +34,11 @@ internal sealed record StepRecord(
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public NoiseRecord? PreconditionedNoise { get; init; }
 
-    /// <summary>What those who watch are told of it; in no line.</summary>
+    /// <summary>How many steps of the reference batch it was worth, where the rate follows that.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public double? Gain { get; init; }
+
+    /// <summary>What those who watch are told of the noise scale; in no line.</summary>
     [JsonIgnore]
     public NoiseReport? NoiseReport { get; init; }
 }

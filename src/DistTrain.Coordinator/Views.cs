@@ -21,11 +21,12 @@ internal static class Views
             MicroBatch = options.Batch.Micro,
             WorldSize = members,
             Parameters = parameters,
+            EndsByGain = course.Progress is not null,
         },
     };
 
     /// <summary>A completed step.</summary>
-    public static RunEvent Of(StepRecord step) => new()
+    public static RunEvent Of(StepRecord step, RunCourse course) => new()
     {
         Step = new StepDone
         {
@@ -42,6 +43,9 @@ internal static class Views
             SamplesPerSecond = step.SamplesPerSecond ?? double.NaN,
             WeightsHash = step.WeightsHash,
             Noise = step.NoiseReport is null ? null : Of(step.NoiseReport),
+            Gain = step.Gain ?? 0,
+            TotalSteps = step.Gain is null ? 0 : course.ExpectedSteps,
+            TotalSamples = step.Gain is null ? 0 : course.Length.SamplesOf(course.ExpectedSteps),
         },
     };
 

@@ -19,6 +19,6 @@ public static class AdaScale
     {
         var (variance, square) = (Math.Max(0, average.Trace) / reference, Math.Max(0, average.Square));
         var gain = (variance + square) / ((variance * reference / batch) + square);
-        return double.IsFinite(gain) ? gain : 1;
+        return double.IsFinite(gain) ? Math.Clamp(gain, Math.Min(1, batch / reference), Math.Max(1, batch / reference)) : 1;
     }
 }

@@ -3,7 +3,7 @@ using DistTrain.Core.Runs;
 
 namespace DistTrain.Core.Membership;
 
-/// <content>What a completed operation shows may change the course, two steps later: the global batch, or where the run ends.</content>
+/// <content>What a completed operation shows may change the course, two steps later: the global batch, the rate, or where the run ends.</content>
 public sealed partial class RunMachine
 {
     private RunDecider _decider;
@@ -13,7 +13,13 @@ public sealed partial class RunMachine
     {
         var loss = report.LossSum / report.Weight;
         var shown = new OperationEvidence(operation.Kind, operation.Step, double.IsFinite(loss) ? loss : double.NaN, report.Gradients?.Moments(report.Weight, operation.Samples.Count));
-        if (operation.Number <= _written || _decider.Take(shown, _course!) is not { } decision || !_course!.Takes(decision))
+        if (operation.Number <= _written)
+        {
+            return;
+        }
+
+        _course = _course!.With(shown);
+        if (_decider.Take(shown, _course) is not { } decision || !_course.Takes(decision))
         {
             return;
         }

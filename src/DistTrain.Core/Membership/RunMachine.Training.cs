@@ -52,7 +52,7 @@ public sealed partial class RunMachine
         RecordCompleted();
         NoteGiven();
         HalveBehind(highest);
-        foreach (var operation in _open.All)
+        foreach (var operation in _open.All.Select(_course!.Current))
         {
             Issue(operation, SharesOf(operation, highest) ?? PlanFor(operation));
         }
@@ -170,8 +170,10 @@ public sealed partial class RunMachine
         }
     }
 
-    private void Record(Operation operation, IReadOnlyList<OperationReport> reports)
+    private void Record(Operation taken, IReadOnlyList<OperationReport> reports)
     {
+        // One that a worker brought along was taken up before those before it had shown what its rate follows.
+        var operation = _course!.Current(taken);
         Decide(operation, reports[0]);
         (_recorded, _recordedStep, _written) = (operation.Number, operation.Step, Math.Max(_written, operation.Number));
         _effects.Add(new RunEffect.Record(operation, Generation, reports));

@@ -294,7 +294,9 @@ public sealed partial class RunMachine
 
             if (hasLine)
             {
-                _decider.Take(memory.Shown(operation), _course);
+                var shown = memory.Shown(operation);
+                _course = _course.With(shown);
+                _decider.Take(shown, _course);
             }
 
             _recorded = _written = operation.Number;

@@ -38,7 +38,7 @@ public sealed record RunMemory
     /// <summary>The losses of the evaluations that have a line, by the step before.</summary>
     public IReadOnlyDictionary<long, double> Losses { get; init; } = new Dictionary<long, double>();
 
-    /// <summary>The moments of the gradients of steps that have a line, by step; of no interest where no decision depends on them.</summary>
+    /// <summary>The moments of the gradients of steps that have a line, by step; of no interest where neither a decision nor the rate depends on them.</summary>
     public IReadOnlyDictionary<long, GradientMoments> Moments { get; init; } = new Dictionary<long, GradientMoments>();
 
     /// <summary>How many steps up to the last recorded one were skipped in a row.</summary>

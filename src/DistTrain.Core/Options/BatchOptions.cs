@@ -29,7 +29,4 @@ public sealed record BatchOptions
 
     [Description("measure the noise scale, which says what another global batch would cost and save")]
     public bool NoiseScale { get; init; }
-
-    /// <summary>Whether the noise scale is measured: it is asked for, or needed.</summary>
-    public bool MeasuresNoise => NoiseScale || Schedule.Name == BatchScheduleOptions.Noise;
 }

@@ -106,6 +106,9 @@ public sealed record RunOptions
     public GeometrySchedule Geometries => new(
         Geometry, Batch.MicroFrom.Where(f => IsStep(f.Key)).Select(f => new GeometryChange(OperationKind.Train, long.Parse(f.Key, CultureInfo.InvariantCulture), f.Value)));
 
+    /// <summary>Whether the moments of the gradients are measured: the noise scale is asked for, or the batch or the rate follows them.</summary>
+    public bool MeasuresNoise => Batch.NoiseScale || Batch.Schedule.Name == BatchScheduleOptions.Noise || Schedule.Scaling == AdaScaleProgress.Name;
+
     /// <summary>The same run with the size of micro-batches that was found for it, where that was left to its workers.</summary>
     /// <param name="micro">The size; 0 where it is not known.</param>
     public RunOptions WithMicro(int micro) => Batch.IsAuto ? this with { Batch = Batch with { Micro = micro } } : this;
@@ -164,6 +167,11 @@ public sealed record RunOptions
         }
 
         foreach (var problem in BatchScaling.Problems(this))
+        {
+            yield return problem;
+        }
+
+        foreach (var problem in AdaScaleRules.Check(this))
         {
             yield return problem;
         }
@@ -286,8 +294,9 @@ public sealed record ScheduleOptions
     [Description("the rate at the end of a cosine"), Range(0.0, 1e6)]
     public double FinalRate { get; init; }
 
-    [Description("how the rate follows the global batch, k times the reference: linear times k, sqrt times its root, where betas and epsilon of adam and adamw follow, too; none"),
-        AllowedValues("none", "linear", "sqrt")]
+    [Description("how the rate follows the global batch, k times the reference: linear times k, sqrt times its root, where betas and epsilon of adam and adamw follow, too; adascale, for sgd, times the "
+        + "measured number of reference steps that a step is worth, and the run ends after as many as one of the reference batch; none"),
+        AllowedValues("none", "linear", "sqrt", AdaScaleProgress.Name)]
     public string Scaling { get; init; } = "none";
 
     [Description("the global batch that the rate and the optimizer's numbers are right for; 0 for batch.global"), Range(0L, 1L << 40)]

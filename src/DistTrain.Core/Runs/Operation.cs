@@ -32,6 +32,9 @@ public sealed record Operation(
     bool WritesCheckpoint,
     bool IsLast)
 {
+    /// <summary>How many steps of the reference batch it is worth, where its rate follows that; else null.</summary>
+    public double? Gain { get; init; }
+
     /// <summary>Its micro-batches and blocks.</summary>
     public BatchPlan Batches => new(Samples.Count, Geometry);
 }

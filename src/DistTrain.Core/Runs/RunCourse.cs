@@ -37,22 +37,23 @@ public sealed class RunCourse
     /// <param name="validationSamples">Samples in the validation data; 0 for none, then nothing is evaluated.</param>
     /// <param name="geometry">How the operations are cut up; null for what the configuration says.</param>
     public RunCourse(RunOptions options, long trainingSamples, long validationSamples, GeometrySchedule? geometry = null)
-        : this(options, trainingSamples, validationSamples, geometry ?? options.Geometries, [])
+        : this(options, trainingSamples, validationSamples, geometry ?? options.Geometries, [], AdaScaleProgress.Of(options, trainingSamples))
     {
     }
 
-    private RunCourse(RunOptions options, long trainingSamples, long validationSamples, GeometrySchedule geometry, IReadOnlyList<RunDecision> decisions)
+    private RunCourse(
+        RunOptions options, long trainingSamples, long validationSamples, GeometrySchedule geometry, IReadOnlyList<RunDecision> decisions, AdaScaleProgress? progress)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(trainingSamples, 1);
         var planned = BatchSchedule.LengthOf(options, trainingSamples);
         (_options, _geometry, _decisions) = (options, geometry, decisions);
-        (TrainingSamples, ValidationSamples) = (trainingSamples, validationSamples);
+        (TrainingSamples, ValidationSamples, Progress) = (trainingSamples, validationSamples, progress);
 
         // The rate is that of the run as it was planned: what is decided on the way does not move it.
-        _schedule = planned.Schedule(options);
+        _schedule = progress?.Schedule ?? planned.Schedule(options);
         _scaling = new BatchScaling(options, trainingSamples);
         Length = decisions.Where(d => !d.EndsRun).Aggregate(planned, (length, d) => length.FromStep(d.From - 1, d.Batch));
-        TotalSteps = Length.Steps(options.Stop);
+        TotalSteps = Length.Steps(progress?.Limits(options.Stop) ?? options.Stop);
         EndsBy = decisions.FirstOrDefault(d => d.EndsRun && d.From <= TotalSteps);
         TotalSteps = EndsBy is null ? TotalSteps : EndsBy.From - 1;
         TotalSamples = Length.SamplesOf(TotalSteps);
@@ -67,8 +68,14 @@ public sealed class RunCourse
     /// <summary>Samples of an evaluation; 0 where nothing is evaluated.</summary>
     public long ValidationSamples { get; }
 
-    /// <summary>Steps of the whole run.</summary>
+    /// <summary>How far it has come, where the rate follows a gain that is measured; else null.</summary>
+    public AdaScaleProgress? Progress { get; }
+
+    /// <summary>Steps of the whole run; where it ends by its progress, the most, until that is decided.</summary>
     public long TotalSteps { get; }
+
+    /// <summary>The same as far as can be said by now, where the run ends by its progress.</summary>
+    public long ExpectedSteps => Progress is null || EndsBy is not null ? TotalSteps : Math.Min(TotalSteps, Length.StepsTo(Progress.ExpectedSamples(Length)));
 
     /// <summary>Samples of the whole run.</summary>
     public long TotalSamples { get; }
@@ -95,16 +102,29 @@ public sealed class RunCourse
     public StepHyperparameters HyperparametersOf(long step)
     {
         var batch = Length.BatchOf(step);
-        return _scaling.Of(RateOf(Length.SamplesOf(step - 1), Length.SamplesOfStep(step), batch), batch);
+        return _scaling.Of(RateOf(step, Length.SamplesOf(step - 1), Length.SamplesOfStep(step), batch), batch);
     }
 
     /// <summary>The same course, cut up otherwise from an operation on. What was decided from that and later operations is not decided any more.</summary>
     public RunCourse With(GeometryChange change) =>
-        new(_options, TrainingSamples, ValidationSamples, _geometry.With(change), [.. _decisions.Where(d => d.IsBefore(change))]);
+        new(_options, TrainingSamples, ValidationSamples, _geometry.With(change), [.. _decisions.Where(d => d.IsBefore(change))], Progress);
 
     /// <summary>The same course until a decision takes effect.</summary>
     /// <param name="decision">The decision, made from what comes behind all that others were made from.</param>
-    public RunCourse With(RunDecision decision) => new(_options, TrainingSamples, ValidationSamples, _geometry, [.. _decisions, decision]);
+    public RunCourse With(RunDecision decision) => new(_options, TrainingSamples, ValidationSamples, _geometry, [.. _decisions, decision], Progress);
+
+    /// <summary>The same course by what an operation showed, where the rate follows it. To be told of every step, in order.</summary>
+    public RunCourse With(OperationEvidence shown) => Progress is null || shown.Kind != OperationKind.Train
+        ? this
+        : new(_options, TrainingSamples, ValidationSamples, _geometry, _decisions, Progress.With(shown.Step, shown.Moments, Length));
+
+    /// <summary>The same where every gain is the largest that there is: the highest rates.</summary>
+    public RunCourse WithLargestGain() => new(_options, TrainingSamples, ValidationSamples, _geometry, _decisions, Progress?.WithLargest());
+
+    /// <summary>An operation that was taken up before all was known that its rate follows, by what is known now.</summary>
+    public Operation Current(Operation operation) => Progress is null || operation.Kind != OperationKind.Train
+        ? operation
+        : operation with { LearningRate = HyperparametersOf(operation.Step).Rate, Gain = Progress.GainOf(operation.Step, Length) };
 
     /// <summary>Whether a decision changes anything: it was not made before, and there is a step it could change.</summary>
     public bool Takes(RunDecision decision) => decision.From <= TotalSteps && !_decisions.Any(d => (d.Kind, d.Step) == (decision.Kind, decision.Step));
@@ -176,12 +196,17 @@ public sealed class RunCourse
         var (taken, cursor) = at.Cursor.Take(TrainingSamples, geometry.Global);
         var every = _options.Checkpoint.EverySteps;
         var operation = new Operation(
-            at.NextOperation, OperationKind.Train, step, taken, geometry, RateOf(at.Samples, taken.Count, geometry.Global),
-            WritesCheckpoint: step == TotalSteps || (every > 0 && step % every == 0), IsLast: false);
+            at.NextOperation, OperationKind.Train, step, taken, geometry, RateOf(step, at.Samples, taken.Count, geometry.Global),
+            WritesCheckpoint: step == TotalSteps || (every > 0 && step % every == 0), IsLast: false)
+        {
+            Gain = Progress?.GainOf(step, Length),
+        };
         return (operation, new CoursePosition(at.NextOperation + 1, step, at.Samples + taken.Count, taken.Count, cursor, at.EvaluatedStep));
     }
 
-    private double RateOf(long samplesBefore, long samples, long batch) => _schedule.RateOf(samplesBefore, samples) * _scaling.RateFactor(batch);
+    private double RateOf(long step, long samplesBefore, long samples, long batch) => Progress is null
+        ? _schedule.RateOf(samplesBefore, samples) * _scaling.RateFactor(batch)
+        : Progress.GainOf(step, Length) * _schedule.RateOf(Progress.Before(step, Length), Progress.Of(step, Length));
 
     private BatchGeometry GeometryOf(OperationKind kind, long step) => _geometry.Of(kind, step) with { Global = Length.BatchOf(step) };
 

@@ -6,7 +6,7 @@ using DistTrain.Core.Schedules;
 namespace DistTrain.Core.Runs;
 
 /// <summary>
-/// What follows from what a run shows: when it ends early, and how its global batch goes on where that follows the validation loss or the noise scale. A fold over the operations in their order: what
+/// What follows from what a run shows: when it ends, and how its global batch goes on where that follows the validation loss or the noise scale. A fold over the operations in their order: what
 /// it says depends on them and the configuration alone. Not safe for concurrent use.
 /// </summary>
 /// <param name="options">The configuration, valid.</param>
@@ -21,11 +21,12 @@ public sealed class RunDecider(RunOptions options)
 
     /// <summary>Takes what the next operation showed.</summary>
     /// <param name="shown">What.</param>
-    /// <param name="course">The course with what was decided from earlier operations.</param>
+    /// <param name="course">The course that has been told of it, with what was decided from earlier operations.</param>
     /// <returns>What is decided; null for nothing.</returns>
     public RunDecision? Take(OperationEvidence shown, RunCourse course)
     {
         var (batch, reason) = shown.Kind == OperationKind.Evaluate ? OfEvaluation(shown.Loss, course.Length.BatchOf(shown.Step + RunDecision.Delay)) : OfStep(shown, course.Length);
+        (batch, reason) = shown.Kind == OperationKind.Train && EndOf(course, shown.Step) is { } end ? (0, end) : (batch, reason);
         return reason is null ? null : new RunDecision(shown.Kind, shown.Step, batch, reason);
     }
 
@@ -79,6 +80,12 @@ public sealed class RunDecider(RunOptions options)
             ? (moved, $"the noise scale is {NoiseScale.Text(noise.Value)} samples, 95 % interval {NoiseScale.Text(noise.Low)} to {NoiseScale.Text(noise.High)}")
             : default;
     }
+
+    /// <summary>Why the run ends, where the steps that are handed out already are worth all of it.</summary>
+    private static string? EndOf(RunCourse course, long step) =>
+        course.Progress is { } progress && progress.Before(step + RunDecision.Delay, course.Length) >= progress.Whole
+            ? $"these steps are worth {progress.Whole:N0} samples in batches of {progress.ReferenceBatch:N0}, as many as stop asks for"
+            : null;
 
     private static string Text(double loss) => loss.ToString("G5", CultureInfo.InvariantCulture);
 

@@ -13,6 +13,9 @@ public enum ScalingRule
 
     /// <summary>By the root of k; in Adam and AdamW the betas and epsilon follow, too (S. Malladi et al., arXiv 2205.10287).</summary>
     SquareRoot,
+
+    /// <summary>By the gain of the step, which is measured (<see cref="AdaScaleProgress"/>): no function of the batch alone.</summary>
+    AdaScale,
 }
 
 /// <summary>What an update rule goes by in one step.</summary>
@@ -28,6 +31,7 @@ public readonly record struct StepHyperparameters(double Rate, double Beta1, dou
 /// linear               rate * k
 /// sqrt                 rate * sqrt(k)
 /// sqrt, adam, adamw    beta -> 1 - k (1 - beta) for both betas;   epsilon / sqrt(k)
+/// adascale             rate * the gain of the step, between 1 and k, which the coordinator alone knows
 /// </code>
 /// The first keeps the sum of the rates of an epoch, the second what the noise of an epoch's steps adds up to. Betas decay by samples then, and not by steps. Momentum stays as it is under every rule.
 /// </summary>
@@ -35,6 +39,7 @@ public sealed class BatchScaling
 {
     private readonly ScalingRule _rule;
     private readonly long _reference;
+    private readonly long _largest;
     private readonly long _most;
     private readonly OptimizerOptions _optimizer;
 
@@ -45,6 +50,7 @@ public sealed class BatchScaling
     {
         _rule = RuleOf(options.Schedule.Scaling);
         _reference = ReferenceOf(options);
+        _largest = LargestOf(options.Batch);
         _most = dataSize;
         _optimizer = options.Optimizer;
     }
@@ -88,11 +94,19 @@ public sealed class BatchScaling
             return null;
         }
 
+        if (_rule == ScalingRule.AdaScale)
+        {
+            return $"{Size()}: rate x 1 to {Number(Ratio(batch))}, by how many steps of the reference a step is worth, as measured until two steps before it; the run ends when its steps are worth "
+                + $"those of a run of the reference, after as many samples or up to {Number((double)Math.Min(_largest, _most) / _reference)} times as many";
+        }
+
         var now = Of(RateFactor(batch), batch);
-        var text = $"a batch of {Math.Min(batch, _most):N0} is {Number(Ratio(batch))} times the reference of {_reference:N0}: rate x {Number(now.Rate)}";
+        var text = $"{Size()}: rate x {Number(now.Rate)}";
         return MovesBetas
             ? $"{text}, beta1 {Number(_optimizer.Beta1)} -> {Number(now.Beta1)}, beta2 {Number(_optimizer.Beta2)} -> {Number(now.Beta2)}, epsilon {Number(_optimizer.Epsilon)} -> {Number(now.Epsilon)}"
             : text;
+
+        string Size() => $"a batch of {Math.Min(batch, _most):N0} is {Number(Ratio(batch))} times the reference of {_reference:N0}";
 
         static string Number(double value) => value.ToString("G4");
     }
@@ -109,7 +123,7 @@ public sealed class BatchScaling
 
         if (rule == ScalingRule.None && options.Schedule.ReferenceBatch > 0)
         {
-            yield return new OptionProblem("schedule.referenceBatch", $"{options.Schedule.ReferenceBatch}", "has no effect without a rule; set schedule.scaling to linear or sqrt, or drop it");
+            yield return new OptionProblem("schedule.referenceBatch", $"{options.Schedule.ReferenceBatch}", "has no effect without a rule; set schedule.scaling to linear, sqrt or adascale, or drop it");
         }
 
         var k = rule == ScalingRule.SquareRoot && HasBetas(optimizer) ? (double)largest / reference : 1;
@@ -126,23 +140,26 @@ public sealed class BatchScaling
         }
     }
 
-    private static ScalingRule RuleOf(string name) => name switch
-    {
-        "linear" => ScalingRule.Linear,
-        "sqrt" => ScalingRule.SquareRoot,
-        _ => ScalingRule.None,
-    };
+    /// <summary>The batch that the configuration's numbers are right for.</summary>
+    internal static long ReferenceOf(RunOptions options) => options.Schedule.ReferenceBatch > 0 ? options.Schedule.ReferenceBatch : options.Batch.Global;
 
-    private static long ReferenceOf(RunOptions options) => options.Schedule.ReferenceBatch > 0 ? options.Schedule.ReferenceBatch : options.Batch.Global;
-
-    private static bool HasBetas(OptimizerOptions optimizer) => optimizer.Name is "adam" or "adamw";
-
-    private static long LargestOf(BatchOptions batch) => batch.Schedule.Name switch
+    /// <summary>The largest batch that a run may come to.</summary>
+    internal static long LargestOf(BatchOptions batch) => batch.Schedule.Name switch
     {
         BatchScheduleOptions.InStages => batch.Schedule.Stages.Values.Append(batch.Global).Max(),
         BatchScheduleOptions.Constant or BatchScheduleOptions.Warmup => batch.Global,
         _ => Math.Max(batch.Global, batch.Schedule.Most),
     };
+
+    private static ScalingRule RuleOf(string name) => name switch
+    {
+        "linear" => ScalingRule.Linear,
+        "sqrt" => ScalingRule.SquareRoot,
+        AdaScaleProgress.Name => ScalingRule.AdaScale,
+        _ => ScalingRule.None,
+    };
+
+    private static bool HasBetas(OptimizerOptions optimizer) => optimizer.Name is "adam" or "adamw";
 
     private static double Scaled(double beta, double k) => 1 - (k * (1 - beta));
 

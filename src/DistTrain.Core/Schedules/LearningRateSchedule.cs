@@ -45,13 +45,13 @@ public sealed record LearningRateSchedule(
     public int DecaysLeftToBatch { get; init; }
 
     /// <summary>The rate of one step.</summary>
-    /// <param name="samplesBefore">Samples used by all steps before it.</param>
-    /// <param name="samples">Samples of this step, at least 1.</param>
+    /// <param name="samplesBefore">Samples used by all steps before it; a part of one where a step counts for more or less than its samples.</param>
+    /// <param name="samples">Samples of this step, above 0.</param>
     /// <remarks>
     /// Warm-up looks at the step's last sample, so that the first step already moves; decay looks at its first, so that
     /// the step after warm-up has the full rate and the last step is not empty.
     /// </remarks>
-    public double RateOf(long samplesBefore, long samples)
+    public double RateOf(double samplesBefore, double samples)
     {
         var warmed = samplesBefore + samples;
         if (warmed < WarmupSamples)
@@ -62,12 +62,12 @@ public sealed record LearningRateSchedule(
         var since = Math.Max(0, samplesBefore - WarmupSamples);
         return Shape switch
         {
-            ScheduleShape.Step => Rate * Math.Pow(StepFactor, Math.Max(0, (since / Math.Max(1, StepSamples)) - DecaysLeftToBatch)),
+            ScheduleShape.Step => Rate * Math.Pow(StepFactor, Math.Max(0, Math.Floor(since / Math.Max(1, StepSamples)) - DecaysLeftToBatch)),
             ScheduleShape.Cosine => FinalRate + (Rate - FinalRate) * (1 + Math.Cos(Math.PI * Progress(since))) / 2,
             _ => Rate,
         };
     }
 
-    private double Progress(long since) =>
-        Math.Clamp((double)since / Math.Max(1, TotalSamples - WarmupSamples), 0, 1);
+    private double Progress(double since) =>
+        Math.Clamp(since / Math.Max(1, TotalSamples - WarmupSamples), 0, 1);
 }

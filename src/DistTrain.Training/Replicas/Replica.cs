@@ -79,7 +79,7 @@ public sealed class Replica : IDisposable
         _watch = _model.CreateWatch();
         _scaling = new BatchScaling(options, task.Training.Count);
         _optimizer = FlatOptimizers.Create(options.Optimizer, Layout.Count, _scaling.IsOn);
-        _noise = options.Batch.MeasuresNoise ? new NoiseMeter(Layout, _optimizer, !device.HasOwnMemory) : null;
+        _noise = options.MeasuresNoise ? new NoiseMeter(Layout, _optimizer, !device.HasOwnMemory) : null;
         if (options.Average.Decay > 0)
         {
             _average = new NativeVector(Layout.Count);

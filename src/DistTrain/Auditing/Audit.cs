@@ -21,7 +21,7 @@ internal sealed record Audit(IReadOnlyList<Finding> Findings, long Steps, bool I
         // A step number that is wrong must not make the walk endless.
         var reach = Math.Min(lineage.Last, lineage.Steps.Count + 1L);
         var options = evidence.Options is { } given ? ExpectedCourse.Resolve(given, evidence.Journal) : null;
-        var course = options is { Batch.IsAuto: false } && DataSizes.Of(evidence, lineage) is { } sizes ? new ExpectedCourse(options, evidence.Journal, sizes, reach) : null;
+        var course = options is { Batch.IsAuto: false } && DataSizes.Of(evidence, lineage) is { } sizes ? new ExpectedCourse(options, evidence.Journal, sizes, reach, lineage) : null;
         return new Audit(
             [
                 FileChecks.Configuration(evidence),

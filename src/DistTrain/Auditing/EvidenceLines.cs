@@ -20,7 +20,13 @@ internal sealed record StepLine
     public required ulong Generation { get; init; }
 
     public required string WeightsHash { get; init; }
+
+    /// <summary>The moments of its gradient, where they are measured.</summary>
+    public NoiseLine? Noise { get; init; }
 }
+
+/// <summary>The moments in a line of <c>metrics.jsonl</c>.</summary>
+internal sealed record NoiseLine(double Trace, double Square);
 
 /// <summary>What an audit reads of a line of <c>evaluations.jsonl</c>.</summary>
 internal sealed record EvaluationLine

@@ -1,3 +1,4 @@
+using DistTrain.Core.BatchScience;
 using DistTrain.Core.Journals;
 using DistTrain.Core.Membership;
 using DistTrain.Core.Options;
@@ -21,16 +22,17 @@ internal sealed class ExpectedCourse
     /// <param name="journal">Names those before.</param>
     /// <param name="sizes">The sizes of the data.</param>
     /// <param name="steps">How far; the evaluation after the last step belongs to it.</param>
-    public ExpectedCourse(RunOptions options, JournalContent? journal, DataSizes sizes, long steps)
+    /// <param name="lineage">The steps, as they are written down: where the rate follows a gain, it follows from their moments.</param>
+    public ExpectedCourse(RunOptions options, JournalContent? journal, DataSizes sizes, long steps, Lineage lineage)
     {
         options = Resolve(options, journal);
         Course = CourseOf(options, journal?.Entries ?? []);
         Sizes = sizes;
-        Walk(Course, steps);
+        Walk(Course, steps, lineage);
         _configurations = 1;
         foreach (var (before, entries) in Before(options, journal))
         {
-            Walk(CourseOf(before, entries), steps);
+            Walk(CourseOf(before, entries), steps, lineage);
             _configurations++;
         }
 
@@ -80,7 +82,7 @@ internal sealed class ExpectedCourse
         static RunOptions? Read(JournalEntry.Term term) => OptionsReader.ReadRun(term.Configuration.ToDictionary()) is var (before, problems) && problems.Count == 0 ? before : null;
     }
 
-    private void Walk(RunCourse course, long steps)
+    private void Walk(RunCourse course, long steps, Lineage lineage)
     {
         var position = CoursePosition.Start;
         while (course.Next(position) is var (operation, next) && operation.Step <= steps)
@@ -89,6 +91,9 @@ internal sealed class ExpectedCourse
             if (operation.Kind == OperationKind.Train)
             {
                 _steps.TryAdd(operation.Step, operation);
+                var noise = lineage.Steps.GetValueOrDefault(operation.Step)?.Noise;
+                course = course.With(new OperationEvidence(
+                    operation.Kind, operation.Step, double.NaN, noise is null ? null : new GradientMoments(noise.Trace, noise.Square, operation.Samples.Count)));
             }
             else
             {

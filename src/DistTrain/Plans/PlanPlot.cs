@@ -21,10 +21,12 @@ internal static class PlanPlot
 
     private static SvgPlot OfRates(RunPlan plan)
     {
-        var plot = new SvgPlot($"{plan.Name}: as planned", "epochs", "learning rate", "global batch, samples");
+        var hasGain = plan.Shortest is not null;
+        var plot = new SvgPlot(
+            $"{plan.Name}: as planned", "epochs", hasGain ? "learning rate at gain 1" : "learning rate", hasGain ? "learning rate at the largest gain" : "global batch, samples");
         foreach (var point in plan.Curve)
         {
-            plot.Add(point.Epochs, point.Now.Rate, point.Batch);
+            plot.Add(point.Epochs, point.Now.Rate, hasGain ? point.Highest ?? double.NaN : point.Batch);
         }
 
         return plot;

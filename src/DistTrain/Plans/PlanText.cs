@@ -23,7 +23,7 @@ internal static class PlanText
             .Add("training samples", $"{plan.Length.DataSize:N0}", "an epoch")
             .Add("validation samples", $"{plan.ValidationSamples:N0}", "")
             .Add("steps per epoch", $"{plan.Length.StepsPerEpoch:N0}", LastStep(plan))
-            .Add("steps", $"{plan.Steps:N0}", $"{Words.Count(plan.Samples, "sample")} in all")
+            .Add("steps", Range(plan.Shortest?.Steps, $"{plan.Steps:N0}"), $"{Range(plan.Shortest?.Samples, Words.Count(plan.Samples, "sample"))} in all")
             .Add("micro-batches M", $"{batch.MicroBatches:N0}", $"= ceil({batch.Samples:N0} / {plan.Geometry.Micro:N0}), {Sizes(Largest(batch.Samples, batch.MicroBatches), Smallest(batch.Samples, batch.MicroBatches), "sample")} each")
             .Add("blocks K", $"{batch.Blocks:N0}", $"of {Sizes(Largest(batch.MicroBatches, batch.Blocks), Smallest(batch.MicroBatches, batch.Blocks), "micro-batch", "es")} each")
             .Write(output, "  ");
@@ -73,6 +73,8 @@ internal static class PlanText
         ["stepsPerEpoch"] = plan.Length.StepsPerEpoch,
         ["steps"] = plan.Steps,
         ["samples"] = plan.Samples,
+        ["fewestSteps"] = plan.Shortest?.Steps,
+        ["fewestSamples"] = plan.Shortest?.Samples,
         ["step"] = Json(plan.Full),
         ["lastStep"] = plan.Last is null ? null : Json(plan.Last),
         ["changes"] = new JsonArray([.. plan.Changes.Select(c => new JsonObject { ["fromStep"] = c.Step, ["microBatch"] = c.Micro, ["step"] = Json(c.Plan) })]),
@@ -84,6 +86,7 @@ internal static class PlanText
             ["epochs"] = r.Epochs,
             ["globalBatch"] = r.Batch,
             ["rate"] = r.Now.Rate,
+            ["highestRate"] = r.Highest,
             ["beta1"] = r.Now.Beta1,
             ["beta2"] = r.Now.Beta2,
             ["epsilon"] = r.Now.Epsilon,
@@ -139,18 +142,20 @@ internal static class PlanText
     private static void WriteRates(TextWriter output, IReadOnlyList<RatePoint> points)
     {
         var hasBatch = points.Any(p => p.Batch != points[0].Batch);
+        var hasGain = points.Any(p => p.Highest is not null);
         var hasBetas = points.Any(p => p.Now with { Rate = 0 } != points[0].Now with { Rate = 0 });
         output.WriteLine();
         output.WriteLine(hasBatch ? "Learning rate and global batch" : "Learning rate");
-        var table = new TextTable([.. Row("step", "batch", "rate", "beta1", "beta2", "epsilon")]);
-        foreach (var (step, _, batch, now) in points)
+        var table = new TextTable([.. Row("step", "batch", hasGain ? "rate at gain 1" : "rate", "at the largest gain", "beta1", "beta2", "epsilon")]);
+        foreach (var (step, _, batch, now, highest) in points)
         {
-            table.Add([.. Row($"{step:N0}", $"{batch:N0}", Words.Number(now.Rate), Words.Number(now.Beta1), Words.Number(now.Beta2), Words.Number(now.Epsilon))]);
+            table.Add([.. Row($"{step:N0}", $"{batch:N0}", Words.Number(now.Rate), highest is { } rate ? Words.Number(rate) : "-", Words.Number(now.Beta1), Words.Number(now.Beta2), Words.Number(now.Epsilon))]);
         }
 
         table.Write(output, "  ");
 
-        IEnumerable<string> Row(string step, string batch, string rate, params string[] betas) => [step, .. hasBatch ? [batch] : Array.Empty<string>(), rate, .. hasBetas ? betas : []];
+        IEnumerable<string> Row(string step, string batch, string rate, string highest, params string[] betas) =>
+            [step, .. hasBatch ? [batch] : Array.Empty<string>(), rate, .. hasGain ? [highest] : Array.Empty<string>(), .. hasBetas ? betas : []];
     }
 
     private static void WriteLimits(TextWriter output, Timeouts timeouts)
@@ -165,6 +170,8 @@ internal static class PlanText
 
         table.Write(output, "  ");
     }
+
+    private static string Range(long? fewest, string most) => fewest is null ? most : $"{fewest:N0} to {most}";
 
     private static string LastStep(RunPlan plan) =>
         plan.Last is null ? "all of one size" : $"the last holds {Words.Count(plan.Length.LastStepSamples, "sample")}";

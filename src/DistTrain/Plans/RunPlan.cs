@@ -13,8 +13,9 @@ namespace DistTrain.Plans;
 /// <param name="Step">The step, from 1.</param>
 /// <param name="Epochs">The part of the data that was used before it, in epochs.</param>
 /// <param name="Batch">Samples of a full step there.</param>
-/// <param name="Now">Rate, betas and epsilon.</param>
-internal readonly record struct RatePoint(long Step, double Epochs, long Batch, StepHyperparameters Now);
+/// <param name="Now">Rate, betas and epsilon; where the rate follows a gain that is measured, at the least, 1.</param>
+/// <param name="Highest">The rate where every gain is the largest; null where there is none, or the run is over then.</param>
+internal readonly record struct RatePoint(long Step, double Epochs, long Batch, StepHyperparameters Now, double? Highest);
 
 /// <summary>Micro-batches of another size, from a step on.</summary>
 /// <param name="Step">The first such step.</param>
@@ -46,6 +47,9 @@ internal sealed record RunPlan
     public required long Steps { get; init; }
 
     public required long Samples { get; init; }
+
+    /// <summary>The fewest steps and samples, where the run ends when its steps are worth those of another batch: then the others are the most. Else null.</summary>
+    public required (long Steps, long Samples)? Shortest { get; init; }
 
     /// <summary>An ordinary step.</summary>
     public required StepPlan Full { get; init; }
@@ -87,7 +91,8 @@ internal sealed record RunPlan
         options = options.WithMicro(new BatchOptions().Micro);
         var course = new RunCourse(options, trainingSamples, validationSamples);
         var length = course.Length;
-        var steps = length.Steps(options.Stop);
+        var steps = course.TotalSteps;
+        var fewest = course.Progress is { } progress ? Math.Min(steps, length.StepsTo(progress.Whole)) : 0;
         var geometry = options.Geometries.Of(OperationKind.Train, 1) with { Global = length.GlobalBatch };
         var full = StepPlan.Of(Math.Min(length.GlobalBatch, trainingSamples), geometry, options.Workers);
         return new RunPlan
@@ -101,13 +106,14 @@ internal sealed record RunPlan
             DataWay = WayOf(options),
             Steps = steps,
             Samples = length.SamplesOf(steps),
+            Shortest = fewest > 0 ? (fewest, length.SamplesOf(fewest)) : null,
             Full = full,
             Last = length.LastStepSamples < full.Batch.Samples ? StepPlan.Of(length.LastStepSamples, geometry, options.Workers) : null,
             Changes = [.. ChangesOf(options, steps, full.Batch.Samples)],
             Evaluations = validationSamples == 0 ? 0 : EvaluationsOf(options.Evaluate, length, steps),
-            Rates = PointsOf(course, RatesOf(options, length, steps)),
+            Rates = PointsOf(course, fewest, RatesOf(course, options, steps)),
             Scaling = new BatchScaling(options, trainingSamples).Describe(length.BatchOf(steps)) is { } scaling ? $"{options.Schedule.Scaling} scaling: {scaling}" : null,
-            Curve = PointsOf(course, Enumerable.Range(0, CurvePoints + 1).Select(i => Math.Max(1, (long)((Int128)steps * i / CurvePoints))).Concat(AroundChanges(length, steps))),
+            Curve = PointsOf(course, fewest, Enumerable.Range(0, CurvePoints + 1).Select(i => Math.Max(1, (long)((Int128)steps * i / CurvePoints))).Concat(AroundChanges(length, steps))),
             Timeouts = new Timeouts(options.FailureDetection),
             Warnings = [.. WarningsOf(options, trainingSamples, full).Concat(isAuto ? [Assumption(options, full.Batch.Samples)] : Array.Empty<string>())],
         };
@@ -154,9 +160,10 @@ internal sealed record RunPlan
         return location.Stream ? $"every worker gets {own} from the coordinator, {kept}" : $"every worker's host downloads {url} once, {kept}";
     }
 
-    private static IEnumerable<long> RatesOf(RunOptions options, RunLength length, long steps)
+    private static IEnumerable<long> RatesOf(RunCourse course, RunOptions options, long steps)
     {
-        var schedule = length.Schedule(options);
+        var length = course.Length;
+        var schedule = course.Progress?.Schedule ?? length.Schedule(options);
         var warm = Math.Clamp(length.StepsTo((Int128)schedule.WarmupSamples + 1), 1, steps);
         long[] points = [1, warm, steps / 4, steps / 2, steps - steps / 4, steps];
         return points.Concat(AroundChanges(length, steps));
@@ -166,11 +173,18 @@ internal sealed record RunPlan
     private static IEnumerable<long> AroundChanges(RunLength length, long steps) =>
         length.Stages.Skip(1).SelectMany(s => new[] { s.Steps, s.Steps + 1 }).Where(s => s <= steps);
 
-    private static RatePoint[] PointsOf(RunCourse course, IEnumerable<long> steps) =>
-    [
-        .. steps.Where(s => s >= 1).Distinct().Order().Select(s => new RatePoint(
-            s, course.Length.SamplesOf(s - 1) / (double)course.TrainingSamples, course.Length.BatchOf(s), course.HyperparametersOf(s))),
-    ];
+    /// <param name="course">The course.</param>
+    /// <param name="fewest">Its fewest steps, where it ends by what they are worth; else 0.</param>
+    /// <param name="steps">Which.</param>
+    private static RatePoint[] PointsOf(RunCourse course, long fewest, IEnumerable<long> steps)
+    {
+        var largest = course.WithLargestGain();
+        return
+        [
+            .. steps.Concat([fewest / 2, fewest]).Where(s => s >= 1).Distinct().Order().Select(s => new RatePoint(
+                s, course.Length.SamplesOf(s - 1) / (double)course.TrainingSamples, course.Length.BatchOf(s), course.HyperparametersOf(s), s <= fewest ? largest.HyperparametersOf(s).Rate : null)),
+        ];
+    }
 
     private static string Assumption(RunOptions options, long step) =>
         $"batch.micro is auto: the workers measure 1, 2, 4 and so on up to {MicroBatchSearch.LargestOf(step, options.Workers):N0} samples when the run begins, as far as they fit their memory, and take "

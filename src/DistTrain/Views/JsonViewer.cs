@@ -81,6 +81,13 @@ internal sealed class JsonViewer(TextWriter output) : IRunViewer
             ["samplesPerSecond"] = Number(step.SamplesPerSecond),
             ["weightsHash"] = step.WeightsHash,
         };
+        if (step.Gain > 0)
+        {
+            json["gain"] = Number(step.Gain);
+            json["totalSteps"] = step.TotalSteps;
+            json["totalSamples"] = step.TotalSamples;
+        }
+
         if (step.Noise is { } noise)
         {
             json["noise"] = Noise(noise);

@@ -19,6 +19,9 @@ internal sealed record RunView
 
     public long TotalSamples { get; init; }
 
+    /// <summary>The most steps that the run may take, where what is said of its length is an estimate; else 0.</summary>
+    public long MostSteps { get; init; }
+
     public long GlobalBatch { get; init; }
 
     public int MicroBatch { get; init; }
@@ -37,6 +40,9 @@ internal sealed record RunView
     public double Loss { get; init; } = double.NaN;
 
     public double LearningRate { get; init; } = double.NaN;
+
+    /// <summary>How many steps of the reference batch the newest was worth; 0 where the rate does not follow that.</summary>
+    public double Gain { get; init; }
 
     public int Workers { get; init; }
 
@@ -94,6 +100,7 @@ internal sealed record RunView
         TrainingSamples = started.TrainingSamples,
         TotalSteps = started.TotalSteps,
         TotalSamples = started.TotalSamples,
+        MostSteps = started.EndsByGain ? started.TotalSteps : 0,
         GlobalBatch = started.GlobalBatch,
         MicroBatch = started.MicroBatch,
         Parameters = started.Parameters,
@@ -107,6 +114,9 @@ internal sealed record RunView
         Samples = step.Samples,
         Loss = step.Loss,
         LearningRate = step.LearningRate,
+        Gain = step.Gain,
+        TotalSteps = step.TotalSteps > 0 ? step.TotalSteps : TotalSteps,
+        TotalSamples = step.TotalSamples > 0 ? step.TotalSamples : TotalSamples,
         Workers = step.WorldSize,
         Generation = step.Generation,
 

@@ -64,7 +64,7 @@ internal sealed class TerminalViewer : IRunViewer
         var done = (int)(view.Progress * cells);
         var grid = new Grid().AddColumns(4);
         grid.AddRow("[bold]step[/]", $"{view.Step:N0} of {view.TotalSteps:N0}", "[bold]epoch[/]", $"{view.Epoch}");
-        grid.AddRow("[bold]loss[/]", Words.Number(view.Loss), "[bold]learning rate[/]", Words.Number(view.LearningRate));
+        grid.AddRow("[bold]loss[/]", Words.Number(view.Loss), "[bold]learning rate[/]", Words.Rate(view));
         grid.AddRow("[bold]validation loss[/]", Words.Number(view.ValidationLoss), "[bold]samples/s[/]", $"{view.SamplesPerSecond:N0}");
         foreach (var pair in view.Metrics.Chunk(2))
         {

@@ -5,13 +5,17 @@ internal static class Words
 {
     /// <summary>What a run is going to do, once.</summary>
     public static string Frame(RunView view) =>
-        $"{view.Name}: {view.Parameters:N0} parameters, {view.TrainingSamples:N0} samples, {Count(view.TotalSteps, "step")} of {view.GlobalBatch:N0} samples "
+        $"{view.Name}: {view.Parameters:N0} parameters, {view.TrainingSamples:N0} samples, "
+        + $"{(view.MostSteps > 0 ? "at most " : "")}{Count(view.MostSteps > 0 ? view.MostSteps : view.TotalSteps, "step")} of {view.GlobalBatch:N0} samples "
         + $"in micro-batches of {view.MicroBatch}, {Count(view.Workers, "worker")}";
 
     /// <summary>Where it stands.</summary>
     public static string Step(RunView view) =>
-        $"step {view.Step}/{view.TotalSteps} ({view.Progress:P0}), epoch {view.Epoch}, loss {Number(view.Loss)}, rate {Number(view.LearningRate)}, "
+        $"step {view.Step}/{view.TotalSteps} ({view.Progress:P0}), epoch {view.Epoch}, loss {Number(view.Loss)}, rate {Rate(view)}, "
         + $"{view.SamplesPerSecond:N0} samples/s, {Count(view.Workers, "worker")}, {(view.TimeLeft is { } left ? Span(left) : "?")} left";
+
+    /// <summary>The learning rate, and the gain in it.</summary>
+    public static string Rate(RunView view) => view.Gain > 0 ? $"{Number(view.LearningRate)} (gain {view.Gain:0.00})" : Number(view.LearningRate);
 
     /// <summary>How good it is.</summary>
     public static string Validation(RunView view) =>

@@ -56,6 +56,27 @@ public sealed class RealRunTests : IDisposable
     }
 
     [Fact]
+    public async Task A_rate_that_follows_the_gain_is_in_the_lines_and_what_it_follows_from_is_audited()
+    {
+        var run = await Command.RunAsync(
+            "train", "--out", _folder["gain"], "--set", "stop.epochs=1", "--set", "batch.global=100", "--set", "batch.micro=7", "--set", "schedule.scaling=adascale", "--set", "schedule.referenceBatch=25");
+        Assert.Equal((0, ""), (run.Code, run.Error));
+        Assert.Matches(", at most 60 steps of 100 samples", run.Out);
+        Assert.Matches("rate [0-9.]+ \\(gain [1-4]\\.[0-9]{2}\\)", run.Out);
+        Assert.Matches("ended early: these steps are worth 1,437 samples in batches of 25, as many as stop asks for", (string)Summary("gain")["reason"]!);
+        await AuditAsync("gain");
+
+        var lines = File.ReadAllLines(_folder["gain/metrics.jsonl"]);
+        var third = JsonNode.Parse(lines[2])!;
+        third["noise"]!["trace"] = 2 * (double)third["noise"]!["trace"]!;
+        lines[2] = third.ToJsonString();
+        File.WriteAllLines(_folder["gain/metrics.jsonl"], lines);
+        var audit = await Command.RunAsync("audit", _folder["gain"]);
+        Assert.Equal(1, audit.Code);
+        Assert.Matches("FAILED +rates +metrics.jsonl, step 5: lr is ", audit.Out);
+    }
+
+    [Fact]
     public async Task The_check_can_fail_folding_per_worker_first_gives_other_bits()
     {
         string[] wrong = ["train", "digits", .. Short, "--set", "debug.foldPerWorker=true", "--out"];

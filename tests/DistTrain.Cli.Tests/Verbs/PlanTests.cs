@@ -118,6 +118,39 @@ public sealed class PlanTests
     }
 
     [Fact]
+    public async Task A_rate_that_follows_the_gain_is_shown_at_both_extremes_and_so_is_the_length()
+    {
+        using var folder = new TempFolder();
+        string[] run =
+        [
+            "plan", "--set", "data.count=1000", "--set", "batch.global=100", "--set", "batch.micro=10", "--set", "stop.epochs=4", "--set", "schedule.name=cosine", "--set", "optimizer.learningRate=0.01",
+            "--set", "schedule.scaling=adascale", "--set", "schedule.referenceBatch=25",
+        ];
+        var (code, text, error) = await Cli.RunAsync([.. run, "--plot", folder["plan.svg"]]);
+        Assert.Equal((0, ""), (code, error));
+        Assert.Contains("  steps               40 to 160  4,000 to 16,000 samples in all\n", text, StringComparison.Ordinal);
+        Assert.Contains(
+            """
+            Learning rate
+              step  rate at gain 1  at the largest gain
+                 1            0.01                 0.04
+                20        0.009656              0.02157
+                40        0.008604            6.165E-05
+                80        0.005098                    -
+               120        0.001535                    -
+               160       9.638E-07                    -
+              adascale scaling: a batch of 100 is 4 times the reference of 25: rate x 1 to 4, by how many steps of the reference a step is worth, as measured until two steps before it; the run ends when its steps are worth those of a run of the reference, after as many samples or up to 4 times as many
+
+            """.ReplaceLineEndings("\n"), text, StringComparison.Ordinal);
+        Assert.Contains("learning rate at the largest gain", File.ReadAllText(folder["plan.svg"]), StringComparison.Ordinal);
+
+        var json = JsonNode.Parse((await Cli.RunAsync([.. run, "--json"])).Out)!;
+        Assert.Equal((160, 40, 4000), ((int)json["steps"]!, (int)json["fewestSteps"]!, (int)json["fewestSamples"]!));
+        Assert.Equal(0.04, (double)json["learningRates"]![0]!["highestRate"]!, 1e-12);
+        Assert.Null(json["learningRates"]![5]!["highestRate"]);
+    }
+
+    [Fact]
     public async Task Verbose_shows_every_time_limit_that_follows_from_the_setting()
     {
         var (code, text, _) = await Cli.RunAsync("plan", "--verbose", "--set", "failureDetection=4s");

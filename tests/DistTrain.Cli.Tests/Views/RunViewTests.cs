@@ -17,6 +17,21 @@ public sealed class RunViewTests
     }
 
     [Fact]
+    public void A_run_that_ends_by_its_gain_says_how_long_it_will_be_with_every_step()
+    {
+        var (started, step) = (Events.Started(100, 1000), Events.Step(10, 100));
+        started.Started.EndsByGain = true;
+        (step.Step.Gain, step.Step.TotalSteps, step.Step.TotalSamples) = (2.5, 40, 400);
+        var view = After(started, step);
+        Assert.Equal((100L, 40L, 400L, 0.25), (view.MostSteps, view.TotalSteps, view.TotalSamples, view.Progress));
+        Assert.Contains(", at most 100 steps of 10 samples", Words.Frame(view), StringComparison.Ordinal);
+        Assert.Contains("step 10/40 (25 %), epoch 0, loss 1, rate 0.1 (gain 2.50), ", Words.Step(view), StringComparison.Ordinal);
+        var json = JsonViewer.Translate(step)!;
+        Assert.Equal((2.5, 40L, 400L), ((double)json["gain"]!, (long)json["totalSteps"]!, (long)json["totalSamples"]!));
+        Assert.False(JsonViewer.Translate(Events.Step(1, 10))!.ContainsKey("gain"));
+    }
+
+    [Fact]
     public void Nothing_is_known_before_the_first_event()
     {
         var view = new RunView();

@@ -96,7 +96,9 @@ internal sealed class CanonicalRun
             weights = WeightsAfter(weights, operation, root.Bits);
             _operations.Add((operation, tree, root, weights));
             var moments = operation.Kind == OperationKind.Train ? GradientsOf(weights, operation).Moments(operation.Samples.Count, operation.Samples.Count) : null;
-            if (decider.Take(new OperationEvidence(operation.Kind, operation.Step, LossOf(weights), moments), course) is { } decision && course.Takes(decision))
+            var shown = new OperationEvidence(operation.Kind, operation.Step, LossOf(weights), moments);
+            course = course.With(shown);
+            if (decider.Take(shown, course) is { } decision && course.Takes(decision))
             {
                 _decisions.Add(decision);
                 course = course.With(decision);

@@ -57,6 +57,9 @@ internal sealed record Counts
     /// <summary>Ends of runs that were decided on so.</summary>
     public long EarlyStops { get; set; }
 
+    /// <summary>Steps that were worth more than one of the reference batch.</summary>
+    public long Gains { get; set; }
+
     /// <summary>Checkpoints that were not written.</summary>
     public long FailedCheckpoints { get; set; }
 
@@ -81,6 +84,7 @@ internal sealed record Counts
         ShortWorkers += other.ShortWorkers;
         Decisions += other.Decisions;
         EarlyStops += other.EarlyStops;
+        Gains += other.Gains;
         FailedCheckpoints += other.FailedCheckpoints;
     }
 }

@@ -1,4 +1,5 @@
 using DistTrain.Core.Reduction;
+using DistTrain.Core.Runs;
 
 namespace DistTrain.Core.Tests.Simulation;
 
@@ -14,6 +15,16 @@ internal sealed partial class Invariants
             {
                 throw Broken($"worker {worker.Number} applies operation {reduction.Number} without the shard of rank {owner}");
             }
+        }
+    }
+
+    /// <summary>3.8: what the rate follows is known when a step is handed out: it is the same whenever that is, and so it is written down.</summary>
+    public void RatesAreThoseOfTheRun(Operation operation)
+    {
+        var expected = run.Canonical.Operation(operation.Number);
+        if ((operation.LearningRate, operation.Gain) != (expected.LearningRate, expected.Gain))
+        {
+            throw Broken($"operation {operation.Number} has the rate {operation.LearningRate:R} and the gain {operation.Gain:R}, not {expected.LearningRate:R} and {expected.Gain:R}");
         }
     }
 

@@ -29,4 +29,7 @@ internal enum PlantedBug
 
     /// <summary>A restarted coordinator listens to what was said to the one before it.</summary>
     StaleTermAccepted,
+
+    /// <summary>A restarted coordinator does not read from the lines what the rate follows.</summary>
+    MomentsForgotten,
 }

@@ -15,6 +15,7 @@ public sealed class PlantedBugTests(ITestOutputHelper output)
         { nameof(PlantedBug.StaleGenerationAccepted), nameof(Invariants.StaleGenerationsAreRefused) },
         { nameof(PlantedBug.BlockPlannedTwice), nameof(Invariants.NoBlockIsContributedTwice) },
         { nameof(PlantedBug.StaleTermAccepted), nameof(Invariants.StaleTermsAreRefused) },
+        { nameof(PlantedBug.MomentsForgotten), nameof(Invariants.RatesAreThoseOfTheRun) },
     };
 
     [Theory]

@@ -221,7 +221,9 @@ internal sealed class SimulatedCoordinator
                 SendAll(Hand(e));
                 break;
             case RunEffect.Record e:
+                _run.Invariants.RatesAreThoseOfTheRun(e.Operation);
                 _run.Invariants.Record(e);
+                _run.Counts.Gains += e.Operation.Gain > 1 ? 1 : 0;
                 _run.Disk.Append(e.Operation);
                 break;
             case RunEffect.DiscardFrom e:
@@ -242,6 +244,7 @@ internal sealed class SimulatedCoordinator
 
     private IssuedOperation Hand(RunEffect.Issue issue)
     {
+        _run.Invariants.RatesAreThoseOfTheRun(issue.Operation);
         var tree = _run.Canonical.Tree(issue.Operation.Number);
         var shares = issue.Shares is null
             ? [.. PlanOf(issue).Assignments[tree.Blocks].Select(WorkShare.Of)]

@@ -133,6 +133,7 @@ internal sealed class SimulatedDisk(SimulatedRun run)
     /// <summary>What a coordinator that starts again finds.</summary>
     public RunMemory Memory()
     {
+        var isForgotten = run.Case is { Bug: PlantedBug.MomentsForgotten, Options.Batch.Schedule.FollowsEvidence: false };
         var (step, losses, moments) = (0L, new Dictionary<long, double>(), new Dictionary<long, GradientMoments>());
         for (var number = 1UL; number <= Recorded; number++)
         {
@@ -142,7 +143,7 @@ internal sealed class SimulatedDisk(SimulatedRun run)
             {
                 losses.Add(operation.Step, CanonicalRun.LossOf(run.Canonical.Weights(number)));
             }
-            else if (CanonicalRun.GradientsOf(run.Canonical.Weights(number), operation).Moments(operation.Samples.Count, operation.Samples.Count) is { } shown)
+            else if (!isForgotten && CanonicalRun.GradientsOf(run.Canonical.Weights(number), operation).Moments(operation.Samples.Count, operation.Samples.Count) is { } shown)
             {
                 moments.Add(operation.Step, shown);
             }

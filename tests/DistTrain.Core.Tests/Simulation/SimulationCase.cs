@@ -1,6 +1,7 @@
 using DistTrain.Core.Membership;
 using DistTrain.Core.Options;
 using DistTrain.Core.Runs;
+using DistTrain.Core.Schedules;
 
 namespace DistTrain.Core.Tests.Simulation;
 
@@ -29,10 +30,12 @@ internal sealed record SimulationCase(
         var micro = random.Next(1, random.Next(4) == 0 ? 17 : 5);
         var global = (blocks * micro) + random.Next(0, micro * 3);
         var schedule = ScheduleOf(~seed, global, micro * blocks);
+        var gain = GainOf(~seed, global, schedule);
         var options = new RunOptions
         {
             Workers = random.Next(1, most + 1),
             Batch = new BatchOptions { Global = global, Micro = micro, Blocks = blocks, Schedule = schedule },
+            Schedule = gain,
             Stop = new StopOptions { Epochs = random.Next(1, 4) * (schedule.Name == BatchScheduleOptions.Noise ? 4 : 1), Patience = seed % 5 == 0 ? 1 + (seed % 3) : 0 },
             Evaluate = new EvaluateOptions { EveryEpochs = random.Next(0, 2), EverySteps = random.Next(0, 4) },
             Checkpoint = new CheckpointOptions { EverySteps = random.Next(0, 4), Keep = random.Next(1, 4) },
@@ -50,7 +53,7 @@ internal sealed record SimulationCase(
     public RunCourse Course() => new(Options, TrainingSamples, ValidationSamples);
 
     /// <summary>The same with steps of one size, to its end.</summary>
-    public SimulationCase Constant() => this with { Options = Options with { Batch = Options.Batch with { Schedule = new BatchScheduleOptions() }, Stop = Options.Stop with { Patience = 0 } } };
+    public SimulationCase Constant() => this with { Options = Options with { Batch = Options.Batch with { Schedule = new BatchScheduleOptions() }, Schedule = new ScheduleOptions(), Stop = Options.Stop with { Patience = 0 } } };
 
     /// <summary>Two in five keep the batch; drawn apart, so that a seed stays the same history otherwise.</summary>
     private static BatchScheduleOptions ScheduleOf(int seed, int global, int most)
@@ -69,8 +72,22 @@ internal sealed record SimulationCase(
         };
     }
 
+    /// <summary>In about one of four runs the rate follows the gain, and the run ends by it, where that does not make it too long; drawn apart as well.</summary>
+    private static ScheduleOptions GainOf(int seed, int global, BatchScheduleOptions schedule)
+    {
+        var random = new Random(seed ^ 0x6a17);
+        var (smallest, largest) = schedule.Name switch
+        {
+            BatchScheduleOptions.InStages => (Math.Min(global, schedule.Stages.Values.Min()), Math.Max(global, schedule.Stages.Values.Max())),
+            BatchScheduleOptions.Noise => (schedule.First, schedule.Most),
+            _ => (global, Math.Max(global, schedule.Most)),
+        };
+        var (name, reference) = (random.Next(2) == 0 ? "cosine" : "constant", Math.Max(1, smallest / random.Next(1, 5)));
+        return random.Next(3) > 0 || largest > 8 * reference ? new ScheduleOptions() : new ScheduleOptions { Name = name, Scaling = AdaScaleProgress.Name, ReferenceBatch = reference };
+    }
+
     public override string ToString() =>
-        $"seed {Seed}: {Options.Workers} workers to begin with and at most {MostWorkers}, global batch {Options.Batch.Global} ({Options.Batch.Schedule.Name}), micro {(IsAuto ? "to be found" : Options.Batch.Micro)}, "
+        $"seed {Seed}: {Options.Workers} workers to begin with and at most {MostWorkers}, global batch {Options.Batch.Global} ({Options.Batch.Schedule.Name}{(Options.Schedule.Scaling == AdaScaleProgress.Name ? $", adascale to {Options.Schedule.ReferenceBatch}" : "")}), micro {(IsAuto ? "to be found" : Options.Batch.Micro)}, "
         + $"blocks {Options.Batch.Blocks}, {TrainingSamples} + {ValidationSamples} samples, {Options.Stop.Epochs} epochs, checkpoint every {Options.Checkpoint.EverySteps} steps, "
         + $"evaluation every {Options.Evaluate.EverySteps} steps, {Faults} faults, one slow link of {LinksPerSlow}{(Bug == PlantedBug.None ? "" : $", planted bug {Bug}")}";
 }

@@ -31,7 +31,8 @@ public sealed class SimulationTests(ITestOutputHelper output)
             ("sizes of micro-batches found", counts.Searches, 0.2),
             ("workers without memory for them", counts.ShortWorkers, 0.02),
             ("batches that were decided on", counts.Decisions, 0.1),
-            ("runs that ended early", counts.EarlyStops, 0.05),
+            ("runs that ended early", counts.EarlyStops, 0.15),
+            ("steps with a gain", counts.Gains, 0.5),
             ("failed checkpoints", counts.FailedCheckpoints, 0.2),
         })
         {

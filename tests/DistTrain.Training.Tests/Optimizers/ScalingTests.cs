@@ -1,4 +1,6 @@
+using DistTrain.Core.BatchScience;
 using DistTrain.Core.Options;
+using DistTrain.Core.Runs;
 using DistTrain.Core.Schedules;
 using DistTrain.Training.Native;
 using DistTrain.Training.Optimizers;
@@ -21,6 +23,7 @@ public sealed class ScalingTests
     private const double Beta2 = 0.999;
     private const double Epsilon = 1e-3;
     private const double Momentum = 0.9;
+    private const double Noise = 0.5;
 
     [Theory]
     [InlineData(false)]
@@ -119,6 +122,96 @@ public sealed class ScalingTests
 
         Assert.InRange(RelativeError(Train("sqrt", "lamb"), w), 0, 1e-5);
     }
+
+    /// <summary>Algorithm 1 of arXiv 2007.05105 with the averages of its appendix B.3, on a noisy quadratic; a gain is estimated from what ends two steps before it.</summary>
+    [Theory]
+    [InlineData(0)]
+    [InlineData(Momentum)]
+    public void Sgd_and_AdaScale_to_the_end_of_its_run(double momentum)
+    {
+        const int scale = 8, whole = 330;
+        const double theta = 1 - (scale / 1000.0);
+        var (w, v, mean) = (Array.ConvertAll(Numbers(0), x => (double)x), new double[Count], new double[Count]);
+        var (tau, sigmas, mus, gains, steps) = (0.0, 0.0, 0.0, new List<double>(), 0);
+        for (; tau < whole; steps++)
+        {
+            var gain = steps < 2 ? 1 : gains[steps - 2];
+            var rate = gain * 0.02 * (1 + Math.Cos(Math.PI * tau / whole)) / 2;
+            Array.Clear(mean);
+            var squares = 0.0;
+            for (var part = 0; part < scale; part++)
+            {
+                var noise = Numbers((steps * scale) + part + 1);
+                for (var i = 0; i < Count; i++)
+                {
+                    var g = (Curvature(i) * w[i]) + (Noise * noise[i]);
+                    mean[i] += g / scale;
+                    squares += g * g;
+                }
+            }
+
+            var norm = mean.Sum(g => g * g);
+            var sigma = Math.Max((squares / (scale - 1)) - (scale / (scale - 1.0) * norm), 0);
+            var mu = Math.Max(norm - (sigma / scale), 0);
+            var isMean = steps + 1 < 1 / (1 - theta);
+            sigmas = isMean ? ((sigmas * steps) + sigma) / (steps + 1) : (theta * sigmas) + ((1 - theta) * sigma);
+            mus = isMean ? ((mus * steps) + mu) / (steps + 1) : (theta * mus) + ((1 - theta) * mu);
+            gains.Add((sigmas + mus) / ((sigmas / scale) + mus));
+            for (var i = 0; i < Count; i++)
+            {
+                v[i] = (momentum * v[i]) + mean[i];
+                w[i] -= rate * v[i];
+            }
+
+            tau += gain;
+        }
+
+        var (weights, taken) = TrainByGain(momentum, scale, whole);
+        Assert.InRange(steps, 100, whole - 50);
+        Assert.Equal(steps, taken);
+        Assert.InRange(RelativeError(weights, w), 0, 1e-5);
+    }
+
+    /// <summary>The same by the course of a run, from sums of blocks in fp32.</summary>
+    private static (float[] Weights, int Steps) TrainByGain(double momentum, int scale, long whole)
+    {
+        var options = new RunOptions
+        {
+            Batch = new BatchOptions { Global = Reference * scale, Micro = (int)Reference, Blocks = scale },
+            Optimizer = new OptimizerOptions { LearningRate = 0.02, Momentum = momentum },
+            Schedule = new ScheduleOptions { Name = "cosine", Scaling = "adascale", ReferenceBatch = Reference },
+            Stop = new StopOptions { Samples = Reference * whole },
+        };
+        using var weights = new NativeVector(Count);
+        Numbers(0).CopyTo(weights.Span(0, Count));
+        using var rule = FlatOptimizers.Create(options.Optimizer, Count, scales: true);
+        var (course, decider, sum, steps) = (new RunCourse(options, 1 << 30, 0), new RunDecider(options), new float[Count], 0);
+        for (var at = CoursePosition.Start; course.Next(at) is var (operation, next); at = next, steps++)
+        {
+            Array.Clear(sum);
+            var (now, squares) = (weights.Span(0, Count).ToArray(), 0.0);
+            for (var part = 0; part < scale; part++)
+            {
+                var noise = Numbers((steps * scale) + part + 1);
+                for (var i = 0; i < Count; i++)
+                {
+                    var block = Reference * (((float)Curvature(i) * now[i]) + ((float)Noise * noise[i]));
+                    sum[i] += block;
+                    squares += (double)block * block / Reference;
+                }
+            }
+
+            rule.Update(0, weights.Span(0, Count), sum, new UpdateFactors(operation.Samples.Count, Clip: 1, (float)operation.LearningRate, Decay: 0));
+            var moments = new GradientSums(scale, squares, sum.Sum(x => (double)x * x)).Moments(operation.Samples.Count, operation.Samples.Count);
+            var shown = new OperationEvidence(operation.Kind, operation.Step, 1, moments);
+            course = course.With(shown);
+            course = decider.Take(shown, course) is { } decision && course.Takes(decision) ? course.With(decision) : course;
+        }
+
+        return (weights.Span(0, Count).ToArray(), steps);
+    }
+
+    private static double Curvature(int i) => 0.05 + (i / (double)Count);
 
     private static float[] Train(string scaling, string name, double trust = 1)
     {
