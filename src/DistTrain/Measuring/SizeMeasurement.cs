@@ -16,8 +16,6 @@ namespace DistTrain.Measuring;
 internal sealed record SizeMeasurement(
     MeasuredModel Model, IReadOnlyList<MicroBatchCost> Costs, IReadOnlyList<MemoryModel> Needs, MicroBatchChoice Choice, long Limit, int Workers)
 {
-    private const int Passes = 3;
-
     /// <summary>Whoever asks for it has more patience than a run that begins.</summary>
     private static readonly TimeSpan Budget = TimeSpan.FromMinutes(1);
 
@@ -43,7 +41,7 @@ internal sealed record SizeMeasurement(
         var (started, tooLarge) = (surroundings.Time.GetTimestamp(), (int?)null);
         while (tooLarge is null && search.Next(costs, surroundings.Time.GetElapsedTime(started)) is { } size)
         {
-            if (await group.MeasureAsync(size, Passes, cancellation) is { } cost)
+            if (await group.MeasureAsync(size, cancellation) is { } cost)
             {
                 held = Math.Max(held, cost.Base);
                 costs.Add(cost);
