@@ -215,7 +215,7 @@ internal sealed partial class WorkerLoop(
         services.Vitals.Begin(WorkerActivity.Building);
         var replica = await state.BuildAsync(() => new Replica(state.Task, state.Options, settings.OpenDevice(state.Options.Device, settings.Number)));
         var found = await state.FindAsync(micro, () => new MicroBatchFinder(
-            replica, state.Options, state.Task.Training.Count, MemoryLimit(), time, services.Vitals.Advance).Find(micro));
+            replica, state.Options, state.Task.Training.Count, MemoryAtHand(), time, services.Vitals.Advance).Find(micro));
         if (found is not null)
         {
             Log.MicroBatch(logger, found.Sentence);
@@ -224,8 +224,21 @@ internal sealed partial class WorkerLoop(
         return replica;
     }
 
-    private long MemoryLimit() =>
-        ByteSize.TryParse(state.Options.Memory.Limit ?? "", out var limit) ? limit : settings.MemoryShare ?? HostMemory.Limit();
+    private long MemoryAtHand()
+    {
+        if (!ByteSize.TryParse(state.Options.Memory.Limit ?? "", out var given))
+        {
+            return settings.MemoryShare ?? HostMemory.Limit();
+        }
+
+        var (limit, remark) = MemoryLimit.Within(given, HostMemory.Limit());
+        if (remark is not null)
+        {
+            Log.MemoryLimit(logger, remark);
+        }
+
+        return limit;
+    }
 
     /// <summary>Makes ready to train from the state as it is now.</summary>
     private Task BeginAsync(ulong applied)
@@ -365,6 +378,9 @@ internal sealed partial class WorkerLoop(
 
         [LoggerMessage(9, LogLevel.Information, "Micro-batches: {Sentence}", EventName = "micro-batch")]
         public static partial void MicroBatch(ILogger logger, string sentence);
+
+        [LoggerMessage(10, LogLevel.Warning, "{Sentence}", EventName = "memory-limit")]
+        public static partial void MemoryLimit(ILogger logger, string sentence);
 
         [LoggerMessage(2, LogLevel.Information, "Member: generation {Generation}, rank {Rank} of {WorldSize}", EventName = "member")]
         public static partial void Member(ILogger logger, ulong generation, int rank, int worldSize);

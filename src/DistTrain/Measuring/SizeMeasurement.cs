@@ -27,7 +27,15 @@ internal sealed record SizeMeasurement(
     /// <exception cref="MeasureException">Nothing can be measured.</exception>
     public static async Task<SizeMeasurement> TakeAsync(RunOptions options, long samples, Surroundings surroundings, CancellationToken cancellation)
     {
-        var limit = ByteSize.TryParse(options.Memory.Limit ?? "", out var given) ? given : MemoryLimit.Share(HostMemory.Limit(), options.Workers);
+        var whole = HostMemory.Limit();
+        var (limit, remark) = ByteSize.TryParse(options.Memory.Limit ?? "", out var given)
+            ? MemoryLimit.Within(given, whole)
+            : (MemoryLimit.Share(whole, options.Workers), null);
+        if (remark is not null)
+        {
+            surroundings.Error.WriteLine($"warning: {remark}");
+        }
+
         var count = Math.Min(options.Workers, HostMeasurement.RoomOf(Environment.ProcessorCount, options.Threads));
         var step = Math.Min(options.Batch.Global, samples);
         var largest = MicroBatchSearch.LargestOf(step, options.Workers);
