@@ -16,9 +16,6 @@ namespace DistTrain.Worker;
 /// <param name="advance">Called after every size.</param>
 internal sealed class MicroBatchFinder(Replica replica, RunOptions options, long samples, long limit, TimeProvider time, Action advance)
 {
-    /// <summary>How many passes of a size are timed.</summary>
-    private const int Passes = 2;
-
     /// <summary>How long measuring may take: a run's start should not be felt.</summary>
     private static readonly TimeSpan Budget = TimeSpan.FromMinutes(1);
 
@@ -39,7 +36,7 @@ internal sealed class MicroBatchFinder(Replica replica, RunOptions options, long
         {
             try
             {
-                costs.Add(meter.Measure(size, Passes));
+                costs.Add(meter.Measure(size));
             }
             catch (Exception e) when (MemoryShortage.Is(e))
             {

@@ -13,6 +13,9 @@ internal sealed partial class WorkerLoop
         [LoggerMessage(9, LogLevel.Information, "Micro-batches: {Sentence}", EventName = "micro-batch")]
         public static partial void MicroBatch(ILogger logger, string sentence);
 
+        [LoggerMessage(11, LogLevel.Warning, "{Sentence}", EventName = "memory-limit")]
+        public static partial void MemoryLimit(ILogger logger, string sentence);
+
         [LoggerMessage(10, LogLevel.Information, "Memory: {Sentence}", EventName = "allocated")]
         public static partial void Allocated(ILogger logger, string sentence);
 

@@ -221,7 +221,7 @@ internal sealed partial class WorkerLoop(
         services.Vitals.Begin(WorkerActivity.Building);
         var replica = await state.BuildAsync(() => new Replica(state.Task, state.Options, settings.OpenDevice(state.Options.Device, settings.Number)));
         var found = await state.FindAsync(micro, () => new MicroBatchFinder(
-            replica, state.Options, state.Task.Training.Count, MemoryLimit(), time, services.Vitals.Advance).Find(micro));
+            replica, state.Options, state.Task.Training.Count, MemoryAtHand(), time, services.Vitals.Advance).Find(micro));
         if (found is not null)
         {
             Log.MicroBatch(logger, found.Sentence);
@@ -230,8 +230,21 @@ internal sealed partial class WorkerLoop(
         return replica;
     }
 
-    private long MemoryLimit() =>
-        ByteSize.TryParse(state.Options.Memory.Limit ?? "", out var limit) ? limit : settings.MemoryShare ?? HostMemory.Limit();
+    private long MemoryAtHand()
+    {
+        if (!ByteSize.TryParse(state.Options.Memory.Limit ?? "", out var given))
+        {
+            return settings.MemoryShare ?? HostMemory.Limit();
+        }
+
+        var (limit, remark) = MemoryLimit.Within(given, HostMemory.Limit());
+        if (remark is not null)
+        {
+            Log.MemoryLimit(logger, remark);
+        }
+
+        return limit;
+    }
 
     /// <summary>Makes ready to train from the state as it is now.</summary>
     private Task BeginAsync(ulong applied)

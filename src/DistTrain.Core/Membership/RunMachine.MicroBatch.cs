@@ -55,7 +55,7 @@ public sealed partial class RunMachine
         var size = members.Min(m => m.Proposal);
         _effects.Add(new RunEffect.Write(new JournalEntry.MicroBatch(size)));
         GoBy(size);
-        var proposals = members.Select(m => $"{m.Name} on {m.Hello.Host} proposes {m.Proposal}{(m.Most > m.Proposal ? $" of {m.Most} that fit" : "")}");
+        var proposals = members.Select(m => $"{m.Name} on {m.Hello.Host} proposes {m.Proposal}{(m.Most > m.Proposal ? $" and tried up to {m.Most}" : "")}");
         _effects.Add(new RunEffect.Announce("micro-batch",
             $"A micro-batch holds at most {size} samples, on every worker and to the end of the run: {string.Join("; ", proposals)}. The global batch stays {_options.Batch.Global}. "
             + $"A run with batch.micro={size} has the same bits."));

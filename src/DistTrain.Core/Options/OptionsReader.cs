@@ -208,6 +208,7 @@ public static class OptionsReader
                     RangeAttribute => $"must be{Bounds(property)}",
                     AllowedValuesAttribute allowed => $"must be {string.Join(" or ", allowed.Values)}",
                     RequiredAttribute => "must not be empty",
+                    ByteSizeAttribute amount => amount.Remedy(value),
                     _ => attribute.FormatErrorMessage(Camel(property.Name)),
                 };
             }

@@ -1,4 +1,5 @@
 using System.Globalization;
+using DistTrain.Core.Options;
 
 namespace DistTrain.Core.Tuning;
 
@@ -51,6 +52,14 @@ public static class MemoryLimit
     /// <param name="whole">What there is for all processes of the launch.</param>
     /// <param name="workers">How many workers there are, at least 1.</param>
     public static long Share(long whole, int workers) => Math.Max(0, whole - Reserve) / workers;
+
+    /// <summary>What a process may take where <c>memory.limit</c> says a number: not more than there is, as the system kills whoever goes beyond.</summary>
+    /// <param name="given">What it says.</param>
+    /// <param name="whole">What there is for a process on this host.</param>
+    /// <returns>The smaller, and a sentence where that is not what was given.</returns>
+    public static (long Bytes, string? Remark) Within(long given, long whole) => given <= whole
+        ? (given, null)
+        : (whole, $"memory.limit is {ByteSize.Format(given)}, and there are only {ByteSize.Format(whole)}: these count.");
 
     /// <summary>A group and those above it.</summary>
     private static IEnumerable<string> Up(string path)

@@ -24,7 +24,7 @@ public sealed record MicroBatchSearch(long? Limit, Func<int, long> Needs, int La
     public const double Knee = 0.95;
 
     /// <summary>After so many sizes in a row that are not faster than a smaller one, no larger one is expected to be.</summary>
-    public const int MostInVain = 2;
+    public const int MostInVain = 3;
 
     /// <summary>The largest size that makes sense where the run has none yet: every worker has a micro-batch of a step.</summary>
     /// <param name="step">Samples of a step, at least 1.</param>
@@ -68,7 +68,7 @@ public sealed record MicroBatchSearch(long? Limit, Func<int, long> Needs, int La
             : tooLarge is { } over ? $"memory ran out at {over}"
             : costs.FirstOrDefault(c => !Fits(c.Size, c.Activations)) is { } beyond ? $"{beyond.Size} would not fit {Usable}"
             : !Fits(fitting[^1].Base + Predict(costs, 2 * fitting[^1].Size)) ? $"{2L * fitting[^1].Size} would not fit {Usable}"
-            : $"larger ones were not tried after {fitting[^1].Size}";
+            : $"larger ones were not tried after {fitting[^1].Size}, as {(InVain(costs) >= MostInVain ? $"the last {MostInVain} were not faster than a smaller one" : "there was no time left to measure")}";
         return new MicroBatchChoice(
             choice.Size, fitting[^1].Size, $"{choice.Size} samples: {choice.SamplesPerSecond:0.#} samples/s, the best is {best.SamplesPerSecond:0.#} at {best.Size}; {bound}.");
     }

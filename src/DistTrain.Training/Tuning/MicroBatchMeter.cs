@@ -13,9 +13,6 @@ namespace DistTrain.Training.Tuning;
 /// </summary>
 public sealed class MicroBatchMeter : IDisposable
 {
-    /// <summary>The first pass of a size plans its kernels and finds its memory: it is not timed.</summary>
-    private const int Untimed = 1;
-
     private readonly Replica _replica;
     private readonly long _samples;
     private readonly TimeProvider _time;
@@ -40,24 +37,22 @@ public sealed class MicroBatchMeter : IDisposable
     /// <summary>What the process held before the first pass: program, state and one node; in bytes.</summary>
     public long Held => _base;
 
-    /// <summary>Computes micro-batches of one size.</summary>
+    /// <summary>Computes micro-batches of one size, as many as <see cref="TimedPasses"/> wants.</summary>
     /// <param name="size">Samples of each; where the data hold fewer, all of them.</param>
-    /// <param name="passes">How many are timed, at least 1.</param>
-    public MicroBatchCost Measure(int size, int passes)
+    public MicroBatchCost Measure(int size)
     {
         size = (int)Math.Min(size, _samples);
         ProcessMemory.ForgetPeak();
-        var times = new List<TimeSpan>();
-        for (var pass = 0; pass < Untimed + passes; pass++)
+        var passes = new TimedPasses();
+        while (!passes.AreEnough)
         {
             var start = _time.GetTimestamp();
             var operation = new Operation(0, OperationKind.Train, 0, new SampleRange(0, 0, size), new BatchGeometry(size, size, 1), 0, false, false);
             _replica.Accumulate(operation, 0, _node, () => { });
-            times.Add(_time.GetElapsedTime(start));
+            passes.Add(_time.GetElapsedTime(start));
         }
 
-        var timed = times.Skip(Untimed).Order().ToList();
-        return new MicroBatchCost(size, timed[timed.Count / 2], _base, ProcessMemory.Peak());
+        return new MicroBatchCost(size, passes.Fastest, _base, ProcessMemory.Peak());
     }
 
     /// <inheritdoc/>

@@ -51,14 +51,13 @@ public sealed class ModelMeter : IAsyncDisposable
 
     /// <summary>Measures what micro-batches of a size cost.</summary>
     /// <param name="size">Samples of each.</param>
-    /// <param name="passes">How many are timed.</param>
     /// <returns>The cost; null where one does not fit the memory there is.</returns>
-    public Task<MicroBatchCost?> MeasureAsync(int size, int passes) => _state.Compute.RunAsync(() =>
+    public Task<MicroBatchCost?> MeasureAsync(int size) => _state.Compute.RunAsync(() =>
     {
         try
         {
             _sizes ??= new MicroBatchMeter(Replica, _state.Task.Training.Count, _time);
-            return _sizes.Measure(size, passes);
+            return _sizes.Measure(size);
         }
         catch (Exception e) when (MemoryShortage.Is(e))
         {

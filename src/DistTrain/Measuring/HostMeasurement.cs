@@ -18,8 +18,6 @@ internal sealed record MeasuredPeak(int Workers, MeasuredStep Step, long PeakByt
 /// <param name="Room">How many workers compute here without taking turns.</param>
 internal sealed record HostMeasurement(MeasuredModel Model, IReadOnlyList<StepCost> Costs, IReadOnlyList<MeasuredPeak> Peaks, int Room)
 {
-    private const int Passes = 3;
-
     /// <summary>A step that takes longer is measured in part.</summary>
     private static readonly TimeSpan LongestStep = TimeSpan.FromSeconds(1);
 
@@ -47,7 +45,7 @@ internal sealed record HostMeasurement(MeasuredModel Model, IReadOnlyList<StepCo
         double perMicroBatch;
         using (var group = await MeasuringGroup.StartAsync(options, 1, surroundings, cancellation))
         {
-            var cost = await group.MeasureAsync(micro, Passes, cancellation)
+            var cost = await group.MeasureAsync(micro, cancellation)
                 ?? throw new MeasureException($"There is no memory for a micro-batch of {micro:N0}: lower batch.micro.") { IsShort = true };
             (model, perMicroBatch) = (group.Model, cost.Time.TotalSeconds);
         }

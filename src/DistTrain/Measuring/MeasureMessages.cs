@@ -17,8 +17,8 @@ internal sealed record MeasureRequest
 /// <summary>The run's configuration, and which of the measuring processes it is.</summary>
 internal sealed record MeasureBegin(IReadOnlyDictionary<string, string> Configuration, int Number);
 
-/// <summary>Samples of a micro-batch, and how many are timed.</summary>
-internal sealed record MeasureSize(int Size, int Passes);
+/// <summary>Samples of a micro-batch.</summary>
+internal sealed record MeasureSize(int Size);
 
 /// <summary>What a measuring process answers, one line of JSON: one of its properties is set.</summary>
 internal sealed record MeasureAnswer

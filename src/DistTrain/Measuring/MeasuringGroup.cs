@@ -54,11 +54,11 @@ internal sealed class MeasuringGroup : IDisposable
 
     /// <summary>Has all of them compute micro-batches of a size, at the same time and each for itself.</summary>
     /// <returns>The cost at the slowest, and the most that one of them holds; null where one has not the memory.</returns>
-    public async Task<MicroBatchCost?> MeasureAsync(int size, int passes, CancellationToken cancellation)
+    public async Task<MicroBatchCost?> MeasureAsync(int size, CancellationToken cancellation)
     {
         try
         {
-            var answers = await AskAsync(_ => new MeasureRequest { Size = new MeasureSize(size, passes) }, AnswerDeadline, cancellation);
+            var answers = await AskAsync(_ => new MeasureRequest { Size = new MeasureSize(size) }, AnswerDeadline, cancellation);
             if (answers.Any(a => a.IsShort))
             {
                 return null;

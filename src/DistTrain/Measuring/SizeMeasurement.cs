@@ -16,8 +16,6 @@ namespace DistTrain.Measuring;
 internal sealed record SizeMeasurement(
     MeasuredModel Model, IReadOnlyList<MicroBatchCost> Costs, IReadOnlyList<MemoryModel> Needs, MicroBatchChoice Choice, long Limit, int Workers)
 {
-    private const int Passes = 3;
-
     /// <summary>Whoever asks for it has more patience than a run that begins.</summary>
     private static readonly TimeSpan Budget = TimeSpan.FromMinutes(1);
 
@@ -29,7 +27,15 @@ internal sealed record SizeMeasurement(
     /// <exception cref="MeasureException">Nothing can be measured.</exception>
     public static async Task<SizeMeasurement> TakeAsync(RunOptions options, long samples, Surroundings surroundings, CancellationToken cancellation)
     {
-        var limit = ByteSize.TryParse(options.Memory.Limit ?? "", out var given) ? given : MemoryLimit.Share(HostMemory.Limit(), options.Workers);
+        var whole = HostMemory.Limit();
+        var (limit, remark) = ByteSize.TryParse(options.Memory.Limit ?? "", out var given)
+            ? MemoryLimit.Within(given, whole)
+            : (MemoryLimit.Share(whole, options.Workers), null);
+        if (remark is not null)
+        {
+            surroundings.Error.WriteLine($"warning: {remark}");
+        }
+
         var count = Math.Min(options.Workers, HostMeasurement.RoomOf(Environment.ProcessorCount, options.Threads));
         var step = Math.Min(options.Batch.Global, samples);
         var largest = MicroBatchSearch.LargestOf(step, options.Workers);
@@ -43,7 +49,7 @@ internal sealed record SizeMeasurement(
         var (started, tooLarge) = (surroundings.Time.GetTimestamp(), (int?)null);
         while (tooLarge is null && search.Next(costs, surroundings.Time.GetElapsedTime(started)) is { } size)
         {
-            if (await group.MeasureAsync(size, Passes, cancellation) is { } cost)
+            if (await group.MeasureAsync(size, cancellation) is { } cost)
             {
                 held = Math.Max(held, cost.Base);
                 costs.Add(cost);

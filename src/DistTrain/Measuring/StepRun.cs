@@ -71,34 +71,27 @@ internal sealed class StepRun : IRunViewer
             FailureDetection = options.FailureDetection < FailureDetection ? FailureDetection : options.FailureDetection,
             Debug = new DebugOptions(),
         };
-        var temporary = Directory.CreateTempSubdirectory("disttrain-measure-");
-        try
+        using var temporary = MeasuringFolder.Create();
+        var (folder, problem, _) = RunFolder.Claim(Path.Combine(temporary.Path, "run"), options.Name, RunConfiguration.Write(options));
+        var program = surroundings.Program with { Prefix = [.. surroundings.Program.Prefix, Verbs.MeasureVerb.Name] };
+        var settings = new LocalRunSettings
         {
-            var (folder, problem, _) = RunFolder.Claim(Path.Combine(temporary.FullName, "run"), options.Name, RunConfiguration.Write(options));
-            var program = surroundings.Program with { Prefix = [.. surroundings.Program.Prefix, Verbs.MeasureVerb.Name] };
-            var settings = new LocalRunSettings
-            {
-                Options = options,
-                Folder = folder ?? throw new MeasureException(problem!),
-                Program = program,
-                Environment = surroundings.Environment,
-                MaxRestarts = 0,
-            };
-            var run = new StepRun(surroundings.Time);
-            using var deadline = new CancellationTokenSource(Deadline, surroundings.Time);
-            using var over = CancellationTokenSource.CreateLinkedTokenSource(stop, deadline.Token, run._done.Token);
-            var result = await new LocalRun(settings, run, surroundings.Time).RunAsync(over.Token);
-            stop.ThrowIfCancellationRequested();
-            return run._done.IsCancellationRequested
-                ? run.Read(settings.Folder, result, step, workers)
-                : throw new MeasureException(deadline.IsCancellationRequested
-                    ? $"Steps of {Words.Count(workers, "worker")} could not be measured within {Duration.Format(Deadline)}: measure while the machine is less busy, or with a smaller batch.micro."
-                    : $"Steps of {Words.Count(workers, "worker")} could not be measured: {result.Sentence}");
-        }
-        finally
-        {
-            temporary.Delete(recursive: true);
-        }
+            Options = options,
+            Folder = folder ?? throw new MeasureException(problem!),
+            Program = program,
+            Environment = surroundings.Environment,
+            MaxRestarts = 0,
+        };
+        var run = new StepRun(surroundings.Time);
+        using var deadline = new CancellationTokenSource(Deadline, surroundings.Time);
+        using var over = CancellationTokenSource.CreateLinkedTokenSource(stop, deadline.Token, run._done.Token);
+        var result = await new LocalRun(settings, run, surroundings.Time).RunAsync(over.Token);
+        stop.ThrowIfCancellationRequested();
+        return run._done.IsCancellationRequested
+            ? run.Read(settings.Folder, result, step, workers)
+            : throw new MeasureException(deadline.IsCancellationRequested
+                ? $"Steps of {Words.Count(workers, "worker")} could not be measured within {Duration.Format(Deadline)}: measure while the machine is less busy, or with a smaller batch.micro."
+                : $"Steps of {Words.Count(workers, "worker")} could not be measured: {result.Sentence}");
     }
 
     /// <inheritdoc/>

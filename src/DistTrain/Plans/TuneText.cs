@@ -36,7 +36,7 @@ internal static class TuneText
         ["workersAtATime"] = sizes.Workers,
         ["limitBytes"] = sizes.Limit,
         ["choice"] = sizes.Choice.Size,
-        ["largestThatFits"] = sizes.Choice.Most,
+        ["largestTriedThatFits"] = sizes.Choice.Most,
         ["reason"] = sizes.Choice.Sentence,
         ["sizes"] = new JsonArray([.. sizes.Costs.Zip(sizes.Needs).Select(s => new JsonObject
         {

@@ -62,6 +62,11 @@ internal static class CommandTree
                 surroundings.Fail(error.Message);
             }
 
+            foreach (var problem in (parsed.CommandResult.Command as VerbCommand)?.Configuration?.ProblemsBeside(parsed, app) ?? [])
+            {
+                surroundings.Fail(problem);
+            }
+
             var path = string.Concat(Path(parsed.CommandResult.Command).Reverse().Skip(1).Select(name => $" {name}"));
             surroundings.Error.WriteLine($"See '{RootCommand.ExecutableName}{path} --help'.");
             return ExitCode.Usage;

@@ -130,17 +130,18 @@ internal static class Common
     {
         const double most = 1e9;
         var option = new Option<double?>(name) { Description = description, HelpName = "PRICE" };
-        option.CustomParser = result =>
+        option.CustomParser = result => result.Tokens is [var token, ..] ? Read(token.Value) : null;
+        option.Validators.Add(result =>
         {
-            var given = result.Tokens is [var token, ..] ? token.Value : "";
-            if (!double.TryParse(given, NumberStyles.Float, CultureInfo.InvariantCulture, out var number) || number is not (>= 0 and <= most))
+            if (Read(Given(result)) is null)
             {
-                result.AddError($"{name} is '{given}': must be a number between 0 and {most:N0}.");
+                result.AddError($"{name} is '{Given(result)}': must be a number between 0 and {most:N0}.");
             }
-
-            return number;
-        };
+        });
         return option;
+
+        static double? Read(string given) =>
+            double.TryParse(given, NumberStyles.Float, CultureInfo.InvariantCulture, out var number) && number is >= 0 and <= most ? number : null;
     }
 
     /// <summary>The option that draws a picture.</summary>
@@ -153,8 +154,39 @@ internal static class Common
             {
                 result.AddError($"--plot is '{Given(result)}': must name a file that ends with .svg.");
             }
+            else if (Directory.Exists(Given(result)))
+            {
+                result.AddError($"--plot is '{Given(result)}', which is a folder: name a file.");
+            }
+            else if (Path.GetDirectoryName(Path.GetFullPath(Given(result))) is var folder && !Directory.Exists(folder))
+            {
+                result.AddError($"--plot is '{Given(result)}', and there is no folder {folder}: create it, or name another file.");
+            }
         });
         return option;
+    }
+
+    /// <summary>Draws a picture, when everything else is told: a file that cannot be written costs nobody what was measured.</summary>
+    /// <param name="file">The file; null where no picture is asked for.</param>
+    /// <param name="draw">Draws into it.</param>
+    /// <param name="surroundings">Hear of it where that fails.</param>
+    /// <returns>The exit code.</returns>
+    public static int Draw(string? file, Action<string> draw, Surroundings surroundings)
+    {
+        if (file is not null)
+        {
+            try
+            {
+                draw(file);
+            }
+            catch (Exception refused) when (refused is IOException or UnauthorizedAccessException)
+            {
+                surroundings.Fail($"The picture {file} cannot be written: {refused.Message}");
+                return ExitCode.Failure;
+            }
+        }
+
+        return ExitCode.Success;
     }
 
     /// <summary>Whether a text is an address of a machine's own and a port from 0 to 65535.</summary>

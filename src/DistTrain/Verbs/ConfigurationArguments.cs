@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
 using DistTrain.Configuration;
 using DistTrain.Core.Options;
 
@@ -73,6 +74,15 @@ internal sealed class ConfigurationArguments
         }
 
         return problems.Count == 0 ? options : null;
+    }
+
+    /// <summary>The mistakes of the configuration where the command line has some, too; none where those leave open what it says.</summary>
+    public IReadOnlyList<string> ProblemsBeside(ParseResult parsed, Application app)
+    {
+        // A misspelt option is taken for a recipe's name.
+        var isClear = parsed.UnmatchedTokens.Count == 0 && Source(parsed) is not ['-', ..]
+            && !parsed.Errors.Any(e => e.SymbolResult is OptionResult { Option: var option } && (option == _sets || option == _workers));
+        return isClear ? ReadAll(parsed, app).Problems : [];
     }
 
     /// <summary>Reads the configuration, with all its mistakes, and prints nothing.</summary>

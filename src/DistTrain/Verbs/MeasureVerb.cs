@@ -93,7 +93,7 @@ internal static class MeasureVerb
     private static async Task<MeasureAnswer> AnswerAsync(ModelMeter meter, MeasureRequest request)
     {
         var size = request.Size ?? throw new InvalidOperationException("A request asks for nothing.");
-        return await meter.MeasureAsync(size.Size, size.Passes) is { } cost ? new MeasureAnswer { Cost = cost } : new MeasureAnswer { IsShort = true };
+        return await meter.MeasureAsync(size.Size) is { } cost ? new MeasureAnswer { Cost = cost } : new MeasureAnswer { IsShort = true };
     }
 
     /// <summary>Where memory is short, this process is the one to go, and nobody's work.</summary>

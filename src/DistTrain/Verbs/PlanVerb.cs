@@ -37,13 +37,16 @@ internal static class PlanVerb
         command.Add(price);
         command.Add(plot);
         command.Add(json);
-        command.Validators.Add(result =>
+
+        // Not a validator of the command's own: where one of these fails, the options' are not asked.
+        price.Validators.Add(result =>
         {
-            if (result.GetResult(price) is not null && result.GetResult(measure) is null or { Implicit: true })
+            if (result.GetResult(measure) is null or { Implicit: true })
             {
                 result.AddError($"{price.Name} says something of what is measured: give --measure, too.");
             }
         });
+        command.Configuration = configuration;
         command.SetAction(async (parsed, cancellation) => configuration.Read(parsed, app) is { } options
             ? await RunAsync(
                 app, options.WithMicro(FoundMicroBatch.Beside(configuration.Source(parsed))), new Request(parsed.GetValue(measure), parsed.GetValue(price), parsed.GetValue(plot)),
@@ -60,10 +63,6 @@ internal static class PlanVerb
         try
         {
             plan = await PlanAsync(app, options, request, supervision.Stop);
-            if (request.Plot is { } file)
-            {
-                PlanPlot.Write(plan, file);
-            }
         }
         catch (Exception missing) when (missing is DataException or IOException or UnauthorizedAccessException or MeasureException)
         {
@@ -90,7 +89,7 @@ internal static class PlanVerb
             surroundings.Error.WriteLine($"warning: {warning}");
         }
 
-        return ExitCode.Success;
+        return Common.Draw(request.Plot, file => PlanPlot.Write(plan, file), surroundings);
     }
 
     private static async Task<RunPlan> PlanAsync(Application app, RunOptions options, Request request, CancellationToken stop)

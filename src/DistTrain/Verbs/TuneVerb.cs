@@ -26,6 +26,7 @@ internal static class TuneVerb
         var json = Common.Json("One JSON object instead of a table.");
         command.Add(plot);
         command.Add(json);
+        command.Configuration = configuration;
         command.SetAction(async (parsed, cancellation) => configuration.Read(parsed, app) is { } options
             ? await RunAsync(app, options, parsed.GetValue(plot), parsed.GetValue(json), cancellation)
             : ExitCode.Usage);
@@ -46,11 +47,6 @@ internal static class TuneVerb
             }
 
             var sizes = await SizeMeasurement.TakeAsync(data.Run, task.Training.Count, surroundings, supervision.Stop);
-            if (plot is not null && sizes.Costs.Count > 0)
-            {
-                TuneText.Plot(plot, options.Name, sizes);
-            }
-
             if (json)
             {
                 surroundings.Out.WriteLine(TuneText.Json(options.Name, sizes).ToJsonString());
@@ -65,7 +61,8 @@ internal static class TuneVerb
                 surroundings.Fail($"{sizes.Choice.Sentence} Raise memory.limit, have fewer workers, or take a smaller model.");
             }
 
-            return sizes.Choice.Size > 0 ? ExitCode.Success : ExitCode.Failure;
+            var drawn = Common.Draw(sizes.Costs.Count > 0 ? plot : null, file => TuneText.Plot(file, options.Name, sizes), surroundings);
+            return sizes.Choice.Size > 0 ? drawn : ExitCode.Failure;
         }
         catch (Exception missing) when (missing is DataException or IOException or UnauthorizedAccessException or MeasureException)
         {

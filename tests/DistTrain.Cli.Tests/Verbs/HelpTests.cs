@@ -93,6 +93,8 @@ public sealed class HelpTests
     [InlineData("plan --measure --price-per-worker-hour cheap", "--price-per-worker-hour is 'cheap': must be a number between 0 and 1,000,000,000.")]
     [InlineData("plan --measure --plot plan.png", "--plot is 'plan.png': must name a file that ends with .svg.")]
     [InlineData("tune --plot .svg", "--plot is '.svg': must name a file that ends with .svg.")]
+    [InlineData("tune --plot /nosuch/x.svg", "--plot is '/nosuch/x.svg', and there is no folder /nosuch: create it, or name another file.")]
+    [InlineData("plan --measure --plot /nosuch/x.svg", "--plot is '/nosuch/x.svg', and there is no folder /nosuch: create it, or name another file.")]
     [InlineData("sweep toy", "Option '--batches' is required.")]
     [InlineData("sweep toy --batches 16,none", "--batches is '16,none': 'none' must be a whole number between 1 and 1099511627776.")]
     [InlineData("sweep toy --batches 16 --rates 1x,fast", "--rates is '1x,fast': 'fast' must be a rate above 0 such as 0.05, or a multiple such as 2x.")]
@@ -150,6 +152,21 @@ public sealed class HelpTests
         {
             Assert.Contains("Start here:", error, StringComparison.Ordinal);
         }
+    }
+
+    [Theory]
+    [InlineData("plan --workers 0 --set batch.micro=-3 --price-per-worker-hour -1 --measure", "--price-per-worker-hour is '-1': ", "workers is '0' (--workers): ", "batch.micro is '-3' (--set): ")]
+    [InlineData("plan --workers 0 --price-per-worker-hour 1", "--price-per-worker-hour says something of what is measured: ", "workers is '0' (--workers): ")]
+    [InlineData("plan --price-per-worker-hour -1 --plot x.png", "--price-per-worker-hour is '-1': ", "--price-per-worker-hour says something of what is measured: ", "--plot is 'x.png': ")]
+    [InlineData("tune --workers 0 --plot x.png", "--plot is 'x.png': ", "workers is '0' (--workers): ")]
+    [InlineData("tune --plot x.png", "--plot is 'x.png': ")]
+    [InlineData("tune --wokers 0", "Unrecognized command or argument '0'.")]
+    public async Task All_mistakes_are_told_at_once(string line, params string[] sentences)
+    {
+        var (code, text, error) = await Cli.RunAsync(line.Split(' '));
+        Assert.Equal((2, ""), (code, text));
+        Assert.All(sentences, sentence => Assert.Contains($"error: {sentence}", error, StringComparison.Ordinal));
+        Assert.Equal(sentences.Length, error.Split('\n').Count(l => l.StartsWith("error: ", StringComparison.Ordinal)));
     }
 
     /// <summary>As where standard output goes to a full disk.</summary>

@@ -85,6 +85,25 @@ public sealed class PlanTests
     }
 
     [Fact]
+    public async Task A_picture_that_cannot_be_written_costs_nobody_the_plan()
+    {
+        var (code, text, error) = await Cli.RunAsync("plan", "--plot", "/proc/self/x.svg");
+        Assert.Equal(1, code);
+        Assert.Contains("a global batch of ", text, StringComparison.Ordinal);
+        Assert.StartsWith("error: The picture /proc/self/x.svg cannot be written: ", error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_folder_is_no_picture()
+    {
+        using var folder = new TempFolder();
+        Directory.CreateDirectory(folder["plan.svg"]);
+        var (code, text, error) = await Cli.RunAsync("plan", "--plot", folder["plan.svg"]);
+        Assert.Equal((2, ""), (code, text));
+        Assert.StartsWith($"error: --plot is '{folder["plan.svg"]}', which is a folder: name a file.\n", error, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task A_rate_that_follows_the_batch_is_shown_on_both_sides_of_every_change_and_drawn()
     {
         using var folder = new TempFolder();

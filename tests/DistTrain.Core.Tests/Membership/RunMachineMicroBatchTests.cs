@@ -15,7 +15,7 @@ public sealed class RunMachineMicroBatchTests
         Assert.Equal([new JournalEntry.MicroBatch(4), new JournalEntry.Generation(1, 3, 0)], written);
         var sentence = Assert.Single(run.Effects.OfType<RunEffect.Announce>(), a => a.Name == "micro-batch").Sentence;
         Assert.Contains("at most 4 samples", sentence, StringComparison.Ordinal);
-        Assert.Contains("Worker 0 on host0 proposes 8 of 16 that fit; Worker 1 on host1 proposes 4 of 8 that fit; Worker 2 on host2 proposes 6 of 12 that fit", sentence, StringComparison.Ordinal);
+        Assert.Contains("Worker 0 on host0 proposes 8 and tried up to 16; Worker 1 on host1 proposes 4 and tried up to 8; Worker 2 on host2 proposes 6 and tried up to 12", sentence, StringComparison.Ordinal);
         Link(run, 3);
         Assert.All(run.Effects.OfType<RunEffect.Issue>(), i => Assert.Equal((25L, 4), (i.Operation.Geometry.Global, i.Operation.Geometry.Micro)));
     }

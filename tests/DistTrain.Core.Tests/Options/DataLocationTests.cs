@@ -30,6 +30,7 @@ public sealed class DataLocationTests
     [InlineData("stream=perhaps", "data.stream is 'perhaps': must be true or false.")]
     [InlineData("cache=5GiB path=/x", "data.cache is '5GiB': has no effect without data.url or data.stream; set one of them or leave it away.")]
     [InlineData("stream=true cache=much", "data.cache is 'much': must be an amount of bytes above 0, such as 10GiB or 500MB.")]
+    [InlineData("stream=true cache=99999999999999TB", "data.cache is '99999999999999TB': must be less than 8 EiB, which is 2^63 bytes.")]
     [InlineData("stream=true cache=0", "data.cache is '0': must be an amount of bytes above 0, such as 10GiB or 500MB.")]
     public void What_contradicts_is_named_with_a_remedy(string settings, string problem) => Assert.Equal([problem], Problems(settings));
 
@@ -63,6 +64,11 @@ public sealed class DataLocationTests
     [InlineData("1.5 kB", 1500)]
     [InlineData("2mib", 2 << 20)]
     [InlineData("7B", 7)]
+    [InlineData("2Ki", 2L << 10)]
+    [InlineData("1.5Mi", 3L << 19)]
+    [InlineData("2Gi", 2L << 30)]
+    [InlineData("1Ti", 1L << 40)]
+    [InlineData("2g", 0)]
     [InlineData("1TB", 1_000_000_000_000)]
     [InlineData("0.0001kB", 1)]
     [InlineData("GiB", 0)]

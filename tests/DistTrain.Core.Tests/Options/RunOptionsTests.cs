@@ -63,6 +63,8 @@ public class RunOptionsTests
     [InlineData("batch.micro", "many", "must be a whole number between 1 and 1048576, or auto")]
     [InlineData("batch.global", "auto", "must be a whole number between 1 and 1099511627776")]
     [InlineData("memory.limit", "much", "must be an amount of bytes above 0, such as 10GiB or 500MB")]
+    [InlineData("memory.limit", "2g", "must be an amount of bytes above 0, such as 10GiB or 500MB")]
+    [InlineData("memory.limit", "99999999999999TB", "must be less than 8 EiB, which is 2^63 bytes")]
     [InlineData("batch.blocks", "65537", "must be between 1 and 65536")]
     [InlineData("optimizer.name", "lion", "must be sgd or adam or adamw or lars or lamb")]
     [InlineData("optimizer.learningRate", "-0.1", "must be between 0 and 1000000")]

@@ -37,6 +37,13 @@ public sealed class MemoryLimitTests
     public void The_machine_says_what_it_has_left(string text, long? available) => Assert.Equal(available, MemoryLimit.Available(text));
 
     [Fact]
+    public void A_limit_above_what_there_is_does_not_count_and_that_is_said()
+    {
+        Assert.Equal((1_100_000_000, "memory.limit is 20 GB, and there are only 1.1 GB: these count."), MemoryLimit.Within(20_000_000_000, 1_100_000_000));
+        Assert.Equal((500_000_000, null), MemoryLimit.Within(500_000_000, 1_100_000_000));
+    }
+
+    [Fact]
     public void Workers_share_what_coordinator_and_launcher_leave()
     {
         Assert.Equal(800_000_000, MemoryLimit.Share(2_000_000_000, 2));

@@ -47,7 +47,26 @@ public sealed class MicroBatchSearchTests
     public void Where_larger_ones_are_not_faster_they_are_not_tried()
     {
         var costs = Find((0, 1, PerPass: 0, 100, 4096)).Costs;
-        Assert.Equal([1, 2, 4], costs.Select(c => c.Size));
+        Assert.Equal([1, 2, 4, 8], costs.Select(c => c.Size));
+    }
+
+    [Fact]
+    public void Two_sizes_that_seem_slower_do_not_end_the_search()
+    {
+        var search = new MicroBatchSearch(null, _ => 0, 64, TimeSpan.FromMinutes(1));
+        Assert.Equal(16, search.Next([Cost(1, 1, 0.1), Cost(2, 2, 0.1), Cost(4, 4, 0.4), Cost(8, 8, 0.8)], TimeSpan.Zero));
+        Assert.Null(search.Next([Cost(1, 1, 0.1), Cost(2, 2, 0.1), Cost(4, 4, 0.4), Cost(8, 8, 0.8), Cost(16, 16, 1.6)], TimeSpan.Zero));
+    }
+
+    [Fact]
+    public void Why_larger_ones_were_not_tried_is_said()
+    {
+        var search = new MicroBatchSearch(null, _ => 0, 64, TimeSpan.FromMinutes(1));
+        Assert.EndsWith(
+            "; larger ones were not tried after 16, as the last 3 were not faster than a smaller one.",
+            search.Choose([Cost(1, 1, 0.1), Cost(2, 2, 0.1), Cost(4, 4, 0.4), Cost(8, 8, 0.8), Cost(16, 16, 1.6)]).Sentence, StringComparison.Ordinal);
+        Assert.EndsWith(
+            "; larger ones were not tried after 2, as there was no time left to measure.", search.Choose([Cost(1, 1, 20), Cost(2, 2, 20)]).Sentence, StringComparison.Ordinal);
     }
 
     [Fact]
