@@ -67,7 +67,9 @@ internal sealed class GenerationRun : IAsyncDisposable
     /// <exception cref="WorkerException">It names a plan that was not sent.</exception>
     public void Add(OperationDescriptor descriptor)
     {
-        var shares = Wire.SharesOf(descriptor) ?? _plans.SharesOf(Wire.FromWire(descriptor), descriptor.Plan);
+        var operation = Wire.FromWire(descriptor);
+        var shares = Wire.SharesOf(descriptor) ?? _plans.SharesOf(operation, descriptor.Plan);
+        _executor.Expect(operation, shares[_peers.Rank]);
         _operations.Writer.TryWrite((descriptor, shares));
     }
 
@@ -81,6 +83,7 @@ internal sealed class GenerationRun : IAsyncDisposable
         await _over.CancelAsync();
         await _peers.DisposeAsync();
         await _running;
+        await _executor.ForgetExpectedAsync();
         _over.Dispose();
     }
 

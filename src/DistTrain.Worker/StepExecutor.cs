@@ -82,6 +82,22 @@ internal sealed class StepExecutor : IDisposable
     /// <summary>Own blocks completed in the operation in progress.</summary>
     public int BlocksDone { get; private set; }
 
+    /// <summary>
+    /// Says which operation comes after those that it was given so far: its first micro-batch is loaded as soon as it can be. From any thread, ahead of <see cref="ExecuteAsync"/>.
+    /// </summary>
+    /// <param name="operation">The operation.</param>
+    /// <param name="own">What this rank contributes.</param>
+    public void Expect(Operation operation, WorkShare own)
+    {
+        if (operation.Number > Applied && own.BlockAfter(-1) is { } block)
+        {
+            _replica.Expect(operation, block);
+        }
+    }
+
+    /// <summary>The operations it was told of may not come, or be shared differently: nothing is loaded for them any more when this is done.</summary>
+    public Task ForgetExpectedAsync() => _compute.RunAsync(_replica.ForgetExpected);
+
     /// <summary>Carries out one operation.</summary>
     /// <param name="operation">What to do: the one after <see cref="Applied"/>, or that one again, for members that missed its sum.</param>
     /// <param name="shares">What every rank contributes.</param>
@@ -255,7 +271,7 @@ internal sealed class StepExecutor : IDisposable
             for (var block = range.First; block < range.End; block++)
             {
                 cancellation.ThrowIfCancellationRequested();
-                ComputeBlock(operation, block, fold, allReduce, pool);
+                ComputeBlock(operation, block, own.BlockAfter(block), fold, allReduce, pool);
                 BlocksDone++;
                 _vitals.Advance();
                 Reach(operation, blocks, peers);
@@ -270,7 +286,7 @@ internal sealed class StepExecutor : IDisposable
         }));
     }
 
-    private void ComputeBlock(Operation operation, int block, BlockFold fold, AllReduce allReduce, NodePool pool)
+    private void ComputeBlock(Operation operation, int block, int? next, BlockFold fold, AllReduce allReduce, NodePool pool)
     {
         CompletingNode? node = null;
         EarlySend? early = null;
@@ -282,7 +298,7 @@ internal sealed class StepExecutor : IDisposable
             node = operation.Kind == OperationKind.Train && allReduce.IsWorthEarlySends ? fold.TryBegin(name, buffer) : null;
             early = node is null ? null : _early;
             early?.Begin(allReduce, node!);
-            _replica.Accumulate(operation, block, buffer, _afterMicroBatch, early is null ? null : early.TakeFinal, addsOn: left is not null);
+            _replica.Accumulate(operation, block, buffer, _afterMicroBatch, early is null ? null : early.TakeFinal, addsOn: left is not null, next);
             isDone = true;
         }
         catch (Exception e) when (MemoryShortage.Is(e))

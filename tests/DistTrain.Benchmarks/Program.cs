@@ -2,7 +2,7 @@ using DistTrain.Benchmarks;
 using DistTrain.Benchmarks.Overlap;
 using DistTrain.Benchmarks.Scale;
 
-const string Usage = "usage: dotnet run -c Release --project tests/DistTrain.Benchmarks -- allreduce|training|scaling|tree|kernels|checkpoint|heal|scale|overlap "
+const string Usage = "usage: dotnet run -c Release --project tests/DistTrain.Benchmarks -- allreduce|training|scaling|tree|kernels|checkpoint|heal|scale|overlap|loading "
     + "[--pairs N] [--steps N] [--global N] [--millions N] [--workers N] [--model NAME] [--results FOLDER]";
 if (args is ["socket-worker", var rank, var world])
 {
@@ -39,6 +39,7 @@ Func<Task>? benchmark = name switch
     "heal" => () => Healing.RunAsync(settings.Pairs ?? 9, settings.Steps ?? 8, settings.Millions ?? 100),
     "scale" => () => CoordinatorScale.RunAsync(settings.Workers is { } workers ? [workers] : [10, 100, 1000], settings.Pairs ?? 15),
     "overlap" => () => OverlapShare.RunAsync(settings.Pairs ?? 15, settings.Model ?? ""),
+    "loading" => () => LoadingShare.RunAsync(settings.Pairs ?? 15),
     _ => null,
 };
 if (benchmark is null)

@@ -19,7 +19,7 @@ public sealed class LeakTests(ITestOutputHelper output)
     private const long ResidentLimit = 16 << 20;
 
     // A worker has gradients from its first block on. On a busy machine the planner may have given both blocks to the other one until then.
-    // One tensor left behind by every evaluation, checkpoint or step would be 8 or more.
+    // And each of the two holds the inputs and targets it has loaded ahead, but not at the end. One tensor left behind by every evaluation, checkpoint or step would be 8 or more.
     private const int Gradients = 6;
 
     [Fact]

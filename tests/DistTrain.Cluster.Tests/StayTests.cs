@@ -76,12 +76,17 @@ public sealed class StayTests : IDisposable
     {
         var time = new FakeTimeProvider();
         var (stuck, waiting) = (new WorkerVitals(time), new WorkerVitals(time));
-        using var gate = new StuckTask.Gate(at: 150, Soon);
+        using var gate = new StuckTask.Gate(at: 10, Soon);
+        // Data that get stuck are waited for later, and a loss by other workers of this process: they take turns there.
+        var tasks = new TaskCatalog().Add<PatternModel, PatternData>("pattern", context => new FaultyTask(new PatternTask(context), (loss, _) => loss)
+        {
+            BeforeEvaluate = _ => gate.Pass(),
+        });
         await using var coordinator = await LocalCoordinator.StartAsync(_folder.At("run"), LocalCluster.Options("workers=2", "stop.epochs=20"));
         var workers = new[]
         {
             coordinator.StartWorker(coordinator.Worker(0) with { Vitals = waiting }),
-            coordinator.StartWorker(coordinator.Worker(1) with { Vitals = stuck, Tasks = StuckTask.Catalog(gate) }),
+            coordinator.StartWorker(coordinator.Worker(1) with { Vitals = stuck, Tasks = tasks }),
         };
         await gate.Reached.WaitAsync(Soon, Token);
         await UntilAsync(waiting, WorkerActivity.Exchanging);

@@ -14,13 +14,15 @@ using DistTrain.Worker.Exchange;
 
 namespace DistTrain.Cluster.Tests;
 
-/// <summary>A worker that has no memory for a node says the same as one that has none for a micro-batch, and goes on with smaller ones.</summary>
+/// <summary>What a worker does when it has no memory for a node or is cut short, and what it loads meanwhile.</summary>
 public sealed class StepExecutorTests : IAsyncDisposable
 {
+    private const string Loader = "data";
     private static readonly TimeSpan Soon = TimeSpan.FromSeconds(60);
     private readonly ComputeThread _compute = new();
     private readonly PeerGroup _alone = new(default, 0, [new Uri("http://127.0.0.1:1")], Soon);
     private readonly PeerGroup _aloneAgain = new(default, 0, [new Uri("http://127.0.0.1:1")], Soon);
+    private readonly LoadAccount _account = new();
     private readonly ITrainingTask _task;
     private readonly Replica _replica;
     private readonly LimitedPool _pool;
@@ -29,7 +31,7 @@ public sealed class StepExecutorTests : IAsyncDisposable
     public StepExecutorTests()
     {
         var options = LocalCluster.Options("batch.global=16", "batch.micro=4");
-        _task = PatternTask.Catalog.Create(options);
+        _task = _account.Watch(PatternTask.Catalog.Create(options));
         _replica = _compute.RunAsync(() =>
         {
             TorchRuntime.Load(1, RunOptions.Avx2Instructions);
@@ -65,10 +67,49 @@ public sealed class StepExecutorTests : IAsyncDisposable
         Assert.Equal(8, (await ExecuteAsync(2, _aloneAgain))!.Blocks);
     }
 
+    [Fact]
+    public async Task The_first_micro_batch_of_the_next_operation_is_loaded_before_it_begins()
+    {
+        _pool.Left = 100;
+        var (first, second) = (Operation(4), Operation(4, number: 2));
+        _executor.Expect(first, All(first));
+        Assert.True(_account.Await(1, Soon));
+        _executor.Expect(second, All(second));
+        await ExecuteAsync(4, _alone);
+        Assert.True(_account.Await(5, Soon));
+        Assert.Equal((Loader, Loader), (_account.Threads[0], _account.Threads[4]));
+        Assert.True(SpinWait.SpinUntil(() => _account.Left == 2, Soon));
+
+        await _executor.ExecuteAsync(second, [All(second)], _alone, TestContext.Current.CancellationToken).WaitAsync(Soon, TestContext.Current.CancellationToken);
+        Assert.Equal((2UL, 8, 0), (_executor.Applied, _account.Threads.Count, _account.Left));
+    }
+
+    [Fact]
+    public async Task What_was_loaded_for_blocks_that_are_not_computed_is_given_back()
+    {
+        using var over = new CancellationTokenSource();
+        _pool.Left = 100;
+        _account.BeforeLoss = () =>
+        {
+            Assert.True(_account.Await(2, Soon));
+            over.Cancel();
+        };
+        var operation = Operation(4);
+        await Assert.ThrowsAsync<OperationCanceledException>(() => _executor.ExecuteAsync(operation, [All(operation)], _alone, over.Token).WaitAsync(Soon, TestContext.Current.CancellationToken));
+        Assert.True(SpinWait.SpinUntil(() => _account.Left == 2, Soon));
+        await _executor.ForgetExpectedAsync();
+        Assert.Equal((0, 1, 2), (_account.Left, _executor.BlocksDone, _account.Threads.Count));
+    }
+
+    private static Operation Operation(int micro, ulong number = 1) =>
+        new(number, OperationKind.Train, (long)number, new SampleRange(0, (long)(number - 1) * 16, 16), new BatchGeometry(16, micro, 8), 0.1, false, false);
+
+    private static WorkShare All(Operation operation) => WorkShare.Of(new BlockRange(0, operation.Batches.Blocks));
+
     private Task<OperationReport?> ExecuteAsync(int micro, PeerGroup peers)
     {
-        var operation = new Operation(1, OperationKind.Train, 1, new SampleRange(0, 0, 16), new BatchGeometry(16, micro, 8), 0.1, false, false);
-        return _executor.ExecuteAsync(operation, [WorkShare.Of(new BlockRange(0, operation.Batches.Blocks))], peers, TestContext.Current.CancellationToken)
+        var operation = Operation(micro);
+        return _executor.ExecuteAsync(operation, [All(operation)], peers, TestContext.Current.CancellationToken)
             .WaitAsync(Soon, TestContext.Current.CancellationToken);
     }
 

@@ -10,6 +10,21 @@ public sealed record WorkShare(IReadOnlyList<NodeId> Held, IReadOnlyList<BlockRa
     /// <summary>The share of a rank that computes one range.</summary>
     public static WorkShare Of(BlockRange range) => new([], [range]);
 
+    /// <summary>The block it computes after another one; null after the last.</summary>
+    /// <param name="block">A block, -1 for none: then it is the first.</param>
+    public int? BlockAfter(int block)
+    {
+        for (var i = 0; i < Compute.Count; i++)
+        {
+            if (Compute[i].End > Math.Max(Compute[i].First, block + 1))
+            {
+                return Math.Max(Compute[i].First, block + 1);
+            }
+        }
+
+        return null;
+    }
+
     /// <summary>The nodes the rank sends: what it holds, and the cover of what it computes.</summary>
     public IReadOnlyList<NodeId> Cover(ReductionTree tree) => [.. Held, .. Compute.SelectMany(range => tree.Cover(range.First, range.End))];
 

@@ -57,7 +57,7 @@ public sealed record MemoryModel
     /// <summary>The copy of the state that a checkpoint is sent from.</summary>
     public required long Checkpoint { get; init; }
 
-    /// <summary>What one forward and backward pass needs.</summary>
+    /// <summary>What one forward and backward pass needs, with the micro-batch that is loaded meanwhile.</summary>
     public required long Activations { get; init; }
 
     /// <summary>All of it.</summary>

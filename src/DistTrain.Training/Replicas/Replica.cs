@@ -57,6 +57,7 @@ public sealed class Replica : IDisposable
     private readonly NoiseMeter? _noise;
     private readonly ActivationTape _activations;
     private readonly GradientWatch? _watch;
+    private readonly BatchLoader _batches;
     private bool _hasTrained;
 
     /// <summary>Builds the model and lays it out.</summary>
@@ -88,6 +89,7 @@ public sealed class Replica : IDisposable
 
         _hash = new WeightsHash(Layout.Tiles);
         _hash.TakeAll(_model.Weights);
+        _batches = new BatchLoader(task, options.Seed);
     }
 
     /// <summary>Where the model computes.</summary>
@@ -156,7 +158,9 @@ public sealed class Replica : IDisposable
     /// <see cref="NodeBuffer.AccumulatesInHost"/> is not so. null for nobody.
     /// </param>
     /// <param name="addsOn">Whether to add to what the node holds, where <see cref="CanAddOn"/>: that is spoiled where this throws.</param>
-    public void Accumulate(Operation operation, int block, NodeBuffer node, Action afterMicroBatch, Action<int>? onFinal = null, bool addsOn = false)
+    /// <param name="next">The own block after this one, whose first micro-batch is loaded while the last of this one is computed; null after the last, where <see cref="Expect"/> says what follows.</param>
+    public void Accumulate(
+        Operation operation, int block, NodeBuffer node, Action afterMicroBatch, Action<int>? onFinal = null, bool addsOn = false, int? next = null)
     {
         var (batches, training) = (operation.Batches, operation.Kind == OperationKind.Train);
         var (lossSum, weightSum) = (0.0, 0L);
@@ -177,8 +181,9 @@ public sealed class Replica : IDisposable
         for (var index = microBatches.First; index < microBatches.End; index++)
         {
             using var scope = NewDisposeScope();
-            using var batch = Load(operation, batches.MicroBatch(index));
-            var (loss, weight) = training ? Train(operation.Step, index, batch, node, index == microBatches.End - 1 ? onFinal : null, addsOn) : Evaluate(batch, metrics);
+            var isLast = index == microBatches.End - 1;
+            using var batch = Load(operation, index, !isLast ? index + 1 : next is null ? null : batches.Block(next.Value).First);
+            var (loss, weight) = training ? Train(operation.Step, index, batch, node, isLast ? onFinal : null, addsOn) : Evaluate(batch, metrics);
             lossSum += loss;
             weightSum = checked(weightSum + weight);
             afterMicroBatch();
@@ -187,6 +192,14 @@ public sealed class Replica : IDisposable
         var header = new NodeHeader(lossSum, weightSum, training && _noise is not null ? _noise.OfBlock(node, weightSum) : metrics);
         node.Header = addsOn ? NodeHeader.Add(node.Header, header) : header;
     }
+
+    /// <summary>Has the first micro-batch of an operation loaded as soon as nothing of the one under way is left to be loaded. From any thread.</summary>
+    /// <param name="operation">The operation that is computed next.</param>
+    /// <param name="block">The block that is computed first.</param>
+    public void Expect(Operation operation, int block) => _batches.Expect(BatchKey.Of(operation, operation.Batches.Block(block).First));
+
+    /// <summary>Forgets what was loaded for blocks that are not going to be computed now; no data are being loaded when this returns.</summary>
+    public void ForgetExpected() => _batches.Forget();
 
     /// <summary>Updates the weights from a whole reduced step: all of them, or none.</summary>
     /// <param name="reduced">Sums of gradients.</param>
@@ -270,6 +283,7 @@ public sealed class Replica : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
+        _batches.Dispose();
         _watch?.Dispose();
         _model.Dispose();
         _optimizer.Dispose();
@@ -393,28 +407,6 @@ public sealed class Replica : IDisposable
         return (loss.Sum.ToDouble(), loss.Weight);
     }
 
-    private TensorBatch Load(Operation operation, IndexRange range)
-    {
-        var numbers = new long[range.Count];
-        var first = operation.Samples.First + range.First;
-        if (operation.Kind == OperationKind.Evaluate)
-        {
-            for (var i = 0; i < numbers.Length; i++)
-            {
-                numbers[i] = first + i;
-            }
-
-            return Device.Take(_task.Validation.Load(numbers));
-        }
-
-        var keys = new ulong[range.Count];
-        var shuffle = new KeyedPermutation(Hash64.EpochKey(_options.Seed, operation.Samples.Epoch), _task.Training.Count);
-        for (var i = 0; i < numbers.Length; i++)
-        {
-            numbers[i] = shuffle[first + i];
-            keys[i] = Hash64.SampleKey(_options.Seed, operation.Samples.Epoch, first + i);
-        }
-
-        return Device.Take(_task.Training.LoadForTraining(numbers, keys));
-    }
+    private TensorBatch Load(Operation operation, long microBatch, long? next) =>
+        Device.Take(_batches.Take(BatchKey.Of(operation, microBatch), next is null ? null : BatchKey.Of(operation, next.Value)));
 }

@@ -3,6 +3,10 @@ using static TorchSharp.torch;
 namespace DistTrain.Training.Tasks;
 
 /// <summary>Samples that can be read by number, in any order. Reading the same numbers gives the same bytes in every process.</summary>
+/// <remarks>
+/// Both methods are called while the task's loss or evaluation runs on another thread, and from varying threads, but never twice at once for one task: not for training and validation either. So they share
+/// nothing that changes with the model or its loss, and do not draw from torch's generator, which the model draws from meanwhile. What is read may turn out not to be wanted.
+/// </remarks>
 public interface IDataset
 {
     /// <summary>How many samples; they are numbered from 0.</summary>

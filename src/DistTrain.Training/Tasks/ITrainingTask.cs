@@ -8,7 +8,7 @@ namespace DistTrain.Training.Tasks;
 /// </summary>
 /// <remarks>
 /// A task is created in every worker process, and also where only the sizes of the data are wanted (<c>plan</c>): the constructor opens data
-/// but does not touch torch. All methods are called from one thread at a time.
+/// but does not touch torch. Its own methods are called from one thread at a time, and so are those of its two data sets, of which one loads while the model computes: see <see cref="IDataset"/>.
 /// </remarks>
 public interface ITrainingTask : IDisposable
 {
