@@ -28,15 +28,14 @@ public sealed partial class RunMachine
 
     /// <summary>
     /// The first link of a generation shows that there is time to plan: the others are still linking. Of generations that follow each other sooner, as where many members are lost at
-    /// once, only the last one is planned.
+    /// once, only the last one is planned. It is sent with the operations, in one write.
     /// </summary>
     private void PlanGeneration()
     {
         if (!_isPlanned)
         {
             _isPlanned = true;
-            var next = _open.All.FirstOrDefault() ?? _course!.Next(_position)?.Operation;
-            SendPlan(PlannerOf(next).Begin(Times), next?.Number ?? _position.NextOperation);
+            PlannerOf(_open.All.FirstOrDefault() ?? _course!.Next(_position)?.Operation).Begin(Times);
         }
     }
 
@@ -61,7 +60,14 @@ public sealed partial class RunMachine
 
         AnnounceTransports();
         _holders = _ranks.Count;
+        SendPlan(Planner.Plan, _open.All.FirstOrDefault()?.Number ?? _position.NextOperation);
         RecordCompleted();
+        if (HasEnded || !IsLinked)
+        {
+            // They disagreed: there is another generation, or none.
+            return;
+        }
+
         NoteGiven();
         HalveBehind(highest);
         foreach (var operation in _open.All.Select(_course!.Current))

@@ -25,7 +25,7 @@ internal sealed class ScriptedWorker(int number, Uri coordinator, Cast cast) : I
     private AsyncDuplexStreamingCall<WorkerMessage, Envelope>? _call;
     private Task _living = Task.CompletedTask;
     private Envelope? _welcome;
-    private long _spokeAt;
+    private long? _spokeAt;
     private MemberList _members = MemberList.None;
 
     /// <summary>Its id, once it is welcome.</summary>
@@ -57,8 +57,8 @@ internal sealed class ScriptedWorker(int number, Uri coordinator, Cast cast) : I
         try
         {
             await _call!.RequestStream.WriteAsync(message);
-            var (before, now) = (_spokeAt, Stopwatch.GetTimestamp());
-            cast.NotePause(before, now);
+            var now = Stopwatch.GetTimestamp();
+            cast.NotePause(_spokeAt ?? now, now);
             _spokeAt = now;
         }
         catch (Exception) when (_gone.IsCancellationRequested)

@@ -67,10 +67,10 @@ public class RunMachinePlanningTests
         Complete(run, 2, [8, 9, 8], [8, 9, 32]);
         run.Run.Handle(new RunEvent.Gone(1, "its connection broke"));
         run.Run.Handle(new RunEvent.Linked(0, 2, 2, []));
+        run.Run.Handle(new RunEvent.Linked(2, 2, 2, []));
         var plan = run.Run.Effects.OfType<RunEffect.SendPlan>().Single();
         Assert.Equal([1.0, 4.0], plan.SecondsPerSample);
         Assert.InRange(plan.Plan.Assignments[25][0].Count, 19, 21);
-        run.Run.Handle(new RunEvent.Linked(2, 2, 2, []));
         var issues = run.Run.Effects.OfType<RunEffect.Issue>().ToList();
         Assert.All(issues, i => Assert.Equal(plan.Plan.Number, i.Plan));
         Assert.InRange(issues[0].Shares![0].Compute.Sum(r => r.Count), 19, 21);
@@ -143,10 +143,11 @@ public class RunMachinePlanningTests
         run.Handle(new RunEvent.Linked(0, 2, 0, []));
         Assert.Empty(run.Effects);
         run.Handle(new RunEvent.Linked(0, 3, 0, []));
-        var plan = Assert.IsType<RunEffect.SendPlan>(Assert.Single(run.Effects)).Plan;
-        Assert.All(plan.Assignments.Values, ranges => Assert.Equal(2, ranges.Count));
+        Assert.Empty(run.Effects);
         run.Handle(new RunEvent.Linked(3, 3, 0, []));
-        Assert.Empty(run.Effects.OfType<RunEffect.SendPlan>());
+        var plan = run.Effects.OfType<RunEffect.SendPlan>().Single().Plan;
+        Assert.Equal(2UL, plan.Number);
+        Assert.All(plan.Assignments.Values, ranges => Assert.Equal(2, ranges.Count));
         Assert.Equal([plan.Number, plan.Number], run.Effects.OfType<RunEffect.Issue>().Select(i => i.Plan));
     }
 
