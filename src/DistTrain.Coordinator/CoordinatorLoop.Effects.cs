@@ -41,7 +41,7 @@ internal sealed partial class CoordinatorLoop
             case RunEffect.Learn e:
                 Workers.Send(e.Worker, new CoordinatorMessage
                 {
-                    Learn = new Learn { Source = e.Source, Address = Workers.Find(e.Source)?.Address ?? "", MicroBatch = e.Micro },
+                    Learn = new Learn { Source = e.Source, Address = e.Address, MicroBatch = e.Micro },
                 });
                 break;
             case RunEffect.Save e:
@@ -64,7 +64,7 @@ internal sealed partial class CoordinatorLoop
                 break;
             case RunEffect.SendPlan e:
                 _folder.Append(e, _machine.Generation);
-                Workers.Send(_machine.Generation, _members, new CoordinatorMessage { Plan = Wire.ToWire(e.Plan) });
+                Workers.Send(_generation, _members, new CoordinatorMessage { Plan = Wire.ToWire(e.Plan) });
                 break;
             case RunEffect.Issue e:
                 Issue(e);
@@ -102,10 +102,8 @@ internal sealed partial class CoordinatorLoop
 
     private void FormGeneration(RunEffect.FormGeneration e)
     {
-        _members = e.Members;
-        var membership = new Protocol.V1.Membership { Generation = e.Generation };
-        membership.Members.AddRange(e.Members.Select(id => new Member { Worker = id, Address = Workers.Find(id)?.Address ?? "", Number = Workers.Find(id)?.Number ?? -1 }));
-        Workers.Send(_machine.Generation, _members, new CoordinatorMessage { Membership = membership });
+        (_generation, _members) = (e.Generation, e.Members);
+        Workers.Tell(e.List);
         _ledger.NoteWorkers(e.Members.Count);
         _vitals.Totals.Form(e.Generation, e.Members.Count);
         _vitals.Totals.Steps = _machine.Course!.ExpectedSteps;
@@ -132,7 +130,7 @@ internal sealed partial class CoordinatorLoop
             _folder.Append(e.Operation, e.Plan, _machine.Generation, e.Shares);
         }
 
-        Workers.Send(_machine.Generation, _members, new CoordinatorMessage { Operation = Wire.ToWire(e.Operation, e.Plan, e.CheckpointWriter, e.Shares) });
+        Workers.Send(_generation, _members, new CoordinatorMessage { Operation = Wire.ToWire(e.Operation, e.Plan, e.CheckpointWriter, e.Shares) });
     }
 
     /// <summary>Makes a decision durable. Where the disk takes nothing the run goes on: a term is never given twice, so what is lost is how the next coordinator begins.</summary>

@@ -36,6 +36,7 @@ internal sealed partial class CoordinatorLoop
     private readonly Dictionary<ulong, ulong> _plans = [];
 
     private readonly string _fingerprint;
+    private ulong _generation;
     private IReadOnlyList<int> _members = [];
     private volatile RunOutcome? _outcome;
     private bool _hasStarted;

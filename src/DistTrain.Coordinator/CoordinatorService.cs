@@ -37,7 +37,6 @@ internal sealed class CoordinatorService(Task<CoordinatorLoop> ready, DataFeed? 
         }
 
         var connection = loop.Workers.Connect();
-        (connection.Address, connection.Number) = (hello.Address, hello.Number);
         loop.Post(new RunEvent.Arrived(connection.Worker, Wire.FromWire(hello) with { Offer = loop.IsOfThisRun(hello.Offer) ? hello.Offer.Applied : null }));
         var receiving = ReceiveAsync(loop, connection.Worker, requests, context.CancellationToken);
         try
@@ -180,7 +179,7 @@ internal sealed class CoordinatorService(Task<CoordinatorLoop> ready, DataFeed? 
             worker, message.Linked.Generation, message.Linked.Applied, [.. message.Linked.Held.Select(Wire.FromWire)])
         {
             Micro = message.Linked.MicroBatch,
-            Transports = [.. message.Linked.Transports],
+            Transports = [.. message.Linked.Transports.Select(t => (t.Transport, t.Links))],
         },
         WorkerMessage.BodyOneofCase.Learned => new RunEvent.Learned(worker, message.Learned.Applied) { Told = (int)message.Told },
         WorkerMessage.BodyOneofCase.LinkBroke => new RunEvent.LinkBroke(

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Threading.Channels;
+using DistTrain.Core.Membership;
 using DistTrain.Protocol.V1;
 
 namespace DistTrain.Coordinator;
@@ -9,20 +10,16 @@ internal sealed class WorkerConnection(int worker)
 {
     private const ulong Always = ulong.MaxValue;
 
-    private readonly Channel<(CoordinatorMessage Message, ulong Generation)> _messages =
-        Channel.CreateUnbounded<(CoordinatorMessage, ulong)>(new UnboundedChannelOptions { SingleReader = true });
+    private readonly Channel<Queued> _messages = Channel.CreateUnbounded<Queued>(new UnboundedChannelOptions { SingleReader = true });
 
     private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private ulong _generation;
 
+    /// <summary>The members as the worker was last told them. What was left out, it was not told.</summary>
+    private MemberList _told = MemberList.None;
+
     /// <summary>The worker's id.</summary>
     public int Worker => worker;
-
-    /// <summary>Where its peers reach it.</summary>
-    public string Address { get; set; } = "";
-
-    /// <summary>Its number where a launcher gave one, else -1.</summary>
-    public int Number { get; set; } = -1;
 
     /// <summary>Whether it was let in.</summary>
     public bool IsAdmitted { get; set; }
@@ -51,14 +48,13 @@ internal sealed class WorkerConnection(int worker)
     }
 
     /// <summary>Queues a message.</summary>
-    public void Send(CoordinatorMessage message) => _messages.Writer.TryWrite((message, Always));
+    public void Send(CoordinatorMessage message) => _messages.Writer.TryWrite(new Queued(message, null, Always));
 
     /// <summary>Queues a message that matters in one generation only, not below those before.</summary>
-    public void Send(CoordinatorMessage message, ulong generation)
-    {
-        Volatile.Write(ref _generation, generation);
-        _messages.Writer.TryWrite((message, generation));
-    }
+    public void Send(CoordinatorMessage message, ulong generation) => Send(new Queued(message, null, generation));
+
+    /// <summary>Queues who the members of a generation are; from which list it goes out is decided when it is sent.</summary>
+    public void Send(MembershipNews news) => Send(new Queued(null, news, news.List.Generation));
 
     /// <summary>Queues the last message.</summary>
     public void Close(CoordinatorMessage last)
@@ -67,16 +63,34 @@ internal sealed class WorkerConnection(int worker)
         _messages.Writer.TryComplete();
     }
 
+    private void Send(Queued queued)
+    {
+        Volatile.Write(ref _generation, queued.Generation);
+        _messages.Writer.TryWrite(queued);
+    }
+
     private CoordinatorMessage? Next()
     {
         while (_messages.Reader.TryRead(out var next))
         {
-            if (next.Generation >= Volatile.Read(ref _generation))
+            if (next.Generation < Volatile.Read(ref _generation))
+            {
+                continue;
+            }
+
+            if (next.News is not { } news)
             {
                 return next.Message;
             }
+
+            var message = news.Since(_told);
+            _told = news.List;
+            return message;
         }
 
         return null;
     }
+
+    /// <summary>A message, or who the members are, and the generation below which it is void.</summary>
+    private readonly record struct Queued(CoordinatorMessage? Message, MembershipNews? News, ulong Generation);
 }

@@ -1,3 +1,4 @@
+using DistTrain.Core.Membership;
 using DistTrain.Protocol.V1;
 
 namespace DistTrain.Coordinator;
@@ -47,6 +48,16 @@ internal sealed class WorkerConnections(ulong run, ulong term)
 
     /// <summary>Sends to one worker, if it is still here.</summary>
     public void Send(int worker, CoordinatorMessage message) => Find(worker)?.Send(Tag(message));
+
+    /// <summary>Tells the members of a generation who they are: each what has changed since the list that it was told last.</summary>
+    public void Tell(MemberList list)
+    {
+        var news = new MembershipNews(list, message => Tag(message).Encode());
+        foreach (var member in list.Members)
+        {
+            Find(member.Worker)?.Send(news);
+        }
+    }
 
     /// <summary>Sends the same to the members of a generation, to whom it matters as long as there is no newer one.</summary>
     public void Send(ulong generation, IEnumerable<int> members, CoordinatorMessage message)

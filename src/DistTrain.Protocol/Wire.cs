@@ -88,22 +88,56 @@ public static class Wire
         Plan = plan,
         CheckpointWriter = checkpointWriter,
         Stop = operation.IsLast,
-        Shares =
-        {
-            (shares ?? []).Select(share => new Share
-            {
-                Held = { share.Held.Select(ToWire) },
-                Compute = { share.Compute.Select(range => new Blocks { First = range.First, End = range.End }) },
-            }),
-        },
+        Shares = { (shares ?? []).Select(share => ToWire(new ReductionTree(operation.Batches.Blocks), share)) },
     };
 
     /// <summary>What each rank contributes where the descriptor says so itself; null where it follows the plan.</summary>
-    public static IReadOnlyList<WorkShare>? SharesOf(OperationDescriptor descriptor) =>
-        descriptor.Shares.Count == 0
-            ? null
-            : [.. descriptor.Shares.Select(share => new WorkShare(
-                [.. share.Held.Select(FromWire)], [.. share.Compute.Select(range => new BlockRange(range.First, range.End))]))];
+    public static IReadOnlyList<WorkShare>? SharesOf(OperationDescriptor descriptor)
+    {
+        if (descriptor.Shares.Count == 0)
+        {
+            return null;
+        }
+
+        var tree = new ReductionTree(FromWire(descriptor).Batches.Blocks);
+        return [.. descriptor.Shares.Select(share => new WorkShare(
+            share.HeldBlocks is { } held ? tree.Cover(held.First, held.End) : [.. share.Held.Select(FromWire)], [.. share.Compute.Select(FromWire)]))];
+    }
+
+    /// <summary>After a loss most members hold the cover of the blocks they were given: of a thousand, its nodes would be most of the message that goes to each.</summary>
+    private static Share ToWire(ReductionTree tree, WorkShare share)
+    {
+        var wire = new Share { Compute = { share.Compute.Select(ToWire) } };
+        if (share.Held.Count > 0)
+        {
+            var blocks = new BlockRange(ReductionTree.FirstBlock(share.Held[0]), tree.EndBlock(share.Held[^1]));
+            if (blocks.First < blocks.End && share.Held.SequenceEqual(tree.Cover(blocks.First, blocks.End)))
+            {
+                wire.HeldBlocks = ToWire(blocks);
+            }
+            else
+            {
+                wire.Held.AddRange(share.Held.Select(ToWire));
+            }
+        }
+
+        return wire;
+    }
+
+    private static Blocks ToWire(BlockRange range) => new() { First = range.First, End = range.End };
+
+    private static BlockRange FromWire(Blocks blocks) => new(blocks.First, blocks.End);
+
+    public static MembershipChange FromWire(V1.Membership membership) => new(
+        membership.Generation, membership.From, [.. membership.Gone], [.. membership.Members.Select(m => new ListedMember(m.Worker, m.Address, m.Number))]);
+
+    public static V1.Membership ToWire(MembershipChange change) => new()
+    {
+        Generation = change.Generation,
+        From = change.From,
+        Gone = { change.Gone },
+        Members = { change.Came.Select(m => new V1.Member { Worker = m.Worker, Address = m.Address, Number = m.Number }) },
+    };
 
     public static NodeName ToWire(NodeId node) => new() { Level = node.Level, Index = node.Index };
 

@@ -100,7 +100,7 @@ internal sealed class GenerationRun : IAsyncDisposable
             var linked = new Linked { Generation = _peers.Tag.Generation, Applied = _executor.Applied };
             linked.Held.AddRange(_executor.Held.Select(Wire.ToWire));
             linked.MicroBatch = _executor.HeldMicro;
-            linked.Transports.AddRange(_peers.Ways.Select(w => w.Transport));
+            linked.Transports.AddRange(_peers.Ways.CountBy(w => w.Transport).Where(t => t.Key.Length > 0).Select(t => new TransportLinks { Transport = t.Key, Links = t.Value }));
             OnLinked();
             _session.Send(new WorkerMessage { Linked = linked });
 

@@ -25,6 +25,7 @@ internal sealed partial class WorkerLoop(
 {
     private readonly CheckpointTransfer _checkpoints = new(session, session.Welcome.Worker);
     private readonly CheckpointSender _sender = new(state, new CheckpointTransfer(session, session.Welcome.Worker), logger, session.Ended);
+    private MemberList _members = MemberList.None;
     private GenerationRun? _generation;
     private string _transports = "";
     private Task _training = Task.CompletedTask;
@@ -60,8 +61,14 @@ internal sealed partial class WorkerLoop(
                         _learner = LearnAsync(new Uri(message.Learn.Address), message.Learn.MicroBatch);
                         break;
                     case CoordinatorMessage.BodyOneofCase.Membership:
+                        if (_members.With(Wire.FromWire(message.Membership)) is not { } members)
+                        {
+                            return new SessionEnd(new RunOutcome(false, Unfitting(message.Membership)), MayReturn.WithState);
+                        }
+
+                        _members = members;
                         await StopAsync();
-                        _training = TrainAsync(message.Membership);
+                        _training = TrainAsync();
                         break;
                     case CoordinatorMessage.BodyOneofCase.Plan:
                         _generation?.Add(Wire.FromWire(message.Plan));
@@ -286,11 +293,13 @@ internal sealed partial class WorkerLoop(
         });
     }
 
-    private async Task TrainAsync(Membership membership)
+    private string Unfitting(Membership change) => $"Told what changed since generation {change.From}, this worker knows the members of {_members.Generation}: it asks for all.";
+
+    private async Task TrainAsync()
     {
         try
         {
-            await TakePartAsync(membership);
+            await TakePartAsync();
         }
         catch (Exception) when (session.Outcome.IsCompleted)
         {
@@ -303,15 +312,15 @@ internal sealed partial class WorkerLoop(
         }
     }
 
-    private async Task TakePartAsync(Membership membership)
+    private async Task TakePartAsync()
     {
-        var rank = membership.Members.ToList().FindIndex(m => m.Worker == session.Welcome.Worker);
+        var rank = _members.Members.ToList().FindIndex(m => m.Worker == session.Welcome.Worker);
         var (run, term) = session.Tag;
         var peers = new PeerGroup(
-            new RunTag(run, term, membership.Generation), rank, [.. membership.Members.Select(m => new Uri(m.Address))], session.Timeouts.Link,
+            new RunTag(run, term, _members.Generation), rank, [.. _members.Members.Select(m => new Uri(m.Address))], session.Timeouts.Link,
             services.Door.Settings(state.Options.Transport))
         {
-            Numbers = [.. membership.Members.Select(m => m.Number)],
+            Numbers = [.. _members.Members.Select(m => m.Number)],
         };
         _generation = new GenerationRun(session, state, peers, session.Timeouts.Link, ReportAsync, time) { OnLinked = () => LogWays(peers) };
         services.Groups.Set(peers);
@@ -319,10 +328,10 @@ internal sealed partial class WorkerLoop(
         // A worker that was to copy a state may be a member with its own again, where the source was lost before the copy began.
         state.Executor!.ReopenFeeds();
         services.States.Set(run, state.Executor.FeedAsync);
-        (state.IsMember, state.Generation) = (true, membership.Generation);
-        services.Vitals.Enter(membership.Generation, rank, peers.WorldSize);
+        (state.IsMember, state.Generation) = (true, _members.Generation);
+        services.Vitals.Enter(_members.Generation, rank, peers.WorldSize);
         _ = ReportBreakAsync(_generation);
-        Log.Member(logger, membership.Generation, rank, peers.WorldSize);
+        Log.Member(logger, _members.Generation, rank, peers.WorldSize);
         var problem = await _generation.RunAsync();
         services.Vitals.Begin(WorkerActivity.Attending);
         if (problem is not null)

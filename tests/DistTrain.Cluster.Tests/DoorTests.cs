@@ -36,7 +36,7 @@ public sealed class DoorTests : IAsyncLifetime
     public async Task Another_protocol_version_or_configuration_is_refused_and_the_run_goes_on()
     {
         await RefusedAsync(Hello() with { Protocol = 1 }, Refusal.Types.Reason.Protocol,
-            "It speaks protocol 1, this coordinator protocol 2: install the same version of the program on both.");
+            "It speaks protocol 1, this coordinator protocol 3: install the same version of the program on both.");
         await RefusedAsync(Hello() with { Version = "9.9.9" }, Refusal.Types.Reason.Version, "It is version 9.9.9, this coordinator is");
         await RefusedAsync(Hello() with { ConfigurationFingerprint = "other" }, Refusal.Types.Reason.Configuration,
             "It was given another configuration than this run's: start it without one, or with the run's config.yaml.");

@@ -230,6 +230,54 @@ public sealed class ElasticTests : IDisposable
             run.Lines("events.jsonl"), e => e.GetProperty("sentence").GetString()!.EndsWith("was lost: the link between it and Worker 0 is broken.", StringComparison.Ordinal));
     }
 
+    /// <summary>The next change goes out from one that it was not told: it joins anew, and is told all.</summary>
+    [Fact]
+    public async Task A_worker_that_has_missed_a_change_of_the_members_asks_for_all_of_them()
+    {
+        await using var coordinator = await LocalCoordinator.StartAsync(_folder.At("run"), LocalCluster.Options([.. Run, "workers=4", Slow]));
+        await using var first = new Relay(coordinator.Address);
+        await using var second = new Relay(coordinator.Address);
+        await using var door = await ForgetfulDoor.OpenAsync(coordinator.Address, TestContext.Current.CancellationToken);
+        Uri[] ways = [coordinator.Address, first.Address, door.Address, second.Address];
+        var workers = ways.Select((way, n) => coordinator.StartWorker(coordinator.Worker(n) with { Coordinator = way, Patience = TimeSpan.FromSeconds(1) })).ToList();
+        await coordinator.StepAsync(5);
+        first.Cut();
+        await door.Forgot.WaitAsync(Soon, TestContext.Current.CancellationToken);
+        second.Cut();
+        var run = await coordinator.EndAsync(workers).WaitAsync(Soon, TestContext.Current.CancellationToken);
+
+        await SameAsUndisturbedAsync(run);
+        Assert.Equal([true, false, true, false], run.Workers.Select(w => w.Success));
+        Assert.Equal((1, 4, 2), Counts(run));
+        Assert.Contains(coordinator.Log.Entries, e => e.Text ==
+            "Told what changed since generation 2, this worker knows the members of 1: it asks for all. Joining anew.");
+    }
+
+    [Fact]
+    public async Task Workers_come_and_go_at_once()
+    {
+        await using var coordinator = await LocalCoordinator.StartAsync(_folder.At("run"), LocalCluster.Options([.. Run, "workers=4", "debug.delayPerMicroBatch.3=4ms"]));
+        await using var relay = new Relay(coordinator.Address);
+        using var asked = new CancellationTokenSource();
+        var workers = new List<Task<RunOutcome>>
+        {
+            coordinator.StartWorker(coordinator.Worker(0), asked.Token),
+            coordinator.StartWorker(coordinator.Worker(1) with { Coordinator = relay.Address, Patience = TimeSpan.FromSeconds(1) }),
+            coordinator.StartWorker(coordinator.Worker(2) with { Coordinator = relay.Address, Patience = TimeSpan.FromSeconds(1) }),
+            coordinator.StartWorker(coordinator.Worker(3)),
+        };
+        await coordinator.StepAsync(5);
+        workers.Add(coordinator.StartWorker(coordinator.Worker(4)));
+        await coordinator.HappenedAsync("join", "");
+        await asked.CancelAsync();
+        relay.Cut();
+        var run = await coordinator.EndAsync(workers).WaitAsync(Soon, TestContext.Current.CancellationToken);
+
+        await SameAsUndisturbedAsync(run);
+        Assert.Equal([true, false, false, true, true], run.Workers.Select(w => w.Success));
+        Assert.Equal(2, Counts(run).Final);
+    }
+
     private static int FreePort()
     {
         using var listener = new TcpListener(IPAddress.Loopback, 0);

@@ -33,6 +33,9 @@ internal sealed class Member(int id, WorkerHello hello)
 
     public string Name { get; } = NameOf(id, hello);
 
+    /// <summary>What its peers are told of it.</summary>
+    public ListedMember Listed { get; } = new(id, hello.Address, hello.Number);
+
     /// <summary>How far it has come.</summary>
     public Stage Stage
     {
@@ -58,8 +61,8 @@ internal sealed class Member(int id, WorkerHello hello)
     /// <summary>Whether it reaches every member of the generation.</summary>
     public bool IsLinked { get; set; }
 
-    /// <summary>How it reaches the others, by rank.</summary>
-    public IReadOnlyList<string> Transports { get; set; } = [];
+    /// <summary>How many others it reaches by each transport.</summary>
+    public IReadOnlyList<(string Name, int Links)> Transports { get; set; } = [];
 
     /// <summary>Whether it wants to go.</summary>
     public bool IsLeaving { get; set; }

@@ -54,8 +54,8 @@ public abstract record RunEvent
         /// <summary>Most samples of a micro-batch of the operation whose nodes it holds: nodes of another size are none of it.</summary>
         public int Micro { get; init; }
 
-        /// <summary>How it reaches the others, by rank; empty for its own.</summary>
-        public IReadOnlyList<string> Transports { get; init; } = [];
+        /// <summary>How many others it reaches by each transport.</summary>
+        public IReadOnlyList<(string Name, int Links)> Transports { get; init; } = [];
     }
 
     /// <summary>A member does not reach another one, of which nothing else is known.</summary>
@@ -122,12 +122,23 @@ public abstract record RunEffect
     /// <summary>Have a worker copy the state from a member that trains, and follow it.</summary>
     public sealed record Learn(int Worker, int Source) : RunEffect
     {
+        /// <summary>Where the source is reached.</summary>
+        public required string Address { get; init; }
+
         /// <summary>Most samples of a micro-batch, where the workers had to find that; else 0.</summary>
         public int Micro { get; init; }
     }
 
     /// <summary>Tell the members who they are, by rank; they stop what they do, link, and say what they hold.</summary>
-    public sealed record FormGeneration(ulong Generation, IReadOnlyList<int> Members) : RunEffect;
+    /// <param name="List">Who they are.</param>
+    public sealed record FormGeneration(MemberList List) : RunEffect
+    {
+        /// <summary>The generation.</summary>
+        public ulong Generation => List.Generation;
+
+        /// <summary>The members' ids, by rank.</summary>
+        public IReadOnlyList<int> Members { get; } = [.. List.Members.Select(m => m.Worker)];
+    }
 
     /// <summary>Tell the members a new plan.</summary>
     /// <param name="Plan">The plan.</param>

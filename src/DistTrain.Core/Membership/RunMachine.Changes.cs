@@ -215,7 +215,7 @@ public sealed partial class RunMachine
         {
             var starting = member.Stage != Stage.Training || !_hasBegun;
             var allowed = starting ? _timeouts.StartUpSilence : _timeouts.Silence;
-            if (!HasEnded && _workers.Contains(member.Id) && _now - member.LastHeard > allowed)
+            if (!HasEnded && _workers.Contains(member.Id) && Listened - member.LastHeard > allowed)
             {
                 Lose(member, $"it was silent for {Duration.Format(allowed)}", mayReturn: true);
             }

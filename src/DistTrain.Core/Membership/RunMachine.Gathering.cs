@@ -25,7 +25,7 @@ public sealed partial class RunMachine
             return;
         }
 
-        var member = new Member(worker, hello) { LastHeard = _now, Offer = hello.Offer };
+        var member = new Member(worker, hello) { LastHeard = Listened, Offer = hello.Offer };
         _workers.Add(member);
         _effects.Add(new RunEffect.Welcome(worker));
         _effects.Add(new RunEffect.Announce("join", $"{member.Name} {(member.Offer is null ? "joined" : "came back")} from {hello.Host}, {hello.Address}."));
@@ -51,7 +51,7 @@ public sealed partial class RunMachine
                 {
                     // A state that it has brought along may be needed yet: it has it until the copy comes.
                     (member.Stage, member.Source, member.IsProved, member.Applied) = (Stage.Learning, source.Id, false, 0);
-                    Tell(member, new RunEffect.Learn(member.Id, source.Id) { Micro = MicroInForce(_position) });
+                    Tell(member, new RunEffect.Learn(member.Id, source.Id) { Address = source.Hello.Address, Micro = MicroInForce(_position) });
                 }
             }
             else if (_course is not null && member.Offer >= CheckpointOperation)

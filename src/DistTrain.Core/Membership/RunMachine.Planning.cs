@@ -80,7 +80,7 @@ public sealed partial class RunMachine
             if (member.Applied < operation.Number)
             {
                 var blocks = shares?[rank].Compute.Sum(r => r.Count) ?? Planner.Plan.Assignments[batches.Blocks][rank].Count;
-                _progress.Issue(member.Id, operation.Number, blocks, samplesPerBlock, _now);
+                _progress.Issue(member.Id, operation.Number, blocks, samplesPerBlock, Listened);
             }
         }
     }
@@ -90,7 +90,7 @@ public sealed partial class RunMachine
         // Whoever is lost ends the generation, and with it what the others have to get on with.
         foreach (var member in Trainers)
         {
-            if (_progress.Overdue(member.Id, member.Time.Expected, _now) is { } time)
+            if (_progress.Overdue(member.Id, member.Time.Expected, Listened) is { } time)
             {
                 Lose(member, $"it made no progress for {Duration.Format(time)}", mayReturn: true);
                 return;

@@ -13,7 +13,7 @@ public sealed partial class RunMachine
     {
         Generation++;
         _ranks = [.. members];
-        (_isChanging, _linked) = (false, 0);
+        (_isChanging, _isPlanned, _linked) = (false, false, 0);
         foreach (var member in Trainers)
         {
             (member.Stage, member.IsLinked, member.Kept) = (Stage.Training, false, null);
@@ -21,11 +21,22 @@ public sealed partial class RunMachine
 
         _effects.Add(new RunEffect.Write(new JournalEntry.Generation(Generation, _ranks.Count, LastIssued)));
         _progress.Restart();
-        _effects.Add(new RunEffect.FormGeneration(Generation, [.. _ranks]));
-        var next = _open.All.FirstOrDefault() ?? _course!.Next(_position)?.Operation;
-        SendPlan(PlannerOf(next).Begin(Times), next?.Number ?? _position.NextOperation);
+        _effects.Add(new RunEffect.FormGeneration(new MemberList(Generation, [.. Trainers.Select(m => m.Listed)])));
         _effects.Add(new RunEffect.Announce("generation", $"Generation {Generation}: {Count(_ranks.Count)}."));
         PrepareArrived();
+    }
+
+    /// <summary>
+    /// The first link of a generation shows that there is time to plan: the others are still linking. Of generations that follow each other sooner, as where many members are lost at
+    /// once, only the last one is planned. It is sent with the operations, in one write.
+    /// </summary>
+    private void PlanGeneration()
+    {
+        if (!_isPlanned)
+        {
+            _isPlanned = true;
+            PlannerOf(_open.All.FirstOrDefault() ?? _course!.Next(_position)?.Operation).Begin(Times);
+        }
     }
 
     /// <summary>
@@ -49,7 +60,14 @@ public sealed partial class RunMachine
 
         AnnounceTransports();
         _holders = _ranks.Count;
+        SendPlan(Planner.Plan, _open.All.FirstOrDefault()?.Number ?? _position.NextOperation);
         RecordCompleted();
+        if (HasEnded || !IsLinked)
+        {
+            // They disagreed: there is another generation, or none.
+            return;
+        }
+
         NoteGiven();
         HalveBehind(highest);
         foreach (var operation in _open.All.Select(_course!.Current))
@@ -62,7 +80,8 @@ public sealed partial class RunMachine
 
     private void AnnounceTransports()
     {
-        var used = Trainers.SelectMany(m => m.Transports).Where(t => t.Length > 0).CountBy(t => t).OrderByDescending(t => t.Value).ThenBy(t => t.Key, StringComparer.Ordinal);
+        var used = Trainers.SelectMany(m => m.Transports).AggregateBy(t => t.Name, 0, (links, t) => links + t.Links)
+            .OrderByDescending(t => t.Value).ThenBy(t => t.Key, StringComparer.Ordinal);
         var words = string.Join(", ", used.Select(t => $"{t.Key} ({t.Value} of {_ranks.Count * (_ranks.Count - 1)} links)"));
         if (words.Length > 0)
         {
@@ -135,7 +154,7 @@ public sealed partial class RunMachine
 
         _hasBegun = true;
         member.Applied = report.Operation;
-        _progress.Complete(member.Id, report.Operation, _now);
+        _progress.Complete(member.Id, report.Operation, Listened);
         _hashes[report.Operation] = first.WeightsHash;
         _hashes.Remove(report.Operation - HashesRemembered);
         RecordCompleted();

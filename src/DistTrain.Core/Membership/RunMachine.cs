@@ -16,7 +16,7 @@ namespace DistTrain.Core.Membership;
 public sealed partial class RunMachine
 {
     /// <summary>The version of the messages; raised when an old peer could misread a new one.</summary>
-    public const int Protocol = 2;
+    public const int Protocol = 3;
 
     /// <summary>A run whose gradients are not finite this many times in a row has diverged.</summary>
     public const int MaxSkippedSteps = 20;
@@ -44,6 +44,7 @@ public sealed partial class RunMachine
     private readonly List<RunEffect> _effects = [];
 
     private RunOptions _options;
+    private readonly ListeningClock _listening;
     private TimeSpan _now;
     private int _builder = -1;
     private WorkerPreparation? _reference;
@@ -54,6 +55,7 @@ public sealed partial class RunMachine
     private int _linked;
     private int _leaving;
     private bool _isChanging;
+    private bool _isPlanned;
     private bool _isRelinked;
     private long _publishedStep = -1;
     private long _writtenStep = -1;
@@ -88,6 +90,7 @@ public sealed partial class RunMachine
         _isAuto = options.Batch.IsAuto;
         _decider = new RunDecider(_options);
         _timeouts = new Timeouts(options.FailureDetection);
+        _listening = new ListeningClock(2 * _timeouts.Heartbeat);
         _version = version;
         _fingerprint = configurationFingerprint;
         _progress = new ProgressWatch(_timeouts.NoProgress);
@@ -123,6 +126,9 @@ public sealed partial class RunMachine
     /// <summary>The last operation that the newest checkpoint contains.</summary>
     private ulong CheckpointOperation => _positions.TryGetValue(_publishedStep, out var after) ? after.NextOperation - 1 : 0;
 
+    /// <summary>The time by which silence and progress are measured.</summary>
+    private TimeSpan Listened => _listening.At(_now);
+
     private bool IsLinked => _ranks.Count > 0 && _linked == _ranks.Count;
 
     /// <summary>The last operation handed out.</summary>
@@ -156,6 +162,7 @@ public sealed partial class RunMachine
                 Stop(e.Reason);
                 break;
             case RunEvent.TimePassed:
+                _listening.Tick(now);
                 LoseTheSilent();
                 PrepareArrived();
                 BeginIfGathered();
@@ -192,7 +199,7 @@ public sealed partial class RunMachine
             return;
         }
 
-        member.LastHeard = _now;
+        member.LastHeard = Listened;
         if (happened.Told < member.Told)
         {
             // Its answer to what it was told since is still to come.
@@ -227,6 +234,7 @@ public sealed partial class RunMachine
                 Fail(member, e.Reason);
                 break;
             case RunEvent.Linked e when e.Generation == Generation && member.Stage == Stage.Training:
+                PlanGeneration();
                 _linked += member.IsLinked ? 0 : 1;
                 (member.IsLinked, member.Applied, member.Held, member.HeldMicro, member.Transports) = (true, e.Applied, e.Held, e.Micro, e.Transports);
                 ResumeIfLinked();
@@ -235,7 +243,7 @@ public sealed partial class RunMachine
                 TakeBrokenLink(member, _workers[_ranks[e.Peer]], e.Reason);
                 break;
             case RunEvent.Heard e:
-                _progress.Hear(member.Id, e.Operation, e.BlocksDone, _now);
+                _progress.Hear(member.Id, e.Operation, e.BlocksDone, Listened);
                 break;
             case RunEvent.Reported e:
                 TakeReport(member, e.Report);

@@ -1,4 +1,6 @@
 using System.Collections.Concurrent;
+using System.Diagnostics;
+using DistTrain.Core.Membership;
 using DistTrain.Core.Planning;
 using DistTrain.Core.Reduction;
 using DistTrain.Core.Runs;
@@ -10,9 +12,13 @@ namespace DistTrain.Benchmarks.Scale;
 /// <summary>What all scripted workers know: memberships, plans and operations, decoded once.</summary>
 internal sealed class Cast
 {
+    private readonly ConcurrentDictionary<(ulong Generation, ulong From), Lazy<MemberList>> _lists = new();
     private readonly ConcurrentDictionary<ulong, Lazy<Dictionary<int, int>>> _ranks = new();
     private readonly ConcurrentDictionary<ulong, Lazy<BlockPlanTable>> _plans = new();
     private readonly ConcurrentDictionary<(ulong Generation, ulong Operation), Lazy<(Operation Operation, IReadOnlyList<WorkShare> Shares)>> _operations = new();
+
+    private long _watchedSince = long.MaxValue;
+    private long _longestPause;
 
     /// <summary>What has reached whom.</summary>
     public Milestones Milestones { get; } = new();
@@ -22,6 +28,9 @@ internal sealed class Cast
 
     /// <summary>The generation in which the operation was handed out whose nodes workers hold; 0 where they hold none.</summary>
     public ulong HoldsSince { get; set; }
+
+    /// <summary>The longest time in which a worker said nothing, at its own end, since pauses are watched.</summary>
+    public TimeSpan LongestPause => TimeSpan.FromTicks(Interlocked.Read(ref _longestPause));
 
     /// <summary>The weights' hash after an operation.</summary>
     public static string HashOf(ulong operation) => $"{operation:x64}";
@@ -39,8 +48,14 @@ internal sealed class Cast
         Applied = applied,
     };
 
-    public void Know(ulong generation, Func<Protocol.V1.Membership> membership) => _ranks.GetOrAdd(generation, _ => new(
-        () => membership().Members.Select((member, rank) => (member.Worker, rank)).ToDictionary(m => m.Worker, m => m.rank)));
+    /// <summary>The members as they are told to a worker that has an earlier list, and to all others that have it.</summary>
+    public MemberList Know(ulong generation, MemberList earlier, Func<Protocol.V1.Membership> membership)
+    {
+        var list = _lists.GetOrAdd((generation, earlier.Generation), _ => new(() => earlier.With(Wire.FromWire(membership()))
+            ?? throw new InvalidOperationException($"The members of generation {generation} are told as a change of others than those of {earlier.Generation}."))).Value;
+        _ranks.GetOrAdd(generation, _ => new(() => list.Members.Select((member, rank) => (member.Worker, rank)).ToDictionary(m => m.Worker, m => m.rank)));
+        return list;
+    }
 
     public void Know(ulong number, Func<Plan> plan) => _plans.GetOrAdd(number, _ => new(() => Wire.FromWire(plan())));
 
@@ -51,10 +66,29 @@ internal sealed class Cast
         return (operation, Wire.SharesOf(wire) ?? [.. _plans[wire.Plan].Value.Assignments[operation.Batches.Blocks].Select(WorkShare.Of)]);
     }));
 
+    /// <summary>From now on everyone speaks as often as a worker does.</summary>
+    public void WatchPauses() => Volatile.Write(ref _watchedSince, Stopwatch.GetTimestamp());
+
+    /// <summary>A worker has said something, and something before.</summary>
+    public void NotePause(long before, long now)
+    {
+        var pause = Stopwatch.GetElapsedTime(Math.Max(before, Volatile.Read(ref _watchedSince)), now).Ticks;
+        for (var longest = Interlocked.Read(ref _longestPause); pause > longest;)
+        {
+            var seen = Interlocked.CompareExchange(ref _longestPause, pause, longest);
+            longest = seen == longest ? pause : seen;
+        }
+    }
+
     /// <summary>What a worker says when it has linked: that it holds what it computes of the next operation, where workers do.</summary>
     public Linked Linked(ulong generation, int worker)
     {
-        var linked = new Linked { Generation = generation, Applied = Applied };
+        var linked = new Linked
+        {
+            Generation = generation,
+            Applied = Applied,
+            Transports = { new TransportLinks { Transport = "tcp", Links = _ranks[generation].Value.Count - 1 } },
+        };
         if (HoldsSince > 0 && _ranks[HoldsSince].Value.TryGetValue(worker, out var rank))
         {
             var (operation, shares) = _operations[(HoldsSince, Applied + 1)].Value;

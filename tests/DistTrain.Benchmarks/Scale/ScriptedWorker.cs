@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Security.Cryptography;
 using DistTrain.Core.Membership;
 using DistTrain.Protocol;
@@ -24,6 +25,8 @@ internal sealed class ScriptedWorker(int number, Uri coordinator, Cast cast) : I
     private AsyncDuplexStreamingCall<WorkerMessage, Envelope>? _call;
     private Task _living = Task.CompletedTask;
     private Envelope? _welcome;
+    private long? _spokeAt;
+    private MemberList _members = MemberList.None;
 
     /// <summary>Its id, once it is welcome.</summary>
     public int Id { get; private set; }
@@ -54,6 +57,9 @@ internal sealed class ScriptedWorker(int number, Uri coordinator, Cast cast) : I
         try
         {
             await _call!.RequestStream.WriteAsync(message);
+            var now = Stopwatch.GetTimestamp();
+            cast.NotePause(_spokeAt ?? now, now);
+            _spokeAt = now;
         }
         catch (Exception) when (_gone.IsCancellationRequested)
         {
@@ -123,7 +129,7 @@ internal sealed class ScriptedWorker(int number, Uri coordinator, Cast cast) : I
                 await SayAsync(new WorkerMessage { Told = 1, Prepared = Cast.Proof(cast.Applied) });
                 break;
             case CoordinatorMessage.BodyOneofCase.Membership:
-                cast.Know(message.Number, () => message.Decode().Membership);
+                _members = cast.Know(message.Number, _members, () => message.Decode().Membership);
                 await SayAsync(new WorkerMessage { Linked = cast.Linked(generation, Id) });
                 break;
             case CoordinatorMessage.BodyOneofCase.Plan:

@@ -10,6 +10,7 @@ internal sealed class MachineRun
     public static readonly WorkerPreparation Proof =
         new(100, 10, "data0123456789", "layout", "probe0123456789", "weights0123456789", ["accuracy"], 0, []);
 
+    private static readonly TimeSpan Beat = Timeouts.Default.Heartbeat;
     private readonly RunMachine _machine;
     private readonly List<int> _arrived = [];
 
@@ -71,11 +72,19 @@ internal sealed class MachineRun
         Handle(new RunEvent.Reported(worker, report with { WeightsHash = hash ?? report.WeightsHash }));
     }
 
-    /// <summary>Lets time pass.</summary>
+    /// <summary>Lets time pass, of which the machine is told as often as a coordinator tells it.</summary>
     public void Pass(TimeSpan time)
     {
-        Now += time;
-        Handle(new RunEvent.TimePassed());
+        var seen = new List<RunEffect>();
+        for (var end = Now + time; Now < end;)
+        {
+            var next = Now + Beat;
+            Now = next < end ? next : end;
+            Handle(new RunEvent.TimePassed());
+            seen.AddRange(Effects);
+        }
+
+        Effects = seen;
     }
 
     /// <summary>A worker comes back with the state after an operation, and tells of it as it is asked to.</summary>

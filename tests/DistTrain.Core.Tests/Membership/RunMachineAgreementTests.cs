@@ -6,6 +6,27 @@ namespace DistTrain.Core.Tests.Membership;
 /// <summary>Members that hold different weights after one step.</summary>
 public sealed class RunMachineAgreementTests
 {
+    /// <summary>With the last link it is known that all who are left have completed the operation, and that they disagree.</summary>
+    [Fact]
+    public void Of_members_that_disagree_after_a_loss_nobody_is_given_an_operation_before_the_minority_is_gone()
+    {
+        var run = MachineRun.Linked(4);
+        run.Report(0, 1, "right");
+        run.Report(1, 1, "right");
+        run.Report(2, 1, "wrong");
+        run.Handle(new RunEvent.Gone(3, "its connection broke"));
+        run.Handle(new RunEvent.Linked(0, 2, 1, []));
+        run.Handle(new RunEvent.Linked(1, 2, 1, []));
+        run.Handle(new RunEvent.Linked(2, 2, 1, []));
+        Assert.Equal([0, 1], run.Effects.OfType<RunEffect.FormGeneration>().Single().Members);
+        Assert.Empty(run.Effects.OfType<RunEffect.Issue>());
+        run.Handle(new RunEvent.Linked(0, 3, 1, []));
+        run.Handle(new RunEvent.Linked(1, 3, 1, []));
+        var plan = run.Effects.OfType<RunEffect.SendPlan>().Single().Plan;
+        Assert.All(plan.Assignments.Values, ranges => Assert.Equal(2, ranges.Count));
+        Assert.All(run.Effects.OfType<RunEffect.Issue>(), issue => Assert.Equal(plan.Number, issue.Plan));
+    }
+
     [Fact]
     public void The_minority_has_to_go_and_may_copy_the_state_anew()
     {

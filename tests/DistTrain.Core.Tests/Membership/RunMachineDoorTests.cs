@@ -9,7 +9,7 @@ public class RunMachineDoorTests
     private static readonly WorkerPreparation Proof = MachineRun.Proof;
 
     [Theory]
-    [InlineData(RefusalReason.Protocol, "It speaks protocol 1, this coordinator protocol 2: install the same version of the program on both.")]
+    [InlineData(RefusalReason.Protocol, "It speaks protocol 1, this coordinator protocol 3: install the same version of the program on both.")]
     [InlineData(RefusalReason.Version, "It is version 2.0, this coordinator is 1.0: install the same version on both, another one may compute other bits.")]
     [InlineData(RefusalReason.Configuration, "It was given another configuration than this run's: start it without one, or with the run's config.yaml.")]
     public void A_worker_that_does_not_match_is_refused_at_the_door(RefusalReason reason, string sentence)

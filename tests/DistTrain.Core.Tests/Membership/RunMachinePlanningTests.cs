@@ -55,6 +55,7 @@ public class RunMachinePlanningTests
         Complete(run, 3, [25], [25]);
         Complete(run, 4, [10], [1000]);
         run.Run.Handle(new RunEvent.LinkBroke(0, 1, 0, "x"));
+        run.Run.Handle(new RunEvent.Linked(0, 2, 4, []));
         Assert.Equal([1.0], run.Run.Effects.OfType<RunEffect.SendPlan>().Single().SecondsPerSample);
     }
 
@@ -65,11 +66,11 @@ public class RunMachinePlanningTests
         Complete(run, 1, [8, 9, 8], [8, 9, 8]);
         Complete(run, 2, [8, 9, 8], [8, 9, 32]);
         run.Run.Handle(new RunEvent.Gone(1, "its connection broke"));
+        run.Run.Handle(new RunEvent.Linked(0, 2, 2, []));
+        run.Run.Handle(new RunEvent.Linked(2, 2, 2, []));
         var plan = run.Run.Effects.OfType<RunEffect.SendPlan>().Single();
         Assert.Equal([1.0, 4.0], plan.SecondsPerSample);
         Assert.InRange(plan.Plan.Assignments[25][0].Count, 19, 21);
-        run.Run.Handle(new RunEvent.Linked(0, 2, 2, []));
-        run.Run.Handle(new RunEvent.Linked(2, 2, 2, []));
         var issues = run.Run.Effects.OfType<RunEffect.Issue>().ToList();
         Assert.All(issues, i => Assert.Equal(plan.Plan.Number, i.Plan));
         Assert.InRange(issues[0].Shares![0].Compute.Sum(r => r.Count), 19, 21);
@@ -129,6 +130,25 @@ public class RunMachinePlanningTests
             run.Run.Pass(TimeSpan.FromSeconds(1));
             Assert.Empty(run.Run.Effects);
         }
+    }
+
+    [Fact]
+    public void Of_losses_that_follow_each_other_only_what_is_left_in_the_end_is_planned()
+    {
+        var run = MachineRun.Linked(4);
+        run.Handle(new RunEvent.Gone(1, "its connection broke"));
+        Assert.Empty(run.Effects.OfType<RunEffect.SendPlan>());
+        run.Handle(new RunEvent.Gone(2, "its connection broke"));
+        Assert.Empty(run.Effects.OfType<RunEffect.SendPlan>());
+        run.Handle(new RunEvent.Linked(0, 2, 0, []));
+        Assert.Empty(run.Effects);
+        run.Handle(new RunEvent.Linked(0, 3, 0, []));
+        Assert.Empty(run.Effects);
+        run.Handle(new RunEvent.Linked(3, 3, 0, []));
+        var plan = run.Effects.OfType<RunEffect.SendPlan>().Single().Plan;
+        Assert.Equal(2UL, plan.Number);
+        Assert.All(plan.Assignments.Values, ranges => Assert.Equal(2, ranges.Count));
+        Assert.Equal([plan.Number, plan.Number], run.Effects.OfType<RunEffect.Issue>().Select(i => i.Plan));
     }
 
     private static void Hear(Recorded run, int worker, ulong operation, int blocks) => run.Run.Handle(new RunEvent.Heard(worker, operation, blocks));

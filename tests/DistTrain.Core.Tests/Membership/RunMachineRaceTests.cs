@@ -54,7 +54,7 @@ public sealed class RunMachineRaceTests
     {
         var run = MachineRun.Linked(1);
         run.Arrive(1);
-        Assert.Contains(new RunEffect.Learn(1, Source: 0), run.Effects);
+        Assert.Contains(new RunEffect.Learn(1, Source: 0) { Address = "http://host0:1" }, run.Effects);
         run.Handle(new RunEvent.Gone(0, "its connection broke"));
         Assert.Contains(new RunEffect.Prepare(1, Build: false, Checkpoint: 0, Applied: 0), run.Effects);
         run.Handle(new RunEvent.Prepared(1, MachineRun.Proof with { Applied = 1, WeightsHash = "after1" }) { Told = 1 });
@@ -97,7 +97,7 @@ public sealed class RunMachineRaceTests
         var run = MachineRun.Linked(1);
         run.Report(0, 1);
         run.Handle(new RunEvent.Arrived(1, MachineRun.Hello(1) with { Offer = 1 }));
-        Assert.Contains(new RunEffect.Learn(1, Source: 0), run.Effects);
+        Assert.Contains(new RunEffect.Learn(1, Source: 0) { Address = "http://host0:1" }, run.Effects);
         run.Handle(new RunEvent.Gone(0, "its connection broke"));
         Assert.Contains(new RunEffect.Keep(1), run.Effects);
         run.Handle(new RunEvent.Kept(1, MachineRun.Proof with { Applied = 1, WeightsHash = "1" }, [MachineRun.ReportOf(1)]));
@@ -124,7 +124,7 @@ public sealed class RunMachineRaceTests
         Assert.Empty(run.Effects.OfType<RunEffect.Learn>());
         run.Handle(new RunEvent.Heard(0));
         run.Pass(TimeSpan.FromSeconds(0.4));
-        Assert.Contains(new RunEffect.Learn(1, Source: 0), run.Effects);
+        Assert.Contains(new RunEffect.Learn(1, Source: 0) { Address = "http://host0:1" }, run.Effects);
     }
 
     [Fact]
@@ -135,7 +135,7 @@ public sealed class RunMachineRaceTests
         run.ComeBack(1, applied: 4, reportsFrom: 4);
         Assert.Contains(run.Effects, e => e is RunEffect.Announce { Name: "state-refused" });
         Assert.Contains(new RunEffect.Announce("resumed", "The run goes on after step 2, whose state 1 worker still held."), run.Effects);
-        Assert.Contains(new RunEffect.Learn(1, Source: 0), run.Effects);
+        Assert.Contains(new RunEffect.Learn(1, Source: 0) { Address = "http://host0:1" }, run.Effects);
     }
 
     [Fact]

@@ -73,7 +73,7 @@ public sealed class RunMachineReturnTests
 
         // And one that comes later learns from it.
         run.Handle(new RunEvent.Arrived(1, MachineRun.Hello(1) with { Offer = 3 }));
-        Assert.Contains(new RunEffect.Learn(1, Source: 0), run.Effects);
+        Assert.Contains(new RunEffect.Learn(1, Source: 0) { Address = "http://host0:1" }, run.Effects);
     }
 
     [Fact]
@@ -86,7 +86,7 @@ public sealed class RunMachineReturnTests
         run.ComeBack(0, applied: 3);
         run.Pass(TimeSpan.FromSeconds(1));
         Assert.Equal([0], run.Effects.OfType<RunEffect.FormGeneration>().Single().Members);
-        Assert.Contains(new RunEffect.Learn(5, Source: 0), run.Effects);
+        Assert.Contains(new RunEffect.Learn(5, Source: 0) { Address = "http://host0:1" }, run.Effects);
     }
 
     [Fact]
@@ -100,7 +100,7 @@ public sealed class RunMachineReturnTests
         run.ComeBack(0, applied: 3);
         run.ComeBack(1, applied: 1);
         Assert.Equal([0], run.Effects.OfType<RunEffect.FormGeneration>().Single().Members);
-        Assert.Contains(new RunEffect.Learn(1, Source: 0), run.Effects);
+        Assert.Contains(new RunEffect.Learn(1, Source: 0) { Address = "http://host0:1" }, run.Effects);
     }
 
     [Fact]

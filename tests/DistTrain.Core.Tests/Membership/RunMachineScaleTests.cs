@@ -24,10 +24,11 @@ public class RunMachineScaleTests
     }
 
     [Fact]
-    public void A_link_costs_no_look_at_the_other_workers()
+    public void A_link_costs_no_look_at_the_other_workers_but_for_the_first_which_makes_the_plan()
     {
         var run = MachineRun.Prepared(Workers, Options);
-        for (var worker = 0; worker < Workers - 1; worker++)
+        Assert.InRange(LooksOf(run, new RunEvent.Linked(0, 1, 0, [])), Workers, 3 * Workers);
+        for (var worker = 1; worker < Workers - 1; worker++)
         {
             Assert.InRange(LooksOf(run, new RunEvent.Linked(worker, 1, 0, [])), 1, 5);
         }

@@ -156,7 +156,7 @@ public class RunMachineTests
         run.Report(0, 1);
         run.Report(1, 1);
         run.Arrive(2);
-        Assert.Contains(new RunEffect.Learn(2, Source: 1), run.Effects);
+        Assert.Contains(new RunEffect.Learn(2, Source: 1) { Address = "http://host1:1" }, run.Effects);
         run.Handle(new RunEvent.Prepared(2, Proof with { Applied = 1, WeightsHash = "1" }));
         run.Report(0, 2);
         run.Report(1, 2);
@@ -197,14 +197,52 @@ public class RunMachineTests
     }
 
     [Fact]
+    public void Who_leaves_and_who_joins_between_the_same_operations_change_one_generation()
+    {
+        var run = MachineRun.Linked(3);
+        run.Arrive(3);
+        run.Handle(new RunEvent.Prepared(3, Proof with { Applied = 0 }));
+        run.Handle(new RunEvent.LeaveAsked(1, "it was asked to end"));
+        foreach (var operation in new[] { 1UL, 2UL })
+        {
+            run.Handle(new RunEvent.Learned(3, operation));
+            Enumerable.Range(0, 3).ToList().ForEach(worker => run.Report(worker, operation));
+        }
+
+        var list = run.Effects.OfType<RunEffect.FormGeneration>().Single().List;
+        Assert.Equal([0, 2, 3], list.Members.Select(m => m.Worker));
+        var change = list.Since(new MemberList(1, [.. Enumerable.Range(0, 3).Select(w => new ListedMember(w, $"http://host{w}:1", w))]));
+        Assert.Equal([1], change.Gone);
+        Assert.Equal([new ListedMember(3, "http://host3:1", 3)], change.Came);
+    }
+
+    [Fact]
     public void A_worker_that_is_silent_is_left_behind()
     {
         var run = MachineRun.Linked(2);
         run.Report(0, 1);
-        run.Now += TimeSpan.FromSeconds(2);
+        run.Pass(TimeSpan.FromSeconds(2));
+        Assert.Empty(run.Effects);
         run.Handle(new RunEvent.Heard(0));
+        run.Now += TimeSpan.FromSeconds(0.1);
+        GoesOnWithout(1, run, new RunEvent.TimePassed(), "it was silent for 2s", mayReturn: true);
+    }
+
+    /// <summary>What they said lies in the queue behind the tick, in which the coordinator is late.</summary>
+    [Fact]
+    public void The_standstill_of_the_coordinator_is_nobodys_silence()
+    {
+        var run = MachineRun.Linked(2);
+        run.Report(0, 1);
+        run.Pass(TimeSpan.FromSeconds(1));
+        run.Now += TimeSpan.FromMinutes(1);
         run.Handle(new RunEvent.TimePassed());
-        Assert.Null(run.Outcome);
+        Assert.Empty(run.Effects);
+        run.Handle(new RunEvent.Heard(0));
+
+        // Of the minute two beats count: the other worker has been silent for 1.8 s.
+        run.Pass(TimeSpan.FromSeconds(0.2));
+        Assert.Empty(run.Effects);
         run.Now += TimeSpan.FromSeconds(0.1);
         GoesOnWithout(1, run, new RunEvent.TimePassed(), "it was silent for 2s", mayReturn: true);
     }

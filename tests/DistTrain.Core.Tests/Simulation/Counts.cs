@@ -60,6 +60,9 @@ internal sealed record Counts
     /// <summary>Steps that were worth more than one of the reference batch.</summary>
     public long Gains { get; set; }
 
+    /// <summary>Changes of the members that were left out, as there was a newer one.</summary>
+    public long LeftOut { get; set; }
+
     /// <summary>Checkpoints that were not written.</summary>
     public long FailedCheckpoints { get; set; }
 
@@ -85,6 +88,7 @@ internal sealed record Counts
         Decisions += other.Decisions;
         EarlyStops += other.EarlyStops;
         Gains += other.Gains;
+        LeftOut += other.LeftOut;
         FailedCheckpoints += other.FailedCheckpoints;
     }
 }

@@ -191,6 +191,15 @@ internal sealed partial class Invariants(SimulatedRun run)
         _views.Add(formed.Generation, new GenerationView(formed.Generation, members));
     }
 
+    /// <summary>Membership: whoever is told a change of it comes to the list that all others have.</summary>
+    public void AllMembersKnowTheSame(SimulatedWorker worker, MembershipChange change, IReadOnlyList<SimulatedWorker>? members)
+    {
+        if (members is null || !members.SequenceEqual(_views[change.Generation].Members))
+        {
+            throw Broken($"worker {worker.Number} comes to the members {string.Join(", ", members?.Select(m => m.Number) ?? [])} of generation {change.Generation} from those of {change.From}");
+        }
+    }
+
     /// <summary>A joiner enters only when it has a whole copy of the state.</summary>
     public void WhoTakesPartHasAWholeState(SimulatedWorker worker)
     {

@@ -32,4 +32,7 @@ internal enum PlantedBug
 
     /// <summary>A restarted coordinator does not read from the lines what the rate follows.</summary>
     MomentsForgotten,
+
+    /// <summary>A change of the members that was left out is taken for told, and whoever is told the next one does not see that it goes out from another list.</summary>
+    ChangeOfAnotherList,
 }

@@ -16,6 +16,7 @@ public sealed class PlantedBugTests(ITestOutputHelper output)
         { nameof(PlantedBug.BlockPlannedTwice), nameof(Invariants.NoBlockIsContributedTwice) },
         { nameof(PlantedBug.StaleTermAccepted), nameof(Invariants.StaleTermsAreRefused) },
         { nameof(PlantedBug.MomentsForgotten), nameof(Invariants.RatesAreThoseOfTheRun) },
+        { nameof(PlantedBug.ChangeOfAnotherList), nameof(Invariants.AllMembersKnowTheSame) },
     };
 
     [Theory]

@@ -8,12 +8,14 @@ internal sealed class Session
     private readonly SimulatedRun _run;
     private readonly Link<SimulatedCheckpoint> _upload;
     private long _uploading = -1;
+    private ulong _newest;
+    private MemberList _told = MemberList.None;
 
     public Session(SimulatedRun run, SimulatedWorker worker, SimulatedCoordinator coordinator)
     {
         (_run, Worker, Coordinator, Term) = (run, worker, coordinator, coordinator.Term);
         Up = new Link<object>(run, worker.Number, SimulatedNetwork.Coordinator, message => coordinator.Take(this, message), () => coordinator.Lose(this));
-        Down = new Link<object>(run, SimulatedNetwork.Coordinator, worker.Number, message => worker.Take(this, message), () => worker.LoseSession(this));
+        Down = new Link<object>(run, SimulatedNetwork.Coordinator, worker.Number, Hand, () => worker.LoseSession(this));
         _upload = new Link<SimulatedCheckpoint>(run, worker.Number, SimulatedNetwork.Coordinator, Receive, EndUpload);
     }
 
@@ -41,9 +43,19 @@ internal sealed class Session
     /// <summary>When the worker last heard of the coordinator.</summary>
     public TimeSpan LastHeard { get; set; }
 
+    /// <summary>The members as the worker knows them.</summary>
+    public MemberList Members { get; set; } = MemberList.None;
+
     public Link<object> Up { get; }
 
     public Link<object> Down { get; }
+
+    /// <summary>Sends what matters in one generation only.</summary>
+    public void Send(Bound message)
+    {
+        _newest = message.Generation;
+        Down.Send(message);
+    }
 
     public void Upload(SimulatedCheckpoint checkpoint)
     {
@@ -80,6 +92,31 @@ internal sealed class Session
         Up.Break();
         Down.Break();
         _upload.Break();
+    }
+
+    /// <summary>Hands the worker what comes. In one history of four, so that the others stay what they were, what a newer generation has made void is left out.</summary>
+    private bool Hand(object message)
+    {
+        if (message is not Bound bound)
+        {
+            return Worker.Take(this, message);
+        }
+
+        var list = bound.Message as MemberList;
+        if (bound.Generation < _newest && _run.Case.Seed % 4 == 1)
+        {
+            _run.Counts.LeftOut += list is null ? 0 : 1;
+            _told = list is not null && _run.Case.Bug == PlantedBug.ChangeOfAnotherList ? list : _told;
+            return true;
+        }
+
+        if (!Worker.Take(this, list is null ? bound.Message : list.Since(_told)))
+        {
+            return false;
+        }
+
+        _told = list ?? _told;
+        return true;
     }
 
     private bool Receive(SimulatedCheckpoint checkpoint)

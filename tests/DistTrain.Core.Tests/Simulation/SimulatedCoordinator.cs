@@ -9,6 +9,9 @@ namespace DistTrain.Core.Tests.Simulation;
 /// <summary>What the members of a generation are told.</summary>
 internal sealed record Membership(ulong Term, ulong Generation, IReadOnlyList<int> Ids, IReadOnlyList<SimulatedWorker> Members);
 
+/// <summary>What matters in one generation only.</summary>
+internal sealed record Bound(ulong Generation, object Message);
+
 /// <summary>An operation as it is handed out, with what every rank contributes.</summary>
 internal sealed record IssuedOperation(RunEffect.Issue Issue, IReadOnlyList<WorkShare> Shares, IReadOnlyList<IReadOnlyList<NodeId>> Covers)
 {
@@ -25,6 +28,7 @@ internal sealed class SimulatedCoordinator
     private readonly RunMachine _machine;
     private readonly Dictionary<int, Session> _sessions = [];
     private readonly Dictionary<ulong, BlockPlanTable> _plans = [];
+    private ulong _generation;
     private IReadOnlyList<int> _members = [];
 
     public SimulatedCoordinator(SimulatedRun run, ulong term, RunMemory? memory)
@@ -209,16 +213,16 @@ internal sealed class SimulatedCoordinator
                 Close(e.Worker, e);
                 break;
             case RunEffect.FormGeneration e:
-                _members = e.Members;
+                (_generation, _members) = (e.Generation, e.Members);
                 _plans.Clear();
                 _run.Invariants.BeginGeneration(e, _members.Select(id => _sessions[id].Worker).ToList());
-                SendAll(new Membership(Term, e.Generation, e.Members, [.. e.Members.Select(id => _sessions[id].Worker)]));
+                SendToMembers(e.List);
                 break;
             case RunEffect.SendPlan e:
                 _plans.Add(e.Plan.Number, e.Plan);
                 break;
             case RunEffect.Issue e:
-                SendAll(Hand(e));
+                SendToMembers(Hand(e));
                 break;
             case RunEffect.Record e:
                 _run.Invariants.RatesAreThoseOfTheRun(e.Operation);
@@ -288,6 +292,14 @@ internal sealed class SimulatedCoordinator
     }
 
     private void Send(int worker, object message) => _sessions[worker].Down.Send(message);
+
+    private void SendToMembers(object message)
+    {
+        foreach (var member in _members)
+        {
+            _sessions[member].Send(new Bound(_generation, message));
+        }
+    }
 
     private void SendAll(object message)
     {

@@ -1,3 +1,4 @@
+using System.Globalization;
 using DistTrain.Core.Membership;
 
 namespace DistTrain.Core.Tests.Simulation;
@@ -124,16 +125,8 @@ internal sealed class SimulatedWorker
                 Stop();
                 Answer(new RunEvent.Kept(session.Id, Proof with { Applied = Executor.Applied, WeightsHash = Name }, [.. Reports]) { Generation = Generation!.Tag.Generation });
                 break;
-            case Membership e:
-                Stop();
-                (Generation, OffersState, HoldsState) = (new SimulatedGeneration(_run, this, session, e), true, true);
-                Generation.Open();
-                foreach (var call in _awaiting.ToList())
-                {
-                    call.Nodes.Resume();
-                }
-
-                _awaiting.Clear();
+            case MembershipChange e:
+                Enter(session, e);
                 break;
             case IssuedOperation e:
                 session.IsSettled = true;
@@ -160,6 +153,24 @@ internal sealed class SimulatedWorker
         }
 
         return true;
+    }
+
+    /// <summary>Becomes a member of the next generation.</summary>
+    private void Enter(Session session, MembershipChange change)
+    {
+        var list = session.Members.With(_run.Case.Bug == PlantedBug.ChangeOfAnotherList && change.From > 0 ? change with { From = session.Members.Generation } : change);
+        IReadOnlyList<SimulatedWorker>? members = list is null ? null : [.. list.Members.Select(m => _run.Workers[int.Parse(m.Address.AsSpan(m.Address.LastIndexOf(':') + 1), CultureInfo.InvariantCulture)])];
+        _run.Invariants.AllMembersKnowTheSame(this, change, members);
+        session.Members = list!;
+        Stop();
+        (Generation, OffersState, HoldsState) = (new SimulatedGeneration(_run, this, session, new Membership(session.Term, list!.Generation, [.. list.Members.Select(m => m.Worker)], members!)), true, true);
+        Generation.Open();
+        foreach (var call in _awaiting.ToList())
+        {
+            call.Nodes.Resume();
+        }
+
+        _awaiting.Clear();
     }
 
     /// <summary>The connection broke: what it holds it keeps, and offers.</summary>

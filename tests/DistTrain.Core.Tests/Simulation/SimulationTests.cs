@@ -33,6 +33,7 @@ public sealed class SimulationTests(ITestOutputHelper output)
             ("batches that were decided on", counts.Decisions, 0.1),
             ("runs that ended early", counts.EarlyStops, 0.15),
             ("steps with a gain", counts.Gains, 0.5),
+            ("changes of the members that were left out", counts.LeftOut, 0.02),
             ("failed checkpoints", counts.FailedCheckpoints, 0.2),
         })
         {
