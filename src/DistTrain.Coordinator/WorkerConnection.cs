@@ -14,6 +14,7 @@ internal sealed class WorkerConnection(int worker)
 
     private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private ulong _generation;
+    private volatile bool _isAdmitted;
 
     /// <summary>The worker's id.</summary>
     public int Worker => worker;
@@ -25,7 +26,7 @@ internal sealed class WorkerConnection(int worker)
     public int Number { get; set; } = -1;
 
     /// <summary>Whether it was let in.</summary>
-    public bool IsAdmitted { get; set; }
+    public bool IsAdmitted => _isAdmitted;
 
     /// <summary>Completes when the call is over.</summary>
     public Task Ended => _ended.Task;
@@ -48,6 +49,13 @@ internal sealed class WorkerConnection(int worker)
                 message = next;
             }
         }
+    }
+
+    /// <summary>Lets the worker in; the welcome is queued before anybody can see that.</summary>
+    public void Admit(CoordinatorMessage welcome)
+    {
+        Send(welcome);
+        _isAdmitted = true;
     }
 
     /// <summary>Queues a message.</summary>

@@ -12,7 +12,7 @@ public sealed class WorkerConnectionTests
     {
         var connections = new WorkerConnections(run: 7, term: 2);
         var connection = connections.Connect();
-        connection.IsAdmitted = true;
+        connections.Admit(connection.Worker, new CoordinatorMessage { Welcome = new Welcome { Worker = connection.Worker } });
         for (var generation = 1UL; generation <= 3; generation++)
         {
             connections.Send(generation, [connection.Worker], new CoordinatorMessage { Membership = new Membership { Generation = generation } });
@@ -29,15 +29,50 @@ public sealed class WorkerConnectionTests
 
         Assert.All(sent, s => Assert.Equal((7UL, 2UL), (s.Message.Run, s.Message.Term)));
         Assert.Equal(
-            ["heartbeat 1", "heartbeat 2", "membership 3", "plan 30", "heartbeat 3", "dismissal"],
+            ["welcome", "heartbeat 1", "heartbeat 2", "membership 3", "plan 30", "heartbeat 3", "dismissal"],
             sent.Select(s => s.Message.BodyCase switch
             {
                 CoordinatorMessage.BodyOneofCase.Membership => $"membership {s.Message.Membership.Generation}",
                 CoordinatorMessage.BodyOneofCase.Plan => $"plan {s.Message.Plan.Number}",
                 CoordinatorMessage.BodyOneofCase.Heartbeat => $"heartbeat {s.Message.Heartbeat.Written}",
+                CoordinatorMessage.BodyOneofCase.Welcome => "welcome",
                 _ => "dismissal",
             }));
-        Assert.Equal([true, true, true, true, true, false], sent.Select(s => s.IsFollowed));
+        Assert.Equal([true, true, true, true, true, true, false], sent.Select(s => s.IsFollowed));
+    }
+
+    [Fact]
+    public async Task A_worker_hears_its_welcome_first_whoever_beats_meanwhile()
+    {
+        const int Rounds = 2000;
+        var current = new WorkerConnections(run: 7, term: 2);
+        using var over = new CancellationTokenSource();
+        var beating = Task.Factory.StartNew(
+            () =>
+            {
+                while (!over.IsCancellationRequested)
+                {
+                    Volatile.Read(ref current).SendToAdmitted(new CoordinatorMessage { Heartbeat = new Heartbeat() });
+                }
+            },
+            TestContext.Current.CancellationToken, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+        var first = new List<CoordinatorMessage.BodyOneofCase>();
+        for (var round = 0; round < Rounds; round++)
+        {
+            var connections = new WorkerConnections(run: 7, term: 2);
+            var connection = connections.Connect();
+            Volatile.Write(ref current, connections);
+            connections.Admit(connection.Worker, new CoordinatorMessage { Welcome = new Welcome { Worker = connection.Worker } });
+            await foreach (var (message, _) in connection.ReadAllAsync(TestContext.Current.CancellationToken))
+            {
+                first.Add(CoordinatorMessage.Parser.ParseFrom(message.ToByteArray()).BodyCase);
+                break;
+            }
+        }
+
+        await over.CancelAsync();
+        await beating;
+        Assert.Equal(Enumerable.Repeat(CoordinatorMessage.BodyOneofCase.Welcome, Rounds), first);
     }
 
     [Fact]
