@@ -69,6 +69,22 @@ public sealed class MicroBatchSearchTests
     }
 
     [Fact]
+    public void Whether_the_size_in_force_fits_is_asked_to_the_end_however_slow_the_sizes_are() => Host.Always(host =>
+    {
+        var search = new MicroBatchSearch(Limit, _ => host.Needs, host.Largest, Budget: null);
+        var costs = new List<MicroBatchCost>();
+        while (search.Next(costs, TimeSpan.FromDays(costs.Count)) is { } size)
+        {
+            costs.Add(Cost(size, size * (long)host.PerSample, size * size));
+        }
+
+        // A pass needs what the process held before it and its activations, the run more.
+        var (usable, activations) = (Limit * MicroBatchSearch.UsableShare, (long)host.Largest * host.PerSample);
+        var fits = host.Needs + activations <= usable && (7 + activations <= usable || host.Largest == 1);
+        Assert.Equal(fits, search.Choose(costs).Most == host.Largest);
+    });
+
+    [Fact]
     public void A_shortage_that_shows_by_itself_leaves_what_was_measured_before()
     {
         var search = new MicroBatchSearch(null, _ => 0, 1 << 20, TimeSpan.FromMinutes(1));
