@@ -96,7 +96,7 @@ public sealed class MicroBatchTests : IDisposable
         var run = await LocalCluster.RunAsync(_folder.At("run"), LocalCluster.Options([.. Run, "workers=1", "batch.micro=auto", "memory.limit=10MB"]));
         Assert.False(run.Coordinator.Success);
         Assert.Contains("A micro-batch of one sample needs ", run.Coordinator.Sentence, StringComparison.Ordinal);
-        Assert.Contains("9 MB may be used: the limit is 10 MB", run.Coordinator.Sentence, StringComparison.Ordinal);
+        Assert.Contains("9 MB may be used: the limit is 10 MB. Raise memory.limit, or train a smaller model.", run.Coordinator.Sentence, StringComparison.Ordinal);
     }
 
     /// <summary>The pattern, with a loss that asks torch for more memory than there is where a micro-batch holds more samples than fit. The probe at the door holds two, of which it has to know.</summary>
