@@ -92,12 +92,7 @@ internal sealed partial class CoordinatorLoop
             SilenceMilliseconds = (long)Timeouts.Silence.TotalMilliseconds,
         };
         welcome.Configuration.Add(OptionsReader.Write(_options));
-        if (Workers.Find(worker) is { } connection)
-        {
-            connection.IsAdmitted = true;
-        }
-
-        Workers.Send(worker, new CoordinatorMessage { Welcome = welcome });
+        Workers.Admit(worker, new CoordinatorMessage { Welcome = welcome });
     }
 
     private void FormGeneration(RunEffect.FormGeneration e)

@@ -14,6 +14,7 @@ internal sealed class WorkerConnection(int worker)
 
     private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private ulong _generation;
+    private volatile bool _isAdmitted;
 
     /// <summary>The members as the worker was last told them. What was left out, it was not told.</summary>
     private MemberList _told = MemberList.None;
@@ -22,7 +23,7 @@ internal sealed class WorkerConnection(int worker)
     public int Worker => worker;
 
     /// <summary>Whether it was let in.</summary>
-    public bool IsAdmitted { get; set; }
+    public bool IsAdmitted => _isAdmitted;
 
     /// <summary>Completes when the call is over.</summary>
     public Task Ended => _ended.Task;
@@ -46,6 +47,9 @@ internal sealed class WorkerConnection(int worker)
             }
         }
     }
+
+    /// <summary>Lets the worker in, if its welcome can be queued: ahead of that nobody may see it, as a heartbeat would come first.</summary>
+    public void Admit(CoordinatorMessage welcome) => _isAdmitted = _messages.Writer.TryWrite(new Queued(welcome, null, Always));
 
     /// <summary>Queues a message.</summary>
     public void Send(CoordinatorMessage message) => _messages.Writer.TryWrite(new Queued(message, null, Always));

@@ -46,6 +46,9 @@ internal sealed class WorkerConnections(ulong run, ulong term)
     /// <summary>Whether a worker may move states: it was let in and is still here.</summary>
     public bool IsAdmitted(int worker) => Find(worker) is { IsAdmitted: true };
 
+    /// <summary>Lets a worker in, if it is still here. The welcome is the first that it hears: what goes to everyone who was let in comes from other threads, too.</summary>
+    public void Admit(int worker, CoordinatorMessage welcome) => Find(worker)?.Admit(Tag(welcome));
+
     /// <summary>Sends to one worker, if it is still here.</summary>
     public void Send(int worker, CoordinatorMessage message) => Find(worker)?.Send(Tag(message));
 

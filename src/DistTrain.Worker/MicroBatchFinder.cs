@@ -20,7 +20,7 @@ internal sealed class MicroBatchFinder(Replica replica, RunOptions options, long
     private static readonly TimeSpan Budget = TimeSpan.FromMinutes(1);
 
     /// <summary>Measures and chooses.</summary>
-    /// <param name="inForce">The size that the run has already: nothing beyond it is measured; 0 where it has none.</param>
+    /// <param name="inForce">The size that the run has already: all up to it are measured, as far as they fit, and nothing beyond it; 0 where it has none.</param>
     public MicroBatchChoice Find(int inForce)
     {
         var started = time.GetTimestamp();
@@ -31,7 +31,7 @@ internal sealed class MicroBatchFinder(Replica replica, RunOptions options, long
 
         // A GPU says by itself that its memory is used up, and harms nobody by it.
         var isOnHost = replica.Device.Name == "cpu";
-        var search = new MicroBatchSearch(isOnHost ? limit : null, size => Needs(step, size, meter.Held, 0).Total, largest, Budget);
+        var search = new MicroBatchSearch(isOnHost ? limit : null, size => Needs(step, size, meter.Held, 0).Total, largest, inForce > 0 ? null : Budget);
         while (search.Next(costs, time.GetElapsedTime(started)) is { } size)
         {
             try

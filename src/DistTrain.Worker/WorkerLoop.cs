@@ -136,7 +136,8 @@ internal sealed partial class WorkerLoop(
         var replica = await BuildAsync(prepare.MicroBatch);
         if (prepare.MicroBatch == 0 && state.MicroBatch is { Most: 0 } none)
         {
-            throw new WorkerException($"{none.Sentence} Give it more memory, or train a smaller model.");
+            var remedy = state.Options.Memory.Limit is null ? "Give it more memory" : "Raise memory.limit";
+            throw new WorkerException($"{none.Sentence} {remedy}, or train a smaller model.");
         }
 
         if (prepare.Build)

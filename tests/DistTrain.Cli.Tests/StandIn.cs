@@ -35,6 +35,9 @@ public enum Scenario
     /// <summary>Worker 1 ends at once, and the coordinator never learns of it.</summary>
     WorkerDies,
 
+    /// <summary>As before, but worker 1 is killed.</summary>
+    WorkerKilled,
+
     /// <summary>The coordinator ends the run for a reason.</summary>
     RunFails,
 
@@ -123,6 +126,11 @@ internal static class StandIn
             return 9;
         }
 
+        if (scenario == Scenario.WorkerKilled && args[^1] == "1")
+        {
+            ProcessSignal.Send(Environment.ProcessId, ProcessSignal.Kill);
+        }
+
         Console.WriteLine($"threads {Environment.GetEnvironmentVariable("OMP_NUM_THREADS")}, {Environment.GetEnvironmentVariable("OMP_WAIT_POLICY")}");
         var faults = Faults();
         try
@@ -176,7 +184,7 @@ internal sealed class StandInServer : V1.Coordinator.CoordinatorBase, IAsyncDisp
     private int Watchers => (_scenario, _resumes) switch
     {
         (Scenario.CoordinatorReturns, true) => 1,
-        (Scenario.WorkerDies, _) => StandIn.Workers,
+        (Scenario.WorkerDies or Scenario.WorkerKilled, _) => StandIn.Workers,
         _ => 1 + StandIn.Workers,
     };
 
@@ -216,7 +224,7 @@ internal sealed class StandInServer : V1.Coordinator.CoordinatorBase, IAsyncDisp
         }
 
         await _everybody.Task.WaitAsync(context.CancellationToken);
-        if (_scenario == Scenario.WorkerDies)
+        if (_scenario is Scenario.WorkerDies or Scenario.WorkerKilled)
         {
             await Task.Delay(Timeout.Infinite, context.CancellationToken);
         }

@@ -39,6 +39,17 @@ public sealed class MemoryShortageTests : IDisposable
     }
 
     [Fact]
+    public async Task What_is_too_large_from_the_start_is_halved_in_the_first_step()
+    {
+        var run = await LocalCluster.RunAsync(
+            _folder.At("run"), LocalCluster.Options([.. Run, "batch.micro=32", "workers=2"]), tasks: ShortOfMemory(most: 8, from: 1));
+        Assert.True(run.Coordinator.Success, run.Coordinator.Sentence);
+        Assert.Equal(2, run.Lines("events.jsonl").Count(e => e.GetProperty("event").GetString() == "out-of-memory"));
+        Assert.Equal(Enumerable.Repeat(8, 40), run.Metrics.Select(m => m.GetProperty("microBatch").GetInt32()));
+        Assert.Equal((await LocalCluster.RunAsync(_folder.At("told"), LocalCluster.Options([.. Run, "batch.micro=8", "workers=1"]))).Hashes, run.Hashes);
+    }
+
+    [Fact]
     public async Task What_the_last_of_two_halvings_tells_gives_the_same_bits()
     {
         var run = await LocalCluster.RunAsync(

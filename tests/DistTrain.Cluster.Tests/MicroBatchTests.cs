@@ -1,5 +1,8 @@
 using DistTrain.TestKit;
+using DistTrain.Training.Devices;
+using DistTrain.Training.Replicas;
 using DistTrain.Training.Tasks;
+using DistTrain.Worker;
 using static TorchSharp.torch;
 
 namespace DistTrain.Cluster.Tests;
@@ -77,12 +80,23 @@ public sealed class MicroBatchTests : IDisposable
     }
 
     [Fact]
+    public void A_joiner_measures_up_to_the_size_in_force_however_long_that_takes()
+    {
+        var options = LocalCluster.Options([.. Run, "workers=1", "batch.micro=auto"]);
+        using var task = PatternTask.Catalog.Create(options);
+        using var replica = new Replica(task, options, ComputeDevice.Cpu);
+        var finder = new MicroBatchFinder(replica, options, task.Training.Count, long.MaxValue, new HurriedClock(), () => { });
+        Assert.InRange(finder.Find(0).Most, 1, 2);
+        Assert.Equal(24, finder.Find(24).Most);
+    }
+
+    [Fact]
     public async Task Where_one_sample_needs_more_than_the_limit_the_run_ends_with_both()
     {
         var run = await LocalCluster.RunAsync(_folder.At("run"), LocalCluster.Options([.. Run, "workers=1", "batch.micro=auto", "memory.limit=10MB"]));
         Assert.False(run.Coordinator.Success);
         Assert.Contains("A micro-batch of one sample needs ", run.Coordinator.Sentence, StringComparison.Ordinal);
-        Assert.Contains("9 MB may be used: the limit is 10 MB", run.Coordinator.Sentence, StringComparison.Ordinal);
+        Assert.Contains("9 MB may be used: the limit is 10 MB. Raise memory.limit, or train a smaller model.", run.Coordinator.Sentence, StringComparison.Ordinal);
     }
 
     /// <summary>The pattern, with a loss that asks torch for more memory than there is where a micro-batch holds more samples than fit. The probe at the door holds two, of which it has to know.</summary>
@@ -98,5 +112,15 @@ public sealed class MicroBatchTests : IDisposable
 
             return loss;
         });
+    }
+
+    /// <summary>An hour passes between any two looks at it.</summary>
+    private sealed class HurriedClock : TimeProvider
+    {
+        private long _hours;
+
+        public override long TimestampFrequency => TimeSpan.TicksPerSecond;
+
+        public override long GetTimestamp() => ++_hours * TimeSpan.TicksPerHour;
     }
 }

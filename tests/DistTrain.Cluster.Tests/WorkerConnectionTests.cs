@@ -38,6 +38,21 @@ public sealed class WorkerConnectionTests
         Assert.Equal([true, true, true, true, true, false], sent.Select(s => s.IsFollowed));
     }
 
+    [Fact]
+    public void A_worker_counts_as_let_in_by_its_welcome_being_queued()
+    {
+        var (closed, open) = (_connections.Connect(), _connections.Connect());
+        closed.Close(new CoordinatorMessage { Refusal = new Refusal() });
+        foreach (var worker in new[] { closed.Worker, open.Worker })
+        {
+            _connections.SendToAdmitted(new CoordinatorMessage { Heartbeat = new Heartbeat() });
+            _connections.Admit(worker, new CoordinatorMessage { Welcome = new Welcome { Worker = worker } });
+        }
+
+        Assert.Equal([false, true], new[] { closed.Worker, open.Worker }.Select(_connections.IsAdmitted));
+        Assert.Equal(CoordinatorMessage.BodyOneofCase.Welcome, Decode(Next(open)).BodyCase);
+    }
+
     /// <summary>What was left out, nobody was told: the next change goes out from what was sent.</summary>
     [Fact]
     public void Who_was_not_told_of_a_generation_is_told_what_has_changed_since_the_one_before_it()
@@ -99,7 +114,8 @@ public sealed class WorkerConnectionTests
     private WorkerConnection Connect()
     {
         var connection = _connections.Connect();
-        connection.IsAdmitted = true;
+        _connections.Admit(connection.Worker, new CoordinatorMessage { Welcome = new Welcome { Worker = connection.Worker } });
+        Assert.Equal(CoordinatorMessage.BodyOneofCase.Welcome, Decode(Next(connection)).BodyCase);
         return connection;
     }
 }

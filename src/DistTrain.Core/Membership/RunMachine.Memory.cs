@@ -83,7 +83,7 @@ public sealed partial class RunMachine
             return;
         }
 
-        NoteShortage($"The process of {member.Name} on {member.Hello.Host} before this one was killed by the system for want of memory.", 0);
+        NoteShortage($"The process of {member.Name} on {member.Hello.Host} before this one was killed, it seems by the system for want of memory.", 0);
         if (_ranks.Count > 0)
         {
             Form([.. _ranks]);

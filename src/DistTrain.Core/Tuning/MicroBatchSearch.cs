@@ -14,8 +14,10 @@ namespace DistTrain.Core.Tuning;
 /// <param name="Limit">The most memory that the process may take, in bytes; null where a shortage shows by itself, as in a GPU's memory.</param>
 /// <param name="Needs">What the run needs beside the activations where micro-batches have a size, in bytes.</param>
 /// <param name="Largest">The largest size that makes sense: a step has a micro-batch for every worker.</param>
-/// <param name="Budget">How long measuring may take.</param>
-public sealed record MicroBatchSearch(long? Limit, Func<int, long> Needs, int Largest, TimeSpan Budget)
+/// <param name="Budget">
+/// How long measuring may take; null where the run goes by the largest size already. Then it is not asked which one is fast, but whether that one fits: only memory ends the search.
+/// </param>
+public sealed record MicroBatchSearch(long? Limit, Func<int, long> Needs, int Largest, TimeSpan? Budget)
 {
     /// <summary>How much of the limit may be used: what is measured is not all that a process ever needs.</summary>
     public const double UsableShare = 0.9;
@@ -44,7 +46,7 @@ public sealed record MicroBatchSearch(long? Limit, Func<int, long> Needs, int La
         var last = costs[^1];
         var next = (int)Math.Min(2L * last.Size, Largest);
         var isOver = last.Size >= Largest || !Fits(last.Size, last.Activations) || !Fits(last.Base + Predict(costs, next))
-            || spent + (spent / costs.Count * 2) > Budget || InVain(costs) >= MostInVain;
+            || (Budget is { } budget && (spent + (spent / costs.Count * 2) > budget || InVain(costs) >= MostInVain));
         return isOver ? null : next;
     }
 

@@ -46,6 +46,11 @@ public sealed class Replica : IDisposable
     /// </summary>
     private const int AutoProbe = 2;
 
+    /// <summary>
+    /// Most samples of the probe. Micro-batches that are too large are to be met in a step, where they are halved, and not at the door, where nothing can be.
+    /// </summary>
+    private const int MostProbe = 8;
+
     private readonly ITrainingTask _task;
     private readonly EvaluationForm _evaluation;
     private readonly RunOptions _options;
@@ -351,7 +356,7 @@ public sealed class Replica : IDisposable
     private string ProbeOnce(NodePool nodes)
     {
         var node = nodes.Rent();
-        var samples = Math.Min(_options.Batch.IsAuto ? AutoProbe : _options.Batch.Micro, _task.Training.Count);
+        var samples = Math.Min(_options.Batch.IsAuto ? AutoProbe : Math.Min(_options.Batch.Micro, MostProbe), _task.Training.Count);
         var geometry = new BatchGeometry(samples, (int)samples, 1);
         Accumulate(new Operation(0, OperationKind.Train, 0, new SampleRange(0, 0, samples), geometry, 0, false, false), 0, node, () => { });
         var (gradient, hash) = (node.ToHost(), new XxHash128());

@@ -24,7 +24,7 @@ internal sealed class LocalRun
     private readonly FaultDirector? _faults;
     private readonly CoordinatorSupervisor _coordinator;
     private readonly List<WorkerSupervisor> _workers = [];
-    private readonly MemoryKillLedger _kills = new(MemoryKills.Count);
+    private readonly MemoryKillWatch _kills;
     private readonly TaskCompletionSource<string> _hopeless = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private int _workersLeft;
 
@@ -36,6 +36,7 @@ internal sealed class LocalRun
         _time = time;
         _policy = new RestartPolicy(settings.MaxRestarts);
         _processes = new RunProcesses(settings, time);
+        _kills = new MemoryKillWatch(settings.MemoryKills, time);
         _faults = settings.Faults is { } plan ? new FaultDirector(plan, settings, Tell, time) : null;
         _coordinator = new CoordinatorSupervisor(settings, _processes, _policy, _progress, _faults, Tell, time);
     }
@@ -45,6 +46,7 @@ internal sealed class LocalRun
     public async Task<LocalRunResult> RunAsync(CancellationToken stop)
     {
         using var over = new CancellationTokenSource();
+        var looking = _kills.LookAsync(over.Token);
         try
         {
             // 1. The coordinator, which says where it listens.
@@ -88,6 +90,7 @@ internal sealed class LocalRun
 
             await _processes.StopAllAsync();
             RemoveUnfinished();
+            await looking;
         }
     }
 
@@ -241,7 +244,8 @@ internal sealed class LocalRun
 
         if (Interlocked.Decrement(ref _workersLeft) == 0)
         {
-            _hopeless.TrySetResult("Every worker process has ended before the run was finished.");
+            var last = worker.WasKilledForMemory ? $" Worker {worker.Number} was the last. {MemoryKills.Remedy}" : "";
+            _hopeless.TrySetResult($"Every worker process has ended before the run was finished.{last}");
         }
     }
 

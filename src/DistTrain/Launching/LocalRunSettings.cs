@@ -42,6 +42,9 @@ internal sealed record LocalRunSettings
     /// <summary>Told of every fault that comes to pass.</summary>
     public Action<Fault, FaultNotice> OnFault { get; init; } = (_, _) => { };
 
+    /// <summary>How often the system has killed a process of this control group for want of memory so far.</summary>
+    public Func<long> MemoryKills { get; init; } = Launching.MemoryKills.Count;
+
     /// <summary>How the run is followed.</summary>
     public Func<Uri, CancellationToken, IAsyncEnumerable<V1.RunEvent>> Watch { get; init; } = RunWatch.FollowAsync;
 

@@ -12,6 +12,9 @@ internal static class MemoryKills
     /// <summary>The variable by which a launcher tells a worker that the process before it was killed for want of memory.</summary>
     public const string Variable = "DISTTRAIN_KILLED_FOR_MEMORY";
 
+    /// <summary>What is said of a process that the system seems to have killed, and cannot be started again: the system does not name whom it kills.</summary>
+    public const string Remedy = "The system seems to have killed it for want of memory: make batch.micro smaller or auto, or give the machine or its control group more memory.";
+
     /// <summary>How often so far; 0 where there is no such group, or it does not tell.</summary>
     public static long Count()
     {

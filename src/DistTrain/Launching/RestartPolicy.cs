@@ -15,7 +15,7 @@ internal sealed record RestartPolicy(int MaxRestarts)
     /// <summary>Decides.</summary>
     /// <param name="state">What was decided before; the default for a process that ends for the first time.</param>
     /// <param name="exitCode">With what it ended.</param>
-    /// <param name="progress">How many steps the run has completed so far.</param>
+    /// <param name="progress">How far the run has come: mostly, how many steps it has completed so far.</param>
     public RestartDecision Decide(RestartState state, int exitCode, long progress)
     {
         var inARow = progress > state.Progress ? 0 : state.InARow;
@@ -32,8 +32,8 @@ internal sealed record RestartPolicy(int MaxRestarts)
 }
 
 /// <summary>What a policy remembers of a process.</summary>
-/// <param name="InARow">How often it was started again since a step was completed.</param>
-/// <param name="Progress">How many steps were completed when it ended last.</param>
+/// <param name="InARow">How often it was started again since the run came any further.</param>
+/// <param name="Progress">How far it had come when it ended last.</param>
 internal readonly record struct RestartState(int InARow, long Progress);
 
 /// <summary>What becomes of a process that has ended.</summary>

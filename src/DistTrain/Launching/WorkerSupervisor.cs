@@ -10,9 +10,15 @@ namespace DistTrain.Launching;
 /// <param name="tell">Tells people: a name and a sentence.</param>
 /// <param name="time">The clock.</param>
 internal sealed class WorkerSupervisor(
-    int number, RunProcesses processes, RestartPolicy policy, RunProgress progress, MemoryKillLedger kills, FaultDirector? faults, Action<string, string> tell, TimeProvider time)
+    int number, RunProcesses processes, RestartPolicy policy, RunProgress progress, MemoryKillWatch kills, FaultDirector? faults, Action<string, string> tell, TimeProvider time)
 {
     private volatile ChildProcess? _current;
+
+    /// <summary>Its number.</summary>
+    public int Number => number;
+
+    /// <summary>Whether the system seems to have killed its last process that ended for want of memory.</summary>
+    public bool WasKilledForMemory { get; private set; }
 
     /// <summary>Its process; null between two of them.</summary>
     public ChildProcess? Current => _current;
@@ -23,12 +29,11 @@ internal sealed class WorkerSupervisor(
     /// <returns>Why the run cannot do without it, where it ended before the run began; else null.</returns>
     public async Task<string?> RunAsync(Uri coordinator, CancellationToken over)
     {
-        var wasKilledForMemory = false;
         for (var state = default(RestartState); ;)
         {
             var process = processes.Start(
                 $"worker {number}", $"worker-{number}.log", ["worker", "--coordinator", coordinator.OriginalString, "--number", $"{number}"],
-                faults?.LeftOfWorker(number) ?? [], faults is null ? null : faults.Hear, wasKilledForMemory);
+                faults?.LeftOfWorker(number) ?? [], faults is null ? null : faults.Hear, WasKilledForMemory);
             _current = process;
             var code = await process.Exit;
             _current = null;
@@ -37,18 +42,20 @@ internal sealed class WorkerSupervisor(
                 return null;
             }
 
-            wasKilledForMemory = kills.Take(code);
-            if (wasKilledForMemory)
+            WasKilledForMemory = kills.Take(code);
+            if (WasKilledForMemory)
             {
-                tell("killed-for-memory", $"{process.Title} was killed, and the system says that it has killed a process of this control group for want of memory.");
+                tell("killed-for-memory", $"{process.Title} was killed, it seems by the system, which says that it has killed a process of this control group for want of memory.");
             }
 
-            var decision = policy.Decide(state, code, progress.Steps);
+            var decision = policy.Decide(state, code, progress.Advances);
             state = decision.State;
             tell(decision.Again ? "process-restarted" : "process-ended", decision.Sentence(process, code));
             if (!decision.Again)
             {
-                return progress.HasStarted ? null : process.Describe($"{ExitCodes.Words(code)} before the run began");
+                return progress.HasStarted
+                    ? null
+                    : process.Describe($"{ExitCodes.Words(code)} before the run began") + (WasKilledForMemory ? $" {MemoryKills.Remedy}" : "");
             }
 
             processes.Forget(process);

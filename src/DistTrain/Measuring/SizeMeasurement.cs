@@ -41,7 +41,7 @@ internal sealed record SizeMeasurement(
         var largest = MicroBatchSearch.LargestOf(step, options.Workers);
         surroundings.Error.WriteLine($"Measuring micro-batches with {Words.Count(count, "process", "es")} at a time, at most {Words.Span(Budget)}.");
 
-        // A worker proves its arithmetic by a micro-batch of the size in force, which here is none yet.
+        // A worker proves its arithmetic by a micro-batch of the size in force, up to a few samples, which here is none yet.
         using var group = await MeasuringGroup.StartAsync(options with { Batch = options.Batch with { Micro = 0 } }, count, surroundings, cancellation);
         var (costs, state) = (new List<MicroBatchCost>(), group.Model.State);
         var held = group.Model.RuntimeBytes + state.Total + state.Vector;

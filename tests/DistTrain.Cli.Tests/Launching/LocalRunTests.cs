@@ -99,6 +99,27 @@ public sealed class LocalRunTests : IDisposable
     }
 
     [Fact]
+    public async Task A_worker_that_is_killed_for_memory_before_the_run_begins_ends_it_with_the_keys_that_help()
+    {
+        var kills = 0L;
+        var settings = new LocalRunSettings { Options = null!, Folder = "", Program = null!, Environment = null!, VerdictDeadline = TimeSpan.FromMilliseconds(100), MaxRestarts = 0 };
+        var result = await RunAsync(Scenario.WorkerKilled, settings with { MemoryKills = () => Interlocked.Increment(ref kills) });
+        Assert.False(result.Success);
+        Assert.StartsWith("Worker 1 was ended by signal 9 before the run began; its log ", result.Sentence, StringComparison.Ordinal);
+        Assert.EndsWith(
+            "worker-1.log. The system seems to have killed it for want of memory: make batch.micro smaller or auto, or give the machine or its control group more memory.",
+            result.Sentence, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_worker_that_somebody_kills_before_the_run_begins_is_not_said_to_lack_memory()
+    {
+        var settings = new LocalRunSettings { Options = null!, Folder = "", Program = null!, Environment = null!, VerdictDeadline = TimeSpan.FromMilliseconds(100), MaxRestarts = 0 };
+        var result = await RunAsync(Scenario.WorkerKilled, settings with { MemoryKills = () => 3 });
+        Assert.EndsWith("worker-1.log.", result.Sentence, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Processes_that_do_not_listen_are_killed()
     {
         var started = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);

@@ -12,6 +12,9 @@ public sealed class MicroBatchSearchTests
     private static readonly Gen<(int Needs, int PerSample, int PerPass, int PerSampleTime, int Largest)> Host =
         Gen.Select(Gen.Int[0, 950_000], Gen.Int[1, 100_000], Gen.Int[0, 10_000], Gen.Int[1, 1000], Gen.Int[1, 5000]);
 
+    /// <summary>One whose largest size fits as often as not.</summary>
+    private static readonly Gen<(int Needs, int PerSample, int Largest)> SmallHost = Gen.Select(Gen.Int[0, 950_000], Gen.Int[1, 1000], Gen.Int[1, 1000]);
+
     [Fact]
     public void What_is_measured_fits_and_grows_by_two() => Host.Always(host =>
     {
@@ -86,6 +89,22 @@ public sealed class MicroBatchSearchTests
         Assert.Equal(4, search.Next([Cost(1, 1, 0.1), Cost(2, 2, 0.1)], TimeSpan.FromSeconds(4)));
         Assert.Null(search.Next([Cost(1, 1, 0.1), Cost(2, 2, 0.1)], TimeSpan.FromSeconds(6)));
     }
+
+    [Fact]
+    public void Whether_the_size_in_force_fits_is_asked_to_the_end_however_slow_the_sizes_are() => SmallHost.Always(host =>
+    {
+        var search = new MicroBatchSearch(Limit, _ => host.Needs, host.Largest, Budget: null);
+        var costs = new List<MicroBatchCost>();
+        while (search.Next(costs, TimeSpan.FromDays(costs.Count)) is { } size)
+        {
+            costs.Add(Cost(size, size * (long)host.PerSample, size * size));
+        }
+
+        // A pass needs what the process held before it and its activations, the run more.
+        var (usable, activations) = (Limit * MicroBatchSearch.UsableShare, (long)host.Largest * host.PerSample);
+        var fits = host.Needs + activations <= usable && (7 + activations <= usable || host.Largest == 1);
+        Assert.Equal(fits, search.Choose(costs).Most == host.Largest);
+    });
 
     [Fact]
     public void A_shortage_that_shows_by_itself_leaves_what_was_measured_before()
