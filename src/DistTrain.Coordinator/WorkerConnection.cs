@@ -51,12 +51,8 @@ internal sealed class WorkerConnection(int worker)
         }
     }
 
-    /// <summary>Lets the worker in; the welcome is queued before anybody can see that.</summary>
-    public void Admit(CoordinatorMessage welcome)
-    {
-        Send(welcome);
-        _isAdmitted = true;
-    }
+    /// <summary>Lets the worker in, if its welcome can be queued: ahead of that nobody may see it, as a heartbeat would come first.</summary>
+    public void Admit(CoordinatorMessage welcome) => _isAdmitted = _messages.Writer.TryWrite((welcome, Always));
 
     /// <summary>Queues a message.</summary>
     public void Send(CoordinatorMessage message) => _messages.Writer.TryWrite((message, Always));
