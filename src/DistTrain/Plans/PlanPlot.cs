@@ -10,23 +10,17 @@ internal static class PlanPlot
 
     private static SvgPlot OfPredictions(RunPlan plan)
     {
-        var plot = new SvgPlot($"{plan.Name}: predicted on this machine", "workers", [.. plan.Predictions.Select(p => p.Workers)], "samples/s", "step, ms");
-        foreach (var p in plan.Predictions)
-        {
-            plot.Add(p.Workers, p.SamplesPerSecond, p.Time.Total * 1000);
-        }
-
-        return plot;
+        var (speed, time) = (new PlotAxis("samples/s", AxisScale.FromZero), new PlotAxis("step, ms", AxisScale.FromZero));
+        return new SvgPlot($"{plan.Name}: predicted on this machine", new PlotAxis("workers", AxisScale.Doubling), speed, time)
+            .Points(speed.Title, 0, plan.Predictions.Select(p => ((double)p.Workers, p.SamplesPerSecond)), joined: true)
+            .Points(time.Title, 1, plan.Predictions.Select(p => ((double)p.Workers, p.Time.Total * 1000)), joined: true, onRight: true);
     }
 
     private static SvgPlot OfRates(RunPlan plan)
     {
-        var plot = new SvgPlot($"{plan.Name}: as planned", "epochs", "learning rate", "global batch, samples");
-        foreach (var point in plan.Curve)
-        {
-            plot.Add(point.Epochs, point.Now.Rate, point.Batch);
-        }
-
-        return plot;
+        var (rate, batch) = (new PlotAxis("learning rate", AxisScale.FromZero), new PlotAxis("global batch, samples", AxisScale.FromZero));
+        return new SvgPlot($"{plan.Name}: as planned", new PlotAxis("epochs", AxisScale.FromZero), rate, batch)
+            .Line(rate.Title, 0, plan.Curve.Select(p => (p.Epochs, p.Now.Rate)))
+            .Line(batch.Title, 1, plan.Curve.Select(p => (p.Epochs, (double)p.Batch)), onRight: true);
     }
 }
