@@ -78,5 +78,6 @@ if ! $short; then
     at_most "$(distance loss)" $most_t
   echo "        validation accuracies: decayed $(values decayed accuracy | paste -sd' '), grown $(values grown accuracy | paste -sd' ')"
 fi
+check "both are drawn over their steps" plot batch-growth "$work/decayed1" "$work/grown1" --over steps
 check "no process is left" nothing_left
 finish

@@ -59,6 +59,7 @@ if $short; then
   check "after warm-up it is 0.32" compare "$(rate large 30)" "==" 0.32
   check "control: 0.02 without the rule" compare "$(rate unscaled 30)" "==" 0.02
   check "the scaled run's loss, $(summary large loss), is lower than the other's, $(summary unscaled loss)" compare "$(summary large loss)" "<" "$(summary unscaled loss)"
+  check "plot draws both" plot large-batch "$work/large" "$work/unscaled" --value validation.accuracy --range 0..1
   check "no process is left" nothing_left
   finish
   exit
@@ -66,17 +67,17 @@ fi
 
 mkdir "$work/images"
 python3 "$root/tests/acceptance/halve-images.py" /usr/share/datasets/fashion-mnist "$work/images"
-common=(data.name=idx "data.path=$work/images" batch.micro=128 checkpoint.everySteps=0 evaluate.everyEpochs=0 schedule.warmupEpochs=3 stop.epochs=30)
+common=(data.name=idx "data.path=$work/images" batch.micro=128 checkpoint.everySteps=0 evaluate.everyEpochs=3 schedule.warmupEpochs=3 stop.epochs=30)
 large=(batch.global=2048 schedule.referenceBatch=128)
 sgd=(optimizer.learningRate=0.04)
 adamw=(optimizer.name=adamw optimizer.learningRate=0.001 optimizer.beta1=0.98 optimizer.weightDecay=0.01)
 
-run sgd fashion-mnist-cnn "${common[@]}" "${sgd[@]}" batch.global=128
-run sgd-linear fashion-mnist-cnn "${common[@]}" "${sgd[@]}" "${large[@]}" schedule.scaling=linear
-check "SGD trains with 128 and with 2,048 samples a step" both
 run adamw fashion-mnist-cnn "${common[@]}" "${adamw[@]}" batch.global=128
 run adamw-sqrt fashion-mnist-cnn "${common[@]}" "${adamw[@]}" "${large[@]}" schedule.scaling=sqrt
 check "AdamW trains with 128 and with 2,048 samples a step" both
+run sgd fashion-mnist-cnn "${common[@]}" "${sgd[@]}" batch.global=128
+run sgd-linear fashion-mnist-cnn "${common[@]}" "${sgd[@]}" "${large[@]}" schedule.scaling=linear
+check "SGD trains with 128 and with 2,048 samples a step" both
 run sgd-none fashion-mnist-cnn "${common[@]}" "${sgd[@]}" batch.global=2048
 run adamw-none fashion-mnist-cnn "${common[@]}" "${adamw[@]}" batch.global=2048
 check "both train with 2,048 at the rate of 128" both
@@ -89,6 +90,7 @@ for rule in sgd-linear adamw-sqrt; do
   small=${rule%-*}
   check "$rule is behind $small by $(behind $small $rule) points, at most $most_gap" compare "$(behind $small $rule)" "<=" $most_gap
   check "without the rule $small is behind by $(behind $small $small-none), at least $least_gap" compare "$(behind $small $small-none)" ">=" $least_gap
+  check "$small is drawn" plot "large-batch-$small" "$work/$small" "$work/$rule" "$work/$small-none" --value validation.accuracy --range 0.82..0.92
 done
 check "no process is left" nothing_left
 finish

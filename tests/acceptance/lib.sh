@@ -4,6 +4,7 @@
 #   check "what is claimed" command...     runs the command; counts and prints the result
 #   expect_failure CODE PATTERN command... the command ends with CODE and one line on standard error that matches PATTERN
 #   finish                                 prints the sums as the last line; the exit code says whether all held
+#   $figures                               where pictures of runs go; DISTTRAIN_WRITE_FIGURES=1, in full, writes those of src/DistTrain.Core/README.md anew
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 short=false
@@ -28,6 +29,8 @@ failed=0
 work=$(mktemp -d "${TMPDIR:-/tmp}/disttrain-acceptance-XXXXXX")
 trap 'kill_left; rm -rf "$work"' EXIT
 disttrain=$root/artifacts/bin/DistTrain.Cli/release/disttrain
+figures=$work
+if [ "${DISTTRAIN_WRITE_FIGURES:-0}" = 1 ] && ! $short; then figures=$root/src/DistTrain.Core/figures; fi
 
 build() {
   dotnet build -c Release "$root/src/DistTrain.Cli" >"$work/build.log" 2>&1 </dev/null || { cat "$work/build.log"; exit 1; }
@@ -58,6 +61,19 @@ train() {
   local name=$1
   shift
   "$disttrain" train "$@" --out "$work/$name" </dev/null
+}
+
+# picture NAME: it is there, and an SVG file of the README's size at most
+picture() {
+  ls -l "$figures/$1.svg"
+  grep -q '<svg ' "$figures/$1.svg" && [ "$(stat -c %s "$figures/$1.svg")" -lt 60000 ]
+}
+
+# plot NAME ARGUMENTS...: a picture of runs
+plot() {
+  local name=$1
+  shift
+  "$disttrain" plot "$@" --out "$figures/$name.svg" && picture "$name"
 }
 
 hashes() {

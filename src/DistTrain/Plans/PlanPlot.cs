@@ -10,25 +10,19 @@ internal static class PlanPlot
 
     private static SvgPlot OfPredictions(RunPlan plan)
     {
-        var plot = new SvgPlot($"{plan.Name}: predicted on this machine", "workers", [.. plan.Predictions.Select(p => p.Workers)], "samples/s", "step, ms");
-        foreach (var p in plan.Predictions)
-        {
-            plot.Add(p.Workers, p.SamplesPerSecond, p.Time.Total * 1000);
-        }
-
-        return plot;
+        var (speed, time) = (new PlotAxis("samples/s", AxisScale.FromZero), new PlotAxis("step, ms", AxisScale.FromZero));
+        return new SvgPlot($"{plan.Name}: predicted on this machine", new PlotAxis("workers", AxisScale.Doubling), speed, time)
+            .Points(speed.Title, 0, plan.Predictions.Select(p => ((double)p.Workers, p.SamplesPerSecond)), joined: true)
+            .Points(time.Title, 1, plan.Predictions.Select(p => ((double)p.Workers, p.Time.Total * 1000)), joined: true, onRight: true);
     }
 
     private static SvgPlot OfRates(RunPlan plan)
     {
         var hasGain = plan.Shortest is not null;
-        var plot = new SvgPlot(
-            $"{plan.Name}: as planned", "epochs", hasGain ? "learning rate at gain 1" : "learning rate", hasGain ? "learning rate at the largest gain" : "global batch, samples");
-        foreach (var point in plan.Curve)
-        {
-            plot.Add(point.Epochs, point.Now.Rate, hasGain ? point.Highest ?? double.NaN : point.Batch);
-        }
-
-        return plot;
+        var rate = new PlotAxis(hasGain ? "learning rate at gain 1" : "learning rate", AxisScale.FromZero);
+        var other = new PlotAxis(hasGain ? "learning rate at the largest gain" : "global batch, samples", AxisScale.FromZero);
+        return new SvgPlot($"{plan.Name}: as planned", new PlotAxis("epochs", AxisScale.FromZero), rate, other)
+            .Line(rate.Title, 0, plan.Curve.Select(p => (p.Epochs, p.Now.Rate)))
+            .Line(other.Title, 1, plan.Curve.Select(p => (p.Epochs, hasGain ? p.Highest ?? double.NaN : p.Batch)), onRight: true);
     }
 }

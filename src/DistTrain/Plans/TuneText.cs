@@ -51,13 +51,16 @@ internal static class TuneText
     /// <summary>Writes the picture into a file, which it replaces.</summary>
     public static void Plot(string file, string name, SizeMeasurement sizes)
     {
-        var plot = new SvgPlot($"{name}: micro-batches on this machine", "samples of a micro-batch", [.. sizes.Costs.Select(c => c.Size)], "samples/s of a worker", "peak memory, MB");
-        foreach (var (cost, needs) in sizes.Costs.Zip(sizes.Needs))
-        {
-            plot.Add(cost.Size, cost.SamplesPerSecond, needs.Total / 1e6);
-        }
+        var measured = sizes.Costs.Zip(sizes.Needs).ToList();
+        var (speed, memory) = (new PlotAxis("samples/s of a worker", AxisScale.FromZero), new PlotAxis("peak memory, MB", AxisScale.FromZero));
+        var plot = new SvgPlot($"{name}: micro-batches on this machine", new PlotAxis("samples of a micro-batch", AxisScale.Doubling), speed, memory)
+            .Points(speed.Title, 0, measured.Select(m => ((double)m.First.Size, m.First.SamplesPerSecond)), joined: true)
+            .Points(memory.Title, 1, measured.Select(m => ((double)m.First.Size, m.Second.Total / 1e6)), joined: true, onRight: true);
 
-        plot.Mark(sizes.Choice.Size, "knee");
+        if (sizes.Choice.Size > 0)
+        {
+            plot.Mark(sizes.Choice.Size, "knee");
+        }
 
         // A limit far above everything would leave nothing else to see.
         if (sizes.Limit < 2 * sizes.Needs.Max(n => n.Total))

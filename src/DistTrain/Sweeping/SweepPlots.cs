@@ -41,7 +41,7 @@ internal static class SweepPlots
 
     private static string Law(SweepReport report, string title, string up, Func<TargetReading, double> value, Func<BatchFit, double, double> law, bool withPerfect)
     {
-        var chart = new SvgChart(title, ("global batch", true), (up, true));
+        var chart = new SvgPlot(title, new PlotAxis("global batch", AxisScale.Doubling), new PlotAxis(up, AxisScale.Logarithmic));
         foreach (var (number, optimizer) in report.Analysis.Optimizers.Index())
         {
             var points = optimizer.Batches.Where(b => b.Reading is not null).Select(b => (Batch: b.Reading!.Value.Samples / b.Reading.Value.Steps, Value: value(b.Reading.Value))).ToList();
@@ -68,7 +68,7 @@ internal static class SweepPlots
 
     private static string Rates(SweepReport report)
     {
-        var chart = new SvgChart("Samples to the loss over the rate", ("learning rate", true), ("samples", true));
+        var chart = new SvgPlot("Samples to the loss over the rate", new PlotAxis("learning rate", AxisScale.Logarithmic), new PlotAxis("samples", AxisScale.Logarithmic));
         foreach (var (number, group) in report.Results.GroupBy(r => (r.Outcome.Cell.Optimizer, r.Outcome.Cell.Batch)).Index())
         {
             var points = group
@@ -88,7 +88,7 @@ internal static class SweepPlots
 
     private static string Losses(SweepReport report)
     {
-        var chart = new SvgChart("Validation loss", ("samples", false), ("validation loss", false));
+        var chart = new SvgPlot("Validation loss", new PlotAxis("samples"), new PlotAxis("validation loss"));
         var (colour, highest) = (0, 0.0);
         foreach (var optimizer in report.Analysis.Optimizers)
         {
@@ -104,23 +104,17 @@ internal static class SweepPlots
         chart.Line("target", 7, [(0, report.Analysis.Target), (last, report.Analysis.Target)], dashed: true);
 
         // A run that goes wrong would leave nothing else to see.
-        return chart.Limit(Math.Min(1.1 * highest, 8 * report.Analysis.Target)).Text();
+        return chart.Range(0, Math.Min(1.1 * highest, 8 * report.Analysis.Target)).Text();
     }
 
     private static string Cost(SweepReport report)
     {
-        var chart = new SvgPlot(
-            "Speed and memory of the best runs", "global batch", [.. report.Settings.Cells.Select(c => (int)Math.Min(c.Batch, int.MaxValue)).Distinct()], "samples/s", "peak memory of the worker, MB");
-        foreach (var batch in report.Analysis.Optimizers[0].Batches)
-        {
-            var result = report.Of(batch.Best);
-            if (double.IsFinite(result.SamplesPerSecond))
-            {
-                chart.Add((int)Math.Min(batch.Batch, int.MaxValue), result.SamplesPerSecond, result.PeakBytes / 1e6);
-            }
-        }
-
-        return chart.Text();
+        var results = report.Analysis.Optimizers[0].Batches.Select(b => (Batch: (double)b.Batch, Result: report.Of(b.Best))).Where(r => double.IsFinite(r.Result.SamplesPerSecond)).ToList();
+        var (speed, memory) = (new PlotAxis("samples/s", AxisScale.FromZero), new PlotAxis("peak memory of the worker, MB", AxisScale.FromZero));
+        return new SvgPlot("Speed and memory of the best runs", new PlotAxis("global batch", AxisScale.Doubling), speed, memory)
+            .Points(speed.Title, 0, results.Select(r => (r.Batch, r.Result.SamplesPerSecond)), joined: true)
+            .Points(memory.Title, 1, results.Select(r => (r.Batch, r.Result.PeakBytes / 1e6)), joined: true, onRight: true)
+            .Text();
     }
 
     private static string Prefix(SweepReport report, string optimizer) => report.Analysis.Optimizers.Count > 1 ? $"{optimizer}, " : "";

@@ -22,6 +22,7 @@ internal static class CommandTree
             PlanVerb.Create(app),
             TuneVerb.Create(app),
             SweepVerb.Create(app),
+            PlotVerb.Create(app),
             VerifyVerb.Create(app),
             AuditVerb.Create(app),
             PredictVerb.Create(app),

@@ -145,14 +145,17 @@ internal static class Common
     }
 
     /// <summary>The option that draws a picture.</summary>
-    public static Option<string?> Plot(string description)
+    public static Option<string?> Plot(string description) => Svg("--plot", description);
+
+    /// <summary>An option that names a picture's file.</summary>
+    public static Option<string?> Svg(string name, string description)
     {
-        var option = new Option<string?>("--plot") { Description = description, HelpName = "FILE.svg" };
+        var option = new Option<string?>(name) { Description = description, HelpName = "FILE.svg" };
         option.Validators.Add(result =>
         {
             if (!Given(result).EndsWith(".svg", StringComparison.OrdinalIgnoreCase) || Path.GetFileNameWithoutExtension(Given(result)).Length == 0)
             {
-                result.AddError($"--plot is '{Given(result)}': must name a file that ends with .svg.");
+                result.AddError($"{name} is '{Given(result)}': must name a file that ends with .svg.");
             }
             else if (Directory.Exists(Given(result)))
             {

@@ -7,75 +7,76 @@ using OxyPlot.Series;
 
 namespace DistTrain.Views;
 
-/// <summary>A picture of two quantities over a third, as an SVG file.</summary>
+/// <summary>A picture of lines over one quantity, as an SVG file.</summary>
 internal sealed class SvgPlot
 {
-    private const string LeftAxis = "left";
-    private const string RightAxis = "right";
+    private const string AcrossKey = "across";
+    private const string LeftKey = "left";
+    private const string RightKey = "right";
+
+    private static readonly OxyColor[] Colours =
+    [
+        OxyColors.SteelBlue, OxyColors.Peru, OxyColors.SeaGreen, OxyColors.IndianRed, OxyColors.MediumPurple, OxyColors.DarkCyan, OxyColors.Goldenrod, OxyColors.DimGray,
+    ];
 
     private readonly PlotModel _model;
 
-    /// <summary>An empty picture, over a quantity that doubles from point to point.</summary>
+    /// <summary>An empty picture.</summary>
     /// <param name="title">What it shows.</param>
-    /// <param name="across">What the points are over.</param>
-    /// <param name="points">Where they are, all above 0.</param>
-    /// <param name="left">The quantity on the left axis.</param>
-    /// <param name="right">That on the right axis.</param>
-    public SvgPlot(string title, string across, IReadOnlyCollection<int> points, string left, string right)
-        : this(
-            title,
-            new LogarithmicAxis { Title = across, Base = 2, Minimum = points.Min() / 1.2, Maximum = points.Max() * 1.2, MinorTickSize = 0, LabelFormatter = value => $"{Math.Round(value):0}" },
-            left,
-            right,
-            hasMarkers: true)
+    /// <param name="across">What the lines are over.</param>
+    /// <param name="left">The quantity upwards.</param>
+    /// <param name="right">A second one, on the right; null for none.</param>
+    public SvgPlot(string title, PlotAxis across, PlotAxis left, PlotAxis? right = null)
     {
+        _model = new PlotModel { Title = title, TitleFontSize = 15, Background = OxyColors.White };
+        _model.Axes.Add(across.At(AxisPosition.Bottom, AcrossKey));
+        _model.Axes.Add(left.At(AxisPosition.Left, LeftKey));
+        if (right is not null)
+        {
+            _model.Axes.Add(right.At(AxisPosition.Right, RightKey));
+        }
+
+        _model.Legends.Add(right is null
+            ? new Legend { LegendPosition = LegendPosition.RightTop, LegendPlacement = LegendPlacement.Outside }
+            : new Legend { LegendPosition = LegendPosition.TopLeft, LegendBackground = OxyColors.White });
     }
 
-    /// <summary>An empty picture, of lines over a quantity from 0 on.</summary>
-    /// <param name="title">What it shows.</param>
-    /// <param name="across">What the points are over.</param>
-    /// <param name="left">The quantity on the left axis.</param>
-    /// <param name="right">That on the right axis.</param>
-    public SvgPlot(string title, string across, string left, string right)
-        : this(title, new LinearAxis { Title = across, Minimum = 0 }, left, right, hasMarkers: false)
+    /// <summary>Where the axis on the left begins and ends.</summary>
+    public SvgPlot Range(double low, double high)
     {
-    }
-
-    private SvgPlot(string title, Axis across, string left, string right, bool hasMarkers)
-    {
-        (across.Position, across.MajorGridlineStyle) = (AxisPosition.Bottom, LineStyle.Dot);
-        _model = new PlotModel { Title = title, Background = OxyColors.White };
-        _model.Axes.Add(across);
-        _model.Axes.Add(new LinearAxis { Position = AxisPosition.Left, Key = LeftAxis, Title = left, Minimum = 0, MaximumPadding = 0.1, MajorGridlineStyle = LineStyle.Dot });
-        _model.Axes.Add(new LinearAxis { Position = AxisPosition.Right, Key = RightAxis, Title = right, Minimum = 0, MaximumPadding = 0.1 });
-        _model.Legends.Add(new Legend { LegendPosition = LegendPosition.TopLeft, LegendBackground = OxyColors.White });
-        _model.Series.Add(new LineSeries { Title = left, YAxisKey = LeftAxis, Color = OxyColors.SteelBlue, MarkerType = hasMarkers ? MarkerType.Circle : MarkerType.None });
-        _model.Series.Add(new LineSeries { Title = right, YAxisKey = RightAxis, Color = OxyColors.Peru, MarkerType = hasMarkers ? MarkerType.Square : MarkerType.None });
-    }
-
-    /// <summary>Adds a point.</summary>
-    public SvgPlot Add(double across, double left, double right)
-    {
-        ((LineSeries)_model.Series[0]).Points.Add(new DataPoint(across, left));
-        ((LineSeries)_model.Series[1]).Points.Add(new DataPoint(across, right));
+        (_model.Axes[1].Minimum, _model.Axes[1].Maximum) = (low, high);
         return this;
     }
+
+    /// <summary>Adds points.</summary>
+    /// <param name="name">Their name.</param>
+    /// <param name="colour">The number of their colour.</param>
+    /// <param name="points">The points, all finite, above 0 where an axis is logarithmic.</param>
+    /// <param name="joined">Whether a line joins them.</param>
+    /// <param name="onRight">Whether they are of the quantity on the right.</param>
+    public SvgPlot Points(string name, int colour, IEnumerable<(double Across, double Up)> points, bool joined, bool onRight = false) =>
+        Add(name, colour, points, onRight, joined ? LineStyle.Solid : LineStyle.None, onRight ? MarkerType.Square : MarkerType.Circle);
+
+    /// <summary>Adds a line without marks, likewise.</summary>
+    public SvgPlot Line(string name, int colour, IEnumerable<(double Across, double Up)> points, bool dashed = false, bool onRight = false) =>
+        Add(name, colour, points, onRight, dashed ? LineStyle.Dash : LineStyle.Solid, MarkerType.None);
 
     /// <summary>Marks a place on the way across with an upright line.</summary>
     public SvgPlot Mark(double across, string text)
     {
-        _model.Annotations.Add(new LineAnnotation { Type = LineAnnotationType.Vertical, X = across, Text = text, Color = OxyColors.Gray, LineStyle = LineStyle.Dash });
+        _model.Annotations.Add(new LineAnnotation { Type = LineAnnotationType.Vertical, X = across, XAxisKey = AcrossKey, YAxisKey = LeftKey, Text = text, Color = OxyColors.Gray, LineStyle = LineStyle.Dash });
         return this;
     }
 
-    /// <summary>Marks a limit of the right quantity with a level line.</summary>
+    /// <summary>Marks a limit of the quantity on the right with a level line.</summary>
     public SvgPlot Limit(double right, string text)
     {
         _model.Annotations.Add(new LineAnnotation
         {
             Type = LineAnnotationType.Horizontal,
             Y = right,
-            YAxisKey = RightAxis,
+            XAxisKey = AcrossKey,
+            YAxisKey = RightKey,
             Text = text,
             Color = OxyColors.Firebrick,
             LineStyle = LineStyle.Dash,
@@ -87,5 +88,22 @@ internal sealed class SvgPlot
     public void Write(string file) => TextFile.Replace(file, Text());
 
     /// <summary>The text of the file.</summary>
-    internal string Text() => SvgText.Of(_model);
+    public string Text() => SvgText.Of(_model);
+
+    private SvgPlot Add(string name, int colour, IEnumerable<(double Across, double Up)> points, bool onRight, LineStyle style, MarkerType mark)
+    {
+        var series = new LineSeries
+        {
+            Title = name,
+            Color = Colours[colour % Colours.Length],
+            LineStyle = style,
+            MarkerType = mark,
+            MarkerFill = Colours[colour % Colours.Length],
+            XAxisKey = AcrossKey,
+            YAxisKey = onRight ? RightKey : LeftKey,
+        };
+        series.Points.AddRange(points.Select(p => new DataPoint(p.Across, p.Up)));
+        _model.Series.Add(series);
+        return this;
+    }
 }

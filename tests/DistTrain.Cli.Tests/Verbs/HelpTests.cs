@@ -16,6 +16,7 @@ public sealed class HelpTests
             "sweep",
             "--set --batches --rates --optimizers --target --samples --parallel --out --keep-schedule --branch --json --on --queue --image --name --dry-run --namespace --context --kubeconfig"
         },
+        { "plot", "--value --over --range --log --out" },
         { "verify", "--json" },
         { "audit", "--json" },
         { "predict", "--prompt --length --temperature --seed --input --count --data --json" },
