@@ -39,7 +39,7 @@ Func<Task>? benchmark = name switch
     "heal" => () => Healing.RunAsync(settings.Pairs ?? 9, settings.Steps ?? 8, settings.Millions ?? 100),
     "scale" => () => CoordinatorScale.RunAsync(settings.Workers is { } workers ? [workers] : [10, 100, 1000], settings.Pairs ?? 15),
     "overlap" => () => OverlapShare.RunAsync(settings.Pairs ?? 15, settings.Model ?? ""),
-    "loading" => () => LoadingShare.RunAsync(settings.Pairs ?? 15),
+    "loading" => () => LoadingShare.RunAsync(settings.Pairs ?? 150),
     _ => null,
 };
 if (benchmark is null)
