@@ -52,14 +52,20 @@ internal sealed class MicroBatchFinder(Replica replica, RunOptions options, long
         {
             var choice = search.Choose(costs, tooLarge);
             return costs.Find(c => c.Size == choice.Size) is { } cost
-                ? choice with { Sentence = $"{choice.Sentence} This worker is expected to need {Needs(step, cost.Size, meter.Held, cost.Activations)}." }
+                ? choice with { Sentence = $"{choice.Sentence} {Expected(cost)}" }
                 : choice;
+        }
+
+        string Expected(MicroBatchCost cost)
+        {
+            var needs = MemoryModel.Of(replica.Size, BatchOf(step, cost.Size), options.Workers, MemoryModel.RuntimeOf(replica.Size, meter.Held), cost.Activations);
+            var most = Needs(step, cost.Size, meter.Held, cost.Activations).Total;
+            return $"This worker is expected to need {needs}{(most > needs.Total ? $"; {ByteSize.Format(most)} where the others are lost" : "")}.";
         }
     }
 
-    private MemoryModel Needs(long step, int size, long held, long activations)
-    {
-        var batch = new BatchPlan(step, new BatchGeometry(options.Batch.Global, size, options.Batch.Blocks));
-        return MemoryModel.OfAnyNumber(replica.Size, batch, options.Workers, MemoryModel.RuntimeOf(replica.Size, held), activations);
-    }
+    private MemoryModel Needs(long step, int size, long held, long activations) =>
+        MemoryModel.OfAnyNumber(replica.Size, BatchOf(step, size), options.Workers, MemoryModel.RuntimeOf(replica.Size, held), activations);
+
+    private BatchPlan BatchOf(long step, int size) => new(step, new BatchGeometry(options.Batch.Global, size, options.Batch.Blocks));
 }

@@ -11,7 +11,7 @@ $short || need_fashion_mnist
 build
 
 readme=$root/src/DistTrain.Core/README.md
-recipe=fashion-mnist-cnn batches=16,32,64,128,256,512 noisy=(fashion-mnist-mlp --set batch.global=64 --set batch.micro=8 --set stop.epochs=5)
+recipe=fashion-mnist-cnn batches=16,32,64,128,256,512 noisy=(fashion-mnist-mlp --set batch.global=64 --set batch.micro=8 --set stop.epochs=5 --set optimizer.learningRate=0.05)
 few=()
 if $short; then
   recipe=digits batches=32,256 noisy=(digits --set batch.global=64 --set batch.micro=4 --set stop.epochs=4)
