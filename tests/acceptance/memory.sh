@@ -22,12 +22,16 @@ blocks() {
   echo $((batches < most_blocks ? batches : most_blocks))
 }
 
-# buffers K: one worker's blocks are an aligned range. While it computes block b, a node waits for every 1 in b's binary digits (each a complete left
-# half of the tree), and b's own is being summed: at most log2 K + 1, where b is all ones.
+# buffers B: one worker's blocks are an aligned range. While it computes block b, a node waits for every 1 in b's binary digits (each a complete left
+# half of the tree), and b's own is being summed: at most log2 K + 1, where b is all ones. A block that is one micro-batch is summed on top of its left
+# sibling, where b is odd: then one less.
 buffers() {
-  local block most=0 ones bits
-  for ((block = 0; block < $1; block++)); do
-    for ((ones = 1, bits = block; bits > 0; bits >>= 1)); do
+  local count block most=0 ones bits
+  count=$(blocks "$1")
+  for ((block = 0; block < count; block++)); do
+    ones=1
+    if [ "$1" -le $((micro * most_blocks)) ] && ((block & 1)); then ones=0; fi
+    for ((bits = block; bits > 0; bits >>= 1)); do
       ones=$((ones + (bits & 1)))
     done
     most=$((ones > most ? ones : most))
@@ -70,7 +74,7 @@ measure() {
       seen=$(peak "$hidden" "$size" "$samples") || return 1
       low=$((low == 0 || seen < low ? seen : low))
     done
-    count=$(buffers "$(blocks "$size")")
+    count=$(buffers "$size")
     if [ "$first" -eq 0 ]; then
       first=$low expected=$count
     fi
