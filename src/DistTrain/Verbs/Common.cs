@@ -159,11 +159,11 @@ internal static class Common
             }
             else if (Directory.Exists(Given(result)))
             {
-                result.AddError($"--plot is '{Given(result)}', which is a folder: name a file.");
+                result.AddError($"{name} is '{Given(result)}', which is a folder: name a file.");
             }
             else if (Path.GetDirectoryName(Path.GetFullPath(Given(result))) is var folder && !Directory.Exists(folder))
             {
-                result.AddError($"--plot is '{Given(result)}', and there is no folder {folder}: create it, or name another file.");
+                result.AddError($"{name} is '{Given(result)}', and there is no folder {folder}: create it, or name another file.");
             }
         });
         return option;
