@@ -291,14 +291,14 @@ internal sealed class StepExecutor : IDisposable
         CompletingNode? node = null;
         EarlySend? early = null;
         var (name, buffer, isDone) = (fold.Leaf(block), default(NodeBuffer), false);
-        var left = _replica.CanAddOn(operation, block) ? fold.TakeLeft(block) : null;
+        var left = _replica.CanAddOnTop(operation, block) ? fold.TakeLeft(block) : null;
         try
         {
             (name, buffer) = left ?? (name, pool.Rent());
             node = operation.Kind == OperationKind.Train && allReduce.IsWorthEarlySends ? fold.TryBegin(name, buffer) : null;
             early = node is null ? null : _early;
             early?.Begin(allReduce, node!);
-            _replica.Accumulate(operation, block, buffer, _afterMicroBatch, early is null ? null : early.TakeFinal, addsOn: left is not null, next);
+            _replica.Accumulate(operation, block, buffer, _afterMicroBatch, early is null ? null : early.TakeFinal, onTop: left is not null, next);
             isDone = true;
         }
         catch (Exception e) when (MemoryShortage.Is(e))

@@ -22,7 +22,7 @@ internal sealed partial class WorkerLoop
         [LoggerMessage(2, LogLevel.Information, "Member: generation {Generation}, rank {Rank} of {WorldSize}", EventName = "member")]
         public static partial void Member(ILogger logger, ulong generation, int rank, int worldSize);
 
-        [LoggerMessage(9, LogLevel.Information, "Linked: generation {Generation}, {Ways}", EventName = "linked")]
+        [LoggerMessage(12, LogLevel.Information, "Linked: generation {Generation}, {Ways}", EventName = "linked")]
         public static partial void Linked(ILogger logger, ulong generation, string ways);
 
         [LoggerMessage(3, LogLevel.Warning, "Rank {Peer}: {Reason}", EventName = "link-broke")]

@@ -1,5 +1,3 @@
-using System.IO.Hashing;
-using System.Runtime.InteropServices;
 using DistTrain.Core.Batches;
 using DistTrain.Core.BatchScience;
 using DistTrain.Core.Layouts;
@@ -32,24 +30,10 @@ public readonly record struct AppliedStep(bool Skipped, double GradientNorm, Gra
 /// or on how many there are.
 /// </summary>
 /// <remarks>Create and use it on one thread: torch's scopes and its grad mode belong to threads.</remarks>
-public sealed class Replica : IDisposable
+public sealed partial class Replica : IDisposable
 {
     /// <summary>The name of the running average in <see cref="State"/>.</summary>
     internal const string AverageName = "average";
-
-    /// <summary>How often a device computes the probe: one that adds in the order in which its threads arrive seldom repeats itself three times.</summary>
-    private const int ProbeTimes = 3;
-
-    /// <summary>
-    /// Samples of the probe where the size of micro-batches is to be found, which must not depend on what is found later: whoever joins is held against the first. A norm over the
-    /// batch needs two.
-    /// </summary>
-    private const int AutoProbe = 2;
-
-    /// <summary>
-    /// Most samples of the probe. Micro-batches that are too large are to be met in a step, where they are halved, and not at the door, where nothing can be.
-    /// </summary>
-    private const int MostProbe = 8;
 
     private readonly ITrainingTask _task;
     private readonly EvaluationForm _evaluation;
@@ -103,6 +87,9 @@ public sealed class Replica : IDisposable
     /// <summary>The vectors of the state, as far as they take memory.</summary>
     public StateSize Size => new(Layout.Count, _optimizer.Vectors.Count, _average is not null) { AddsOnTop = AddsOnTop };
 
+    /// <summary>Whether the sum of a block of one micro-batch may be accumulated on top of another.</summary>
+    private bool AddsOnTop => _noise is null && _watch is { AddsOnce: true };
+
     /// <summary>Where every parameter lies.</summary>
     public ParameterLayout Layout => _model.Layout;
 
@@ -150,29 +137,29 @@ public sealed class Replica : IDisposable
     /// Whether a block may be added on top of another sum with the bits of summing it by itself and adding that: it is one backward pass, which adds to every gradient once, and nobody
     /// asks for the block's own sum.
     /// </summary>
-    public bool CanAddOn(Operation operation, int block) =>
+    public bool CanAddOnTop(Operation operation, int block) =>
         operation.Kind == OperationKind.Train && AddsOnTop && operation.Batches.Block(block).Count == 1;
 
     /// <summary>Sums the gradients of one block's micro-batches, or the metrics where the operation evaluates.</summary>
     /// <param name="operation">The operation.</param>
     /// <param name="block">0..K-1.</param>
-    /// <param name="node">Where to sum; whatever it held is forgotten, but for <paramref name="addsOn"/>.</param>
+    /// <param name="node">Where to sum; whatever it held is forgotten, but for <paramref name="onTop"/>.</param>
     /// <param name="afterMicroBatch">Called after every micro-batch.</param>
     /// <param name="onFinal">
     /// Told on another thread, while the last backward pass still runs, of slots whose sums are final; not any more when this returns. It need not be told of any, and is of none where
     /// <see cref="NodeBuffer.AccumulatesInHost"/> is not so. null for nobody.
     /// </param>
-    /// <param name="addsOn">Whether to add to what the node holds, where <see cref="CanAddOn"/>: that is spoiled where this throws.</param>
+    /// <param name="onTop">Whether to add to what the node holds, where <see cref="CanAddOnTop"/>: that is spoiled where this throws.</param>
     /// <param name="next">The own block after this one, whose first micro-batch is loaded while the last of this one is computed; null after the last, where <see cref="Expect"/> says what follows.</param>
     public void Accumulate(
-        Operation operation, int block, NodeBuffer node, Action afterMicroBatch, Action<int>? onFinal = null, bool addsOn = false, int? next = null)
+        Operation operation, int block, NodeBuffer node, Action afterMicroBatch, Action<int>? onFinal = null, bool onTop = false, int? next = null)
     {
         var (batches, training) = (operation.Batches, operation.Kind == OperationKind.Train);
         var (lossSum, weightSum) = (0.0, 0L);
         var metrics = new double[training ? 0 : _evaluation.Sums];
         if (training)
         {
-            if (!addsOn)
+            if (!onTop)
             {
                 node.Clear();
             }
@@ -188,14 +175,14 @@ public sealed class Replica : IDisposable
             using var scope = NewDisposeScope();
             var isLast = index == microBatches.End - 1;
             using var batch = Load(operation, index, !isLast ? index + 1 : next is null ? null : batches.Block(next.Value).First);
-            var (loss, weight) = training ? Train(operation.Step, index, batch, node, isLast ? onFinal : null, addsOn) : Evaluate(batch, metrics);
+            var (loss, weight) = training ? Train(operation.Step, index, batch, node, isLast ? onFinal : null, onTop) : Evaluate(batch, metrics);
             lossSum += loss;
             weightSum = checked(weightSum + weight);
             afterMicroBatch();
         }
 
         var header = new NodeHeader(lossSum, weightSum, training && _noise is not null ? _noise.OfBlock(node, weightSum) : metrics);
-        node.Header = addsOn ? NodeHeader.Add(node.Header, header) : header;
+        node.Header = onTop ? NodeHeader.Add(node.Header, header) : header;
     }
 
     /// <summary>Has the first micro-batch of an operation loaded as soon as nothing of the one under way is left to be loaded. From any thread.</summary>
@@ -261,30 +248,6 @@ public sealed class Replica : IDisposable
         return new AppliedStep(Skipped: false, norm, noise?.Plain, noise?.Preconditioned);
     }
 
-    /// <summary>
-    /// A hash of the gradient of the first micro-batch at weights that are made up from nothing but their index: hosts that compute the same bits
-    /// agree in it, whatever state the run is in. The weights are as before afterwards.
-    /// </summary>
-    /// <returns>The hash; null where three computations did not all agree, so that the device has no bits of its own.</returns>
-    public string? Probe()
-    {
-        using var saved = new NativeVector(Layout.Count);
-        saved.CopyFrom(_model.Weights);
-        for (var i = 0L; i < Layout.BuffersStart; i++)
-        {
-            // Uniform in [-0.05, 0.05): large enough to pass every layer, small enough to saturate none.
-            _model.Weights.Span(i, 1)[0] = ((Hash64.Mix((ulong)i + 1) >> 40) * (1f / (1 << 24)) - 0.5f) * 0.1f;
-        }
-
-        _model.WeightsChanged();
-        using var nodes = CreateNodes();
-        var hashes = Enumerable.Range(0, ProbeTimes).Select(_ => ProbeOnce(nodes)).Distinct().ToList();
-        ForgetNode();
-        _model.Weights.CopyFrom(saved);
-        _model.WeightsChanged();
-        return hashes.Count == 1 ? hashes[0] : null;
-    }
-
     /// <inheritdoc/>
     public void Dispose()
     {
@@ -295,8 +258,6 @@ public sealed class Replica : IDisposable
         _average?.Dispose();
         _noise?.Dispose();
     }
-
-    private bool AddsOnTop => _noise is null && _watch is { AddsOnce: true };
 
     /// <summary>As torch.nn.utils.clip_grad_norm_ documents: the factor that brings the norm down to the limit, at most 1.</summary>
     private float ClipFactor(double norm) =>
@@ -353,23 +314,7 @@ public sealed class Replica : IDisposable
         return factors with { Rate = (float)(learningRate * ratio), Ratio = (float)ratio };
     }
 
-    private string ProbeOnce(NodePool nodes)
-    {
-        var node = nodes.Rent();
-        var samples = Math.Min(_options.Batch.IsAuto ? AutoProbe : Math.Min(_options.Batch.Micro, MostProbe), _task.Training.Count);
-        var geometry = new BatchGeometry(samples, (int)samples, 1);
-        Accumulate(new Operation(0, OperationKind.Train, 0, new SampleRange(0, 0, samples), geometry, 0, false, false), 0, node, () => { });
-        var (gradient, hash) = (node.ToHost(), new XxHash128());
-        for (var tile = 0; tile < Layout.Tiles.Count; tile++)
-        {
-            hash.Append(MemoryMarshal.AsBytes(gradient.Span(Layout.Tiles.Start(tile), Layout.Tiles.Length(tile))));
-        }
-
-        nodes.Return(node);
-        return Convert.ToHexStringLower(hash.GetCurrentHash());
-    }
-
-    private (double Loss, long Weight) Train(long step, long microBatch, TensorBatch batch, NodeBuffer node, Action<int>? onFinal, bool addsOn)
+    private (double Loss, long Weight) Train(long step, long microBatch, TensorBatch batch, NodeBuffer node, Action<int>? onFinal, bool onTop)
     {
         _model.Module.train();
         _model.Buffers.Restore();
@@ -385,7 +330,7 @@ public sealed class Replica : IDisposable
         {
             _watch.During(node.Gradients, onFinal, () => _activations.Backward(loss.Sum));
         }
-        else if (addsOn)
+        else if (onTop)
         {
             _watch!.Once(node.Gradients, () => _activations.Backward(loss.Sum));
         }

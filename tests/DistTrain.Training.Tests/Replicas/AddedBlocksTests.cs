@@ -30,8 +30,8 @@ public sealed class AddedBlocksTests
         var onTop = bench.Nodes.Rent();
         for (var block = 0; block < 3; block++)
         {
-            Assert.True(bench.Replica.CanAddOn(operation, block));
-            bench.Replica.Accumulate(operation, block, onTop, () => { }, addsOn: block > 0);
+            Assert.True(bench.Replica.CanAddOnTop(operation, block));
+            bench.Replica.Accumulate(operation, block, onTop, () => { }, onTop: block > 0);
         }
 
         Assert.Equal(Bits(bench, sums[0]), Bits(bench, onTop));
@@ -48,7 +48,7 @@ public sealed class AddedBlocksTests
         var expected = bench.Reduce(operation);
         var onTop = bench.Nodes.Rent();
         bench.Replica.Accumulate(operation, 0, onTop, () => { });
-        bench.Replica.Accumulate(operation, 1, onTop, () => { }, _ => { }, addsOn: true);
+        bench.Replica.Accumulate(operation, 1, onTop, () => { }, _ => { }, onTop: true);
         Assert.Equal(Bits(bench, expected), Bits(bench, onTop));
     }
 
@@ -59,9 +59,9 @@ public sealed class AddedBlocksTests
     {
         using var plain = new Bench(Bench.Pattern(), "batch.global=8", "batch.micro=4");
         using var bench = new Bench(Bench.Pattern(), ["batch.global=8", "batch.micro=4", .. settings]);
-        Assert.True(plain.Replica.CanAddOn(plain.Operation(), 0));
-        Assert.False(plain.Replica.CanAddOn(plain.Operation() with { Kind = OperationKind.Evaluate }, 0));
-        Assert.False(bench.Replica.CanAddOn(bench.Operation(), 0));
+        Assert.True(plain.Replica.CanAddOnTop(plain.Operation(), 0));
+        Assert.False(plain.Replica.CanAddOnTop(plain.Operation() with { Kind = OperationKind.Evaluate }, 0));
+        Assert.False(bench.Replica.CanAddOnTop(bench.Operation(), 0));
     }
 
     /// <summary>Two parameters of one slot have a gradient each, which are added one after the other: the order would be another one.</summary>
@@ -76,7 +76,7 @@ public sealed class AddedBlocksTests
             return nn.Sequential(("0", first), ("1", second), ("2", nn.Linear(12, 5)));
         });
         using var bench = new Bench(task, "batch.global=8", "batch.micro=4");
-        Assert.False(bench.Replica.CanAddOn(bench.Operation(), 0));
+        Assert.False(bench.Replica.CanAddOnTop(bench.Operation(), 0));
     }
 
     [Fact]
@@ -89,7 +89,7 @@ public sealed class AddedBlocksTests
         var sum = bench.Nodes.Rent();
         bench.Replica.Accumulate(operation, 0, sum, () => { });
         node = sum;
-        var thrown = Assert.Throws<InvalidOperationException>(() => bench.Replica.Accumulate(operation, 1, sum, () => { }, addsOn: true));
+        var thrown = Assert.Throws<InvalidOperationException>(() => bench.Replica.Accumulate(operation, 1, sum, () => { }, onTop: true));
         Assert.StartsWith("The gradient of second.weight was changed after the backward pass had added to it", thrown.Message);
     }
 

@@ -1,0 +1,67 @@
+using System.IO.Hashing;
+using System.Runtime.InteropServices;
+using DistTrain.Core.Batches;
+using DistTrain.Core.Numerics;
+using DistTrain.Core.Runs;
+using DistTrain.Core.Sampling;
+using DistTrain.Training.Native;
+
+namespace DistTrain.Training.Replicas;
+
+/// <content>The probe, by which hosts are told apart that compute other bits.</content>
+public sealed partial class Replica
+{
+    /// <summary>How often a device computes the probe: one that adds in the order in which its threads arrive seldom repeats itself three times.</summary>
+    private const int ProbeTimes = 3;
+
+    /// <summary>
+    /// Samples of the probe where the size of micro-batches is to be found, which must not depend on what is found later: whoever joins is held against the first. A norm over the
+    /// batch needs two.
+    /// </summary>
+    private const int AutoProbe = 2;
+
+    /// <summary>
+    /// Most samples of the probe. Micro-batches that are too large are to be met in a step, where they are halved, and not at the door, where nothing can be.
+    /// </summary>
+    private const int MostProbe = 8;
+
+    /// <summary>
+    /// A hash of the gradient of the first micro-batch at weights that are made up from nothing but their index: hosts that compute the same bits
+    /// agree in it, whatever state the run is in. The weights are as before afterwards.
+    /// </summary>
+    /// <returns>The hash; null where three computations did not all agree, so that the device has no bits of its own.</returns>
+    public string? Probe()
+    {
+        using var saved = new NativeVector(Layout.Count);
+        saved.CopyFrom(_model.Weights);
+        for (var i = 0L; i < Layout.BuffersStart; i++)
+        {
+            // Uniform in [-0.05, 0.05): large enough to pass every layer, small enough to saturate none.
+            _model.Weights.Span(i, 1)[0] = ((Hash64.Mix((ulong)i + 1) >> 40) * (1f / (1 << 24)) - 0.5f) * 0.1f;
+        }
+
+        _model.WeightsChanged();
+        using var nodes = CreateNodes();
+        var hashes = Enumerable.Range(0, ProbeTimes).Select(_ => ProbeOnce(nodes)).Distinct().ToList();
+        ForgetNode();
+        _model.Weights.CopyFrom(saved);
+        _model.WeightsChanged();
+        return hashes.Count == 1 ? hashes[0] : null;
+    }
+
+    private string ProbeOnce(NodePool nodes)
+    {
+        var node = nodes.Rent();
+        var samples = Math.Min(_options.Batch.IsAuto ? AutoProbe : Math.Min(_options.Batch.Micro, MostProbe), _task.Training.Count);
+        var geometry = new BatchGeometry(samples, (int)samples, 1);
+        Accumulate(new Operation(0, OperationKind.Train, 0, new SampleRange(0, 0, samples), geometry, 0, false, false), 0, node, () => { });
+        var (gradient, hash) = (node.ToHost(), new XxHash128());
+        for (var tile = 0; tile < Layout.Tiles.Count; tile++)
+        {
+            hash.Append(MemoryMarshal.AsBytes(gradient.Span(Layout.Tiles.Start(tile), Layout.Tiles.Length(tile))));
+        }
+
+        nodes.Return(node);
+        return Convert.ToHexStringLower(hash.GetCurrentHash());
+    }
+}
