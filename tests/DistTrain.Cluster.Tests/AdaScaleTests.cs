@@ -85,7 +85,7 @@ public sealed class AdaScaleTests : IDisposable
         relay.Turn(last.Address);
         var run = await last.EndAsync(workers).WaitAsync(Soon, TestContext.Current.CancellationToken);
         await SameAsUndisturbedAsync(run);
-        Assert.Equal(["restarted", "resumed", "restarted", "resumed"], Events(run).Where(e => e is "restarted" or "resumed" or "rollback"));
+        Assert.Equal(["restarted", "resumed", "restarted", "resumed"], run.Events.Where(e => e is "restarted" or "resumed" or "rollback"));
     }
 
     [Theory]
@@ -111,24 +111,17 @@ public sealed class AdaScaleTests : IDisposable
     {
         await using (var first = await StartAsync(workers: 1))
         {
-            await using var relay = new Relay(first.Address);
-            var lost = first.StartWorker(first.Worker(0) with { Coordinator = relay.Address, Patience = TimeSpan.FromSeconds(5) });
-            await first.StepAsync(25);
-            relay.Cut();
-            await lost.WaitAsync(Soon, TestContext.Current.CancellationToken);
-            first.Stop();
+            await first.LoseStateAsync(25);
         }
 
         await using var second = await StartAsync(workers: 1);
         var run = await EndAsync(second, 1);
         await SameAsUndisturbedAsync(run);
-        Assert.Contains("rollback", Events(run));
-        Assert.DoesNotContain("recomputed-differs", Events(run));
+        Assert.Contains("rollback", run.Events);
+        Assert.DoesNotContain("recomputed-differs", run.Events);
     }
 
     private static List<string> Gains(ClusterRun run) => [.. run.Metrics.Select(m => $"{m.GetProperty("gain")} {m.GetProperty("lr")}")];
-
-    private static List<string> Events(ClusterRun run) => [.. run.Lines("events.jsonl").Select(e => e.GetProperty("event").GetString()!)];
 
     private Task<LocalCoordinator> StartAsync(int workers) =>
         LocalCoordinator.StartAsync(_folder.At("run"), LocalCluster.Options([.. Slow, $"workers={workers}"]), s => s with { Resume = true });

@@ -49,7 +49,7 @@ public sealed class RestartTests : IDisposable
 
         await SameAsUndisturbedAsync(run);
         Assert.All(run.Workers, w => Assert.True(w.Success, w.Sentence));
-        Assert.Equal(["restarted", "resumed", "restarted", "resumed"], Events(run).Where(e => e is "restarted" or "resumed" or "rollback"));
+        Assert.Equal(["restarted", "resumed", "restarted", "resumed"], run.Events.Where(e => e is "restarted" or "resumed" or "rollback"));
         Assert.Equal((3, 3), (Final(run), run.Metrics[^1].GetProperty("worldSize").GetInt32()));
         Assert.Equal(["coordinator", "coordinator"], run.Summary.GetProperty("recoveries").EnumerateArray().Select(r => r.GetProperty("kind").GetString()!));
     }
@@ -65,8 +65,8 @@ public sealed class RestartTests : IDisposable
         var run = await coordinator.EndAsync(workers).WaitAsync(Soon, TestContext.Current.CancellationToken);
 
         await SameAsUndisturbedAsync(run);
-        Assert.Contains("resumed", Events(run));
-        Assert.DoesNotContain("rollback", Events(run));
+        Assert.Contains("resumed", run.Events);
+        Assert.DoesNotContain("rollback", run.Events);
     }
 
     [Theory]
@@ -92,19 +92,14 @@ public sealed class RestartTests : IDisposable
     {
         await using (var first = await StartAsync(workers: 1))
         {
-            await using var relay = new Relay(first.Address);
-            var lost = first.StartWorker(first.Worker(0) with { Coordinator = relay.Address, Patience = TimeSpan.FromSeconds(0.2) });
-            await first.StepAsync(17);
-            relay.Cut();
-            await lost.WaitAsync(Soon, TestContext.Current.CancellationToken);
-            first.Stop();
+            await first.LoseStateAsync(17);
         }
 
         await using var second = await StartAsync(workers: 1);
         var run = await second.EndAsync([second.StartWorker(second.Worker(0))]).WaitAsync(Soon, TestContext.Current.CancellationToken);
         await SameAsUndisturbedAsync(run);
-        Assert.Contains("rollback", Events(run));
-        Assert.DoesNotContain("recomputed-differs", Events(run));
+        Assert.Contains("rollback", run.Events);
+        Assert.DoesNotContain("recomputed-differs", run.Events);
     }
 
     [Fact]
@@ -198,14 +193,12 @@ public sealed class RestartTests : IDisposable
         Assert.True(run.Coordinator.Success, run.Coordinator.Sentence);
         Assert.Contains(run.Lines("events.jsonl"), e => e.GetProperty("event").GetString() == "rollback"
             && e.GetProperty("sentence").GetString()!.Contains($"from checkpoint {(step - 1) / 10 * 10}", StringComparison.Ordinal));
-        Assert.Contains("recomputed-differs", Events(run));
+        Assert.Contains("recomputed-differs", run.Events);
     }
 
     private static Task<RunOutcome> StartWorker(LocalCoordinator coordinator, int number, Relay relay) =>
         WorkerHost.RunAsync(
             coordinator.Worker(number) with { Coordinator = relay.Address, Patience = Soon }, TimeProvider.System, TestContext.Current.CancellationToken);
-
-    private static List<string> Events(ClusterRun run) => [.. run.Lines("events.jsonl").Select(e => e.GetProperty("event").GetString()!)];
 
     private static int Final(ClusterRun run) => run.Summary.GetProperty("workers").GetProperty("final").GetInt32();
 

@@ -20,6 +20,9 @@ public sealed record ClusterRun(RunOutcome Coordinator, IReadOnlyList<RunOutcome
     /// <summary>The hash of the weights after every step.</summary>
     public IReadOnlyList<string> Hashes => [.. Metrics.Select(m => m.GetProperty("weightsHash").GetString()!)];
 
+    /// <summary>What has happened, by name, in order.</summary>
+    public IReadOnlyList<string> Events => [.. Lines("events.jsonl").Select(e => e.GetProperty("event").GetString()!)];
+
     /// <summary><c>summary.json</c>.</summary>
     public JsonElement Summary => JsonDocument.Parse(File.ReadAllText(Path.Combine(Folder, "summary.json"))).RootElement;
 
@@ -169,6 +172,17 @@ public sealed class LocalCoordinator : IAsyncDisposable
                 return;
             }
         }
+    }
+
+    /// <summary>Has one worker train to a step, cuts it off, and ends when it has given up: nobody has the state any more.</summary>
+    public async Task LoseStateAsync(long step)
+    {
+        await using var relay = new Relay(Address);
+        var lost = StartWorker(Worker(0) with { Coordinator = relay.Address, Patience = TimeSpan.FromSeconds(5) });
+        await StepAsync(step);
+        relay.Cut();
+        await lost.WaitAsync(Deadline);
+        Stop();
     }
 
     /// <summary>Asks the coordinator to end.</summary>
