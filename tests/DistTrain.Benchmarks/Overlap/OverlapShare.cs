@@ -15,7 +15,9 @@ internal static class OverlapShare
 
     private static readonly (string Model, int Micro, int Accumulation, double Clip)[] Loads =
     [
-        ("deep", 128, 1, 0), ("deep", 128, 1, 1), ("deep", 128, 4, 0), ("deep", 128, 4, 1), ("deep", 128, 3, 0), ("deep", 256, 1, 0), ("deep", 256, 4, 0), ("deep", 32, 1, 0), ("deep", 32, 4, 0), ("wide", 128, 1, 0), ("wide", 128, 4, 0),
+        ("deep", 128, 1, 0), ("deep", 128, 1, 1), ("deep", 128, 4, 0), ("deep", 128, 4, 1), ("deep", 128, 3, 0),
+        ("deep", 256, 1, 0), ("deep", 256, 4, 0), ("deep", 512, 1, 0), ("deep", 512, 4, 0), ("deep", 32, 1, 0), ("deep", 32, 4, 0),
+        ("wide", 128, 1, 0), ("wide", 128, 4, 0),
     ];
 
     public static async Task RunAsync(int rounds, string model)
@@ -29,9 +31,15 @@ internal static class OverlapShare
             await MeasureAsync(workers, load, rounds);
         }
 
-        Console.WriteLine($"\n10 million parameters, {Rate} each way; a block is a micro-batch. `deep` has ten equal layers, `wide` two hidden ones, of which one is most of it. Hidden is 1 - (step - compute) / exchange, where compute is a "
-            + "worker's step of as many micro-batches without an exchange, update included, while the other one does the same, and exchange is an all-reduce while nobody computes. Sent early is the share of bytes that a worker had begun to "
-            + $"send when its gradients were computed. Targets: 0.4 at accumulation 1, 0.6 at 4. What can be hidden is what the last backward pass has room for, as every pass adds to every gradient: its time over that of the exchange. With accumulation 3 the workers' ranges are not aligned: each sends two nodes. Medians of {rounds} rounds of {StepsAtOnce}; 95 % intervals from order statistics.");
+        Console.WriteLine(
+            $"""
+
+            10 million parameters, {Rate} each way; a block is a micro-batch. `deep` has ten equal layers, `wide` two hidden ones, of which one is most of it. Hidden is 1 - (step - compute) / exchange, where
+            compute is a worker's step of as many micro-batches without an exchange, update included, while the other one does the same, and exchange is an all-reduce while nobody computes. Sent early is the
+            share of bytes that a worker had begun to send when its gradients were computed. Targets: 0.4 at accumulation 1, 0.6 at 4. What can be hidden is what the last backward pass has room for, as every
+            pass adds to every gradient: its time over that of the exchange. With accumulation 3 the workers' ranges are not aligned: each sends two nodes. Medians of {rounds} rounds of {StepsAtOnce};
+            95 % intervals from order statistics.
+            """);
     }
 
     private static async Task MeasureAsync(BenchGroup workers, (string Model, int Micro, int Accumulation, double Clip) load, int rounds)
