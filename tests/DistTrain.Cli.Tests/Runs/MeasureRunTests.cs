@@ -14,7 +14,7 @@ public sealed class MeasureRunTests : IDisposable
     public async Task A_measured_plan_predicts_time_and_memory_of_every_number_of_workers()
     {
         // What the run decides on the way is none of its steps.
-        string[] schedule = ["--set", "batch.schedule.name=plateau", "--set", "batch.schedule.most=512", "--set", "stop.patience=3"];
+        string[] schedule = ["--set", "batch.schedule.name=plateau", "--set", "batch.schedule.most=512", "--set", "stop.patience=3", "--set", "schedule.scaling=adascale", "--set", "schedule.referenceBatch=64"];
         using var command = Command.Start(["plan", .. Small, .. schedule, "--measure", "--json", "--price-per-worker-hour", "2", "--plot", _folder["plan.svg"]]);
         var ended = await command.EndAsync();
         Assert.Equal(0, ended.Code);
