@@ -64,12 +64,18 @@ internal sealed class OpenedRun : IDisposable
             folder = new RunFolder(settings.Folder, time, settings.Disk);
             var lines = RecordedLines.Read(settings.Folder);
             var memory = term == 1 ? null : Remember([.. journal.Entries, new JournalEntry.Term(term, OptionsReader.Write(settings.Options))], lines, scan, settings);
+            var reached = EndReached(memory, settings);
+            memory = reached is null ? memory : memory! with { Decisions = [.. memory.Decisions, reached] };
             var ended = Ending(journal.Entries, settings);
             if (ended is null)
             {
                 // What an earlier coordinator summed up is not the end of it.
                 File.Delete(RunFolder.SummaryIn(settings.Folder));
                 Write(journal, new JournalEntry.Term(term, OptionsReader.Write(settings.Options)));
+                if (reached is not null)
+                {
+                    Write(journal, new JournalEntry.Decision(reached));
+                }
             }
 
             return new OpenedRun(id, term, journal, folder, scan.Store)
@@ -133,7 +139,7 @@ internal sealed class OpenedRun : IDisposable
         var recorded = steps.Count == 0 ? 0 : steps[^1].Step;
         if (memory.CourseOf(settings.Options) is { TotalSteps: var total } && total < recorded)
         {
-            throw new ResumeException($"The run in {settings.Folder} has done {recorded} steps, and would be over after {total} by its stop.*: give it more, or leave it as it is.");
+            throw TooShort(settings, recorded, total);
         }
 
         return memory with
@@ -145,6 +151,15 @@ internal sealed class OpenedRun : IDisposable
             Checkpoint = Choose(scan, memory.PromisesSameBits ? steps.ToDictionary(s => s.Step, s => s.WeightsHash) : [], recorded, memory.Reference is not null, settings),
         };
     }
+
+    /// <summary>What the steps done are worth may be the whole run, by the stop that it has now.</summary>
+    private static RunDecision? EndReached(RunMemory? memory, CoordinatorSettings settings) =>
+        memory?.EndReached(settings.Options) is not { } end ? null
+        : end.From > memory.RecordedStep ? end
+        : throw TooShort(settings, memory.RecordedStep, end.From - 1);
+
+    private static ResumeException TooShort(CoordinatorSettings settings, long recorded, long total) =>
+        new($"The run in {settings.Folder} has done {recorded} steps, and would be over after {total} by its stop.*: give it more, or leave it as it is.");
 
     /// <summary>
     /// The checkpoint to go back to where no worker holds a newer state: the newest whose step has its line, with its weights. One that is damaged is not passed over in silence.

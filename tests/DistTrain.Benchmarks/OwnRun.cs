@@ -43,12 +43,7 @@ internal sealed class OwnRun : IAsyncDisposable
             .. sets, $"workers={workers}", $"batch.global={batch}", "stop.epochs=0", "stop.steps=100000000", "evaluate.everyEpochs=0",
             "checkpoint.everySteps=100000000", "failureDetection=10m",
         ];
-        _process = Process.Start(new ProcessStartInfo(
-            "dotnet", [Path.Combine(AppContext.BaseDirectory, "disttrain.dll"), "train", recipe, "--out", _folder, "--json", .. all.SelectMany(s => new[] { "--set", s })])
-        {
-            RedirectStandardOutput = true,
-            RedirectStandardError = true,
-        })!;
+        _process = TrainProcess.Start(recipe, _folder, all);
         _process.OutputDataReceived += (_, _) => { };
         _process.BeginOutputReadLine();
         _error = _process.StandardError.ReadToEndAsync();
@@ -58,9 +53,17 @@ internal sealed class OwnRun : IAsyncDisposable
     public static async Task<OwnRun> StartAsync(string recipe, int workers, long batch, IEnumerable<string> sets)
     {
         var run = new OwnRun(recipe, workers, batch, sets);
-        await run.ReachAsync(WarmUp, TimeSpan.Zero);
-        run.Signal(ProcessSignal.Stop);
-        return run;
+        try
+        {
+            await run.ReachAsync(WarmUp, TimeSpan.Zero);
+            run.Signal(ProcessSignal.Stop);
+            return run;
+        }
+        catch
+        {
+            await run.DisposeAsync();
+            throw;
+        }
     }
 
     /// <summary>Lets it go on for a while.</summary>

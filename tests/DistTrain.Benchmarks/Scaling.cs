@@ -101,16 +101,7 @@ internal static class Scaling
         {
             _folder = Path.Combine(root, Path.GetRandomFileName());
             (_steps, _batch, _workers) = (steps, batch, workers);
-            _process = Process.Start(new ProcessStartInfo("dotnet")
-            {
-                ArgumentList =
-                {
-                    Path.Combine(AppContext.BaseDirectory, "disttrain.dll"), "train", "fashion-mnist-cnn", "--json", "--out", _folder,
-                    "--set", $"workers={workers}", "--set", $"batch.global={batch}", "--set", $"stop.steps={steps}", "--set", "failureDetection=30s",
-                },
-                RedirectStandardOutput = true,
-                RedirectStandardError = true,
-            })!;
+            _process = TrainProcess.Start("fashion-mnist-cnn", _folder, $"workers={workers}", $"batch.global={batch}", $"stop.steps={steps}", "failureDetection=30s");
             (_output, _error) = (_process.StandardOutput.ReadToEndAsync(), _process.StandardError.ReadToEndAsync());
         }
 

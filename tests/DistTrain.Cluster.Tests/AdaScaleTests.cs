@@ -121,10 +121,34 @@ public sealed class AdaScaleTests : IDisposable
         Assert.DoesNotContain("recomputed-differs", run.Events);
     }
 
+    [Fact]
+    public async Task A_run_that_has_ended_trains_no_more_where_it_is_told_anew_when_to_end_and_that_is_no_later()
+    {
+        await using (var first = await StartAsync(workers: 1))
+        {
+            await EndAsync(first, 1);
+        }
+
+        await using var second = await StartAsync(workers: 2, "stop.patience=1000");
+        await SameAsUndisturbedAsync(await EndAsync(second, 2));
+    }
+
+    [Fact]
+    public async Task A_run_that_would_have_ended_earlier_is_refused()
+    {
+        await using (var first = await StartAsync(workers: 1, "schedule.name=constant"))
+        {
+            await EndAsync(first, 1);
+        }
+
+        var refused = await Assert.ThrowsAsync<InvalidOperationException>(() => StartAsync(workers: 1, "schedule.name=constant", "stop.epochs=6"));
+        Assert.Matches("has done [0-9]+ steps, and would be over after [0-9]+ by its stop\\.\\*: give it more, or leave it as it is\\.$", refused.Message);
+    }
+
     private static List<string> Gains(ClusterRun run) => [.. run.Metrics.Select(m => $"{m.GetProperty("gain")} {m.GetProperty("lr")}")];
 
-    private Task<LocalCoordinator> StartAsync(int workers) =>
-        LocalCoordinator.StartAsync(_folder.At("run"), LocalCluster.Options([.. Slow, $"workers={workers}"]), s => s with { Resume = true });
+    private Task<LocalCoordinator> StartAsync(int workers, params string[] more) =>
+        LocalCoordinator.StartAsync(_folder.At("run"), LocalCluster.Options([.. Slow, $"workers={workers}", .. more]), s => s with { Resume = true });
 
     private static async Task<ClusterRun> EndAsync(LocalCoordinator coordinator, int workers)
     {

@@ -52,6 +52,35 @@ public sealed record RunMemory
     /// <summary>A course as it was planned, with what was decided since.</summary>
     public RunCourse Apply(RunCourse planned) => Decisions.Aggregate(Geometry.Aggregate(planned, (c, halved) => c.With(halved.Change)), (c, decision) => c.With(decision));
 
+    /// <summary>
+    /// The end that the recorded steps have come to where that follows from their gains, and nothing in the journal says so: another end was decided, and dropped when the run was told anew when to
+    /// end. Its own term decides as one that had been told so from the start; null for none.
+    /// </summary>
+    /// <param name="options">The configuration, valid.</param>
+    public RunDecision? EndReached(RunOptions options)
+    {
+        if (CourseOf(options) is not { Progress: not null, EndsBy: null } course)
+        {
+            return null;
+        }
+
+        var decider = new RunDecider(options.WithMicro(MicroBatch));
+        for (var at = CoursePosition.Start; course.Next(at) is var (operation, next) && operation.Step <= RecordedStep; at = next)
+        {
+            if (operation.Kind == OperationKind.Train)
+            {
+                var shown = Shown(operation);
+                course = course.With(shown);
+                if (decider.Take(shown, course) is { EndsRun: true } end && course.Takes(end))
+                {
+                    return end;
+                }
+            }
+        }
+
+        return null;
+    }
+
     /// <summary>What the line of an operation says that it showed.</summary>
     public OperationEvidence Shown(Operation operation) => operation.Kind == OperationKind.Evaluate
         ? new OperationEvidence(operation.Kind, operation.Step, Losses[operation.Step], null)

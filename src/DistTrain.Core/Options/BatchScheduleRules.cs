@@ -7,6 +7,23 @@ internal static class BatchScheduleRules
 {
     private const string Path = "batch.schedule";
     private const double LargestDecay = 0.9;
+    private static readonly BatchScheduleOptions Standard = new();
+
+    /// <summary>The keys that not every schedule looks at, and those that do.</summary>
+    private static readonly (string Key, Func<BatchScheduleOptions, double> Value, string[] Names)[] Owned =
+    [
+        ("first", s => s.First, [BatchScheduleOptions.Warmup, BatchScheduleOptions.Noise]),
+        ("most", s => s.Most, [BatchScheduleOptions.Decay, BatchScheduleOptions.Plateau, BatchScheduleOptions.Noise]),
+        ("overEpochs", s => s.OverEpochs, [BatchScheduleOptions.Warmup]),
+        ("overSteps", s => s.OverSteps, [BatchScheduleOptions.Warmup]),
+        ("overSamples", s => s.OverSamples, [BatchScheduleOptions.Warmup]),
+        ("factor", s => s.Factor, [BatchScheduleOptions.Plateau, BatchScheduleOptions.Noise]),
+        ("patience", s => s.Patience, [BatchScheduleOptions.Plateau]),
+        ("minimumImprovement", s => s.MinimumImprovement, [BatchScheduleOptions.Plateau]),
+        ("everyEpochs", s => s.EveryEpochs, [BatchScheduleOptions.Noise]),
+        ("everySteps", s => s.EverySteps, [BatchScheduleOptions.Noise]),
+        ("everySamples", s => s.EverySamples, [BatchScheduleOptions.Noise]),
+    ];
 
     /// <summary>The mistakes.</summary>
     public static IEnumerable<OptionProblem> Check(RunOptions options)
@@ -21,9 +38,26 @@ internal static class BatchScheduleRules
             BatchScheduleOptions.Noise => Evidence(options).Concat(Cap(batch)).Concat(Noise(batch)),
             _ => [],
         };
-        return schedule.Name == BatchScheduleOptions.InStages || schedule.Stages.Count == 0
-            ? problems
-            : problems.Append(new OptionProblem($"{Path}.stages", schedule.Stages.First().Key, $"belongs to {Path}.name: stages; drop the stages, or name that schedule"));
+        return problems.Concat(OfOthers(schedule));
+    }
+
+    /// <summary>What is said to a schedule that does not look at it. A recipe's own key is dropped by <c>--set KEY=</c>.</summary>
+    private static IEnumerable<OptionProblem> OfOthers(BatchScheduleOptions schedule)
+    {
+        foreach (var (key, value, names) in Owned)
+        {
+            if (value(schedule) != value(Standard) && !names.Contains(schedule.Name))
+            {
+                yield return new OptionProblem(
+                    $"{Path}.{key}", FormattableString.Invariant($"{value(schedule)}"),
+                    $"belongs to {Path}.name: {string.Join(" or ", names)}, and that is {schedule.Name}; drop it, as --set {Path}.{key}= does, or name {(names.Length == 1 ? "that schedule" : "such a schedule")}");
+            }
+        }
+
+        if (schedule.Name != BatchScheduleOptions.InStages && schedule.Stages.Count > 0)
+        {
+            yield return new OptionProblem($"{Path}.stages", schedule.Stages.First().Key, $"belongs to {Path}.name: stages; drop the stages, or name that schedule");
+        }
     }
 
     private static IEnumerable<OptionProblem> Stages(BatchScheduleOptions schedule)
@@ -33,7 +67,7 @@ internal static class BatchScheduleRules
             yield return OptionProblem.Missing($"{Path}.stages", $"say when and how large, such as {Path}.stages.2 epochs=256");
         }
 
-        var units = new HashSet<DurationUnit>();
+        var (units, moments) = (new HashSet<DurationUnit>(), new Dictionary<RunDuration, string>());
         foreach (var (when, size) in schedule.Stages)
         {
             if (!RunDuration.TryParse(when, out var duration) || duration.Amount == 0)
@@ -48,6 +82,10 @@ internal static class BatchScheduleRules
             {
                 yield return new OptionProblem($"{Path}.stages.{when}", $"{size}", "is counted in another unit than the stage before: count all in epochs, all in steps or all in samples");
             }
+            else if (!moments.TryAdd(duration, when))
+            {
+                yield return new OptionProblem($"{Path}.stages.{when}", $"{size}", $"begins when the stage of {moments[duration]} does: keep one of the two");
+            }
         }
     }
 
@@ -58,9 +96,15 @@ internal static class BatchScheduleRules
             yield return new OptionProblem($"{Path}.first", $"{schedule.First}", $"must be at least 1 and below batch.global, which is {batch.Global}: a warm-up rises");
         }
 
-        if (RunOptions.Given(schedule.OverEpochs, schedule.OverSteps, schedule.OverSamples) != 1)
+        const string Keys = "one of overEpochs, overSteps and overSamples";
+        switch (RunOptions.Given(schedule.OverEpochs, schedule.OverSteps, schedule.OverSamples))
         {
-            yield return OptionProblem.Missing($"{Path}.overEpochs", "a warm-up needs one of overEpochs, overSteps and overSamples");
+            case 0:
+                yield return OptionProblem.Missing($"{Path}.overEpochs", $"a warm-up needs {Keys}");
+                break;
+            case > 1:
+                yield return new OptionProblem(Path, "several warm-ups", $"keep {Keys}");
+                break;
         }
     }
 
@@ -100,9 +144,15 @@ internal static class BatchScheduleRules
             yield return new OptionProblem($"{Path}.first", $"{batch.Schedule.First}", $"must be at least 1 and at most batch.global, which is {batch.Global}: the batch does not fall below it");
         }
 
-        if (RunOptions.Given(batch.Schedule.EveryEpochs, batch.Schedule.EverySteps, batch.Schedule.EverySamples) != 1)
+        const string Keys = "one of everyEpochs, everySteps and everySamples";
+        switch (RunOptions.Given(batch.Schedule.EveryEpochs, batch.Schedule.EverySteps, batch.Schedule.EverySamples))
         {
-            yield return OptionProblem.Missing($"{Path}.everyEpochs", "to follow the noise scale needs one of everyEpochs, everySteps and everySamples");
+            case 0:
+                yield return OptionProblem.Missing($"{Path}.everyEpochs", $"to follow the noise scale needs {Keys}");
+                break;
+            case > 1:
+                yield return new OptionProblem(Path, "several intervals", $"keep {Keys}");
+                break;
         }
     }
 }

@@ -2,7 +2,7 @@ namespace DistTrain.Core.Options;
 
 /// <summary>
 /// Which keys may change when a run is resumed: those that cannot change its bits, where the data lie, when is evaluated, and how long the run is, as long as that does
-/// not change the learning rate of steps already done.
+/// not change the learning rate of steps already done. When is evaluated stays where evaluations are counted to decide something.
 /// </summary>
 public static class ResumeRules
 {
@@ -23,12 +23,19 @@ public static class ResumeRules
         foreach (var key in table.Keys.Union(began.Keys).Order(StringComparer.Ordinal))
         {
             var (before, after) = (began.GetValueOrDefault(key), table.GetValueOrDefault(key));
-            if (before == after || free.Any(f => key == f || IsUnder(key, f)) || IsUnder(key, "evaluate") || DataLocation.Holds(key))
+            if (before == after || free.Any(f => key == f || IsUnder(key, f)) || DataLocation.Holds(key))
             {
                 continue;
             }
 
-            if (!IsUnder(key, "stop"))
+            if (IsUnder(key, "evaluate"))
+            {
+                if (CountsEvaluations(now) is { } counts)
+                {
+                    yield return new OptionProblem(key, after, $"was {before} when the run began, and {counts}: with others it would decide otherwise; give it that value, or begin a new run");
+                }
+            }
+            else if (!IsUnder(key, "stop"))
             {
                 yield return new OptionProblem(key, after, $"was {before ?? "not set"} when the run began, and decides its bits: give it that value, or begin a new run");
             }
@@ -39,6 +46,12 @@ public static class ResumeRules
             }
         }
     }
+
+    /// <summary>What counts evaluations, as a part of a sentence; null for nothing. <c>stop.validationLoss</c> looks at each by itself.</summary>
+    private static string? CountsEvaluations(RunOptions options) =>
+        options.Batch.Schedule.Name == BatchScheduleOptions.Plateau ? "batch.schedule.name plateau counts evaluations"
+        : options.Stop.Patience > 0 ? "stop.patience counts evaluations"
+        : null;
 
     private static bool IsUnder(string key, string section) => key.StartsWith(section + ".", StringComparison.Ordinal);
 }

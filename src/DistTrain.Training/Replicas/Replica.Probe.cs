@@ -23,7 +23,7 @@ public sealed partial class Replica
     /// <summary>
     /// Most samples of the probe. Micro-batches that are too large are to be met in a step, where they are halved, and not at the door, where nothing can be.
     /// </summary>
-    private const int MostProbe = 8;
+    public const int MostProbe = 8;
 
     /// <summary>
     /// A hash of the gradient of the first micro-batch at weights that are made up from nothing but their index: hosts that compute the same bits

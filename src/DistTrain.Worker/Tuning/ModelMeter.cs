@@ -65,6 +65,11 @@ public sealed class ModelMeter : IAsyncDisposable
         }
     });
 
+    /// <summary>What people should know of the model and its configuration, in sentences, as a run's first worker says it after its probe; null where that does not fit the memory there is.</summary>
+    /// <param name="micro">Most samples of a micro-batch.</param>
+    public async Task<IReadOnlyList<string>?> RemarksAsync(int micro) =>
+        await MeasureAsync(Math.Min(micro, Replica.MostProbe)) is null ? null : await _state.Compute.RunAsync(() => Replica.Remarks(micro).ToList());
+
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()
     {

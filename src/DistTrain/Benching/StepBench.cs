@@ -19,6 +19,11 @@ internal sealed class StepBench(Surroundings surroundings, RunOptions options, i
     /// <exception cref="BenchException">A run failed; its folder stays.</exception>
     public async Task<StepReport> RunAsync(IReadOnlyList<int> workers, int rounds, CancellationToken stop)
     {
+        if (MeasuredRun.Remark(options, options.Batch.Global) is { } remark)
+        {
+            surroundings.Error.WriteLine(remark);
+        }
+
         var root = Directory.CreateTempSubdirectory("disttrain-bench-").FullName;
         var measured = workers.ToDictionary(w => w, _ => new List<StepPhases>());
         try
@@ -47,12 +52,7 @@ internal sealed class StepBench(Surroundings surroundings, RunOptions options, i
     {
         var settings = new LocalRunSettings
         {
-            Options = options with
-            {
-                Workers = workers,
-                Stop = new StopOptions { Steps = steps },
-                Evaluate = new EvaluateOptions { EveryEpochs = 0 },
-            },
+            Options = MeasuredRun.Of(options, steps) with { Workers = workers },
             Folder = Directory.CreateDirectory(folder).FullName,
             MaxRestarts = 0,
             Program = surroundings.Program,

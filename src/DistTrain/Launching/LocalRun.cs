@@ -82,15 +82,11 @@ internal sealed class LocalRun
         {
             // 4. Nothing outlives the run.
             await over.CancelAsync();
-            if (_faults is not null)
-            {
-                await _faults.DisposeAsync();
-                _faults.TellLeft();
-            }
-
+            await (_faults?.DisposeAsync() ?? ValueTask.CompletedTask);
             await _processes.StopAllAsync();
             RemoveUnfinished();
             await looking;
+            _faults?.TellLeft();
         }
     }
 

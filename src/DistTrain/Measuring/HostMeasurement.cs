@@ -40,6 +40,11 @@ internal sealed record HostMeasurement(MeasuredModel Model, IReadOnlyList<StepCo
         var room = RoomOf(Environment.ProcessorCount, options.Threads);
         var levels = LevelsOf(most, room);
         var (samples, micro) = (plan.Full.Batch.Samples, plan.Geometry.Micro);
+        if (MeasuredRun.Remark(options, samples) is { } remark)
+        {
+            surroundings.Error.WriteLine(remark);
+        }
+
         Say(0, "a micro-batch");
         MeasuredModel model;
         double perMicroBatch;

@@ -12,6 +12,9 @@ internal sealed record MeasureRequest
 
     /// <summary>Computes micro-batches of a size, alone.</summary>
     public MeasureSize? Size { get; init; }
+
+    /// <summary>Says what people should know of the model, once it has been seen to train.</summary>
+    public MeasureRemarks? Remarks { get; init; }
 }
 
 /// <summary>The run's configuration, and which of the measuring processes it is.</summary>
@@ -19,6 +22,9 @@ internal sealed record MeasureBegin(IReadOnlyDictionary<string, string> Configur
 
 /// <summary>Samples of a micro-batch.</summary>
 internal sealed record MeasureSize(int Size);
+
+/// <summary>Most samples of the run's micro-batches; fewer may be enough to see the model train.</summary>
+internal sealed record MeasureRemarks(int Micro);
 
 /// <summary>What a measuring process answers, one line of JSON: one of its properties is set.</summary>
 internal sealed record MeasureAnswer
@@ -28,6 +34,9 @@ internal sealed record MeasureAnswer
 
     /// <summary>The micro-batches.</summary>
     public MicroBatchCost? Cost { get; init; }
+
+    /// <summary>What people should know of the model, in sentences.</summary>
+    public IReadOnlyList<string>? Remarks { get; init; }
 
     /// <summary>Whether the memory there is was not enough.</summary>
     public bool IsShort { get; init; }

@@ -73,6 +73,16 @@ internal sealed class MeasuringGroup : IDisposable
         }
     }
 
+    /// <summary>What people should know of the model and its configuration, as a run's first worker says it.</summary>
+    /// <param name="micro">Most samples of a micro-batch.</param>
+    /// <param name="cancellation">Gives up.</param>
+    /// <exception cref="MeasureException">It cannot be found out.</exception>
+    public async Task<IReadOnlyList<string>> RemarksAsync(int micro, CancellationToken cancellation)
+    {
+        var answers = await AskAsync(_ => new MeasureRequest { Remarks = new MeasureRemarks(micro) }, AnswerDeadline, cancellation);
+        return answers[0].Remarks ?? throw Unexpected();
+    }
+
     /// <inheritdoc/>
     public void Dispose() => _processes.ForEach(p => p.Dispose());
 

@@ -60,13 +60,12 @@ internal sealed class StepRun : IRunViewer
     public static async Task<(StepCost Cost, MeasuredPeak Peak)> MeasureAsync(
         RunOptions options, MeasuredStep step, int workers, Surroundings surroundings, CancellationToken stop)
     {
+        options = MeasuredRun.Of(options, Steps);
         options = options with
         {
             Name = "measure",
             Workers = workers,
-            Batch = new BatchOptions { Global = step.Samples, Micro = step.Geometry.Micro, Blocks = step.Geometry.Blocks },
-            Stop = new StopOptions { Steps = Steps },
-            Evaluate = new EvaluateOptions { EveryEpochs = 0 },
+            Batch = options.Batch with { Global = step.Samples, Micro = step.Geometry.Micro, Blocks = step.Geometry.Blocks, MicroFrom = new Dictionary<string, int>() },
             Checkpoint = new CheckpointOptions { Keep = 1 },
             FailureDetection = options.FailureDetection < FailureDetection ? FailureDetection : options.FailureDetection,
             Debug = new DebugOptions(),

@@ -18,7 +18,7 @@ internal static class PlanPlot
 
     private static SvgPlot OfRates(RunPlan plan)
     {
-        var hasGain = plan.Shortest is not null;
+        var hasGain = plan.Curve.Any(p => p.Highest is not null);
         var rate = new PlotAxis(hasGain ? "learning rate at gain 1" : "learning rate", AxisScale.FromZero);
         var other = new PlotAxis(hasGain ? "learning rate at the largest gain" : "global batch, samples", AxisScale.FromZero);
         return new SvgPlot($"{plan.Name}: as planned", new PlotAxis("epochs", AxisScale.FromZero), rate, other)

@@ -23,13 +23,18 @@ internal static class PlanText
             .Add("training samples", $"{plan.Length.DataSize:N0}", "an epoch")
             .Add("validation samples", $"{plan.ValidationSamples:N0}", "")
             .Add("steps per epoch", $"{plan.Length.StepsPerEpoch:N0}", LastStep(plan))
-            .Add("steps", Range(plan.Shortest?.Steps, $"{plan.Steps:N0}"), $"{Range(plan.Shortest?.Samples, Words.Count(plan.Samples, "sample"))} in all")
+            .Add("steps", $"{From(plan.Shortest?.Steps, plan.Steps)}{plan.Steps:N0}", $"{From(plan.Shortest?.Samples, plan.Samples)}{Words.Count(plan.Samples, "sample")} in all")
             .Add("micro-batches M", $"{batch.MicroBatches:N0}", $"= ceil({batch.Samples:N0} / {plan.Geometry.Micro:N0}), {Sizes(Largest(batch.Samples, batch.MicroBatches), Smallest(batch.Samples, batch.MicroBatches), "sample")} each")
             .Add("blocks K", $"{batch.Blocks:N0}", $"of {Sizes(Largest(batch.MicroBatches, batch.Blocks), Smallest(batch.MicroBatches, batch.Blocks), "micro-batch", "es")} each")
             .Write(output, "  ");
         if (plan.DataWay is { } way)
         {
             output.WriteLine($"  data: {way}");
+        }
+
+        foreach (var sentence in plan.Undecided)
+        {
+            output.WriteLine($"  {sentence}");
         }
 
         WriteStep(output, "A step", plan.Full);
@@ -75,6 +80,7 @@ internal static class PlanText
         ["samples"] = plan.Samples,
         ["fewestSteps"] = plan.Shortest?.Steps,
         ["fewestSamples"] = plan.Shortest?.Samples,
+        ["undecided"] = new JsonArray([.. plan.Undecided.Select(u => JsonValue.Create(u))]),
         ["step"] = Json(plan.Full),
         ["lastStep"] = plan.Last is null ? null : Json(plan.Last),
         ["changes"] = new JsonArray([.. plan.Changes.Select(c => new JsonObject { ["fromStep"] = c.Step, ["microBatch"] = c.Micro, ["step"] = Json(c.Plan) })]),
@@ -171,7 +177,7 @@ internal static class PlanText
         table.Write(output, "  ");
     }
 
-    private static string Range(long? fewest, string most) => fewest is null ? most : $"{fewest:N0} to {most}";
+    private static string From(long? fewest, long most) => fewest is null || fewest == most ? "" : $"{fewest:N0} to ";
 
     private static string LastStep(RunPlan plan) =>
         plan.Last is null ? "all of one size" : $"the last holds {Words.Count(plan.Length.LastStepSamples, "sample")}";

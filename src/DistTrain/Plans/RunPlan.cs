@@ -48,8 +48,11 @@ internal sealed record RunPlan
 
     public required long Samples { get; init; }
 
-    /// <summary>The fewest steps and samples, where the run ends when its steps are worth those of another batch: then the others are the most. Else null.</summary>
+    /// <summary>The fewest steps and samples, where that depends on what the run measures: then the others are the most. Else null.</summary>
     public required (long Steps, long Samples)? Shortest { get; init; }
+
+    /// <summary>What is decided from what the run measures, in sentences.</summary>
+    public required IReadOnlyList<string> Undecided { get; init; }
 
     /// <summary>An ordinary step.</summary>
     public required StepPlan Full { get; init; }
@@ -91,8 +94,10 @@ internal sealed record RunPlan
         options = options.WithMicro(new BatchOptions().Micro);
         var course = new RunCourse(options, trainingSamples, validationSamples);
         var length = course.Length;
+        var bounds = PlanBounds.Of(options, course);
         var steps = course.TotalSteps;
         var fewest = course.Progress is { } progress ? Math.Min(steps, length.StepsTo(progress.Whole)) : 0;
+        var last = options.Batch.Schedule.FollowsEvidence ? options.Batch.Schedule.Most : length.BatchOf(steps);
         var geometry = options.Geometries.Of(OperationKind.Train, 1) with { Global = length.GlobalBatch };
         var full = StepPlan.Of(Math.Min(length.GlobalBatch, trainingSamples), geometry, options.Workers);
         return new RunPlan
@@ -104,18 +109,19 @@ internal sealed record RunPlan
             Length = length,
             ValidationSamples = validationSamples,
             DataWay = WayOf(options),
-            Steps = steps,
-            Samples = length.SamplesOf(steps),
-            Shortest = fewest > 0 ? (fewest, length.SamplesOf(fewest)) : null,
+            Steps = bounds.MostSteps,
+            Samples = bounds.MostSamples,
+            Shortest = (bounds.FewestSteps, bounds.FewestSamples) == (bounds.MostSteps, bounds.MostSamples) ? null : (bounds.FewestSteps, bounds.FewestSamples),
+            Undecided = [.. PlanBounds.Undecided(options, validationSamples)],
             Full = full,
             Last = length.LastStepSamples < full.Batch.Samples ? StepPlan.Of(length.LastStepSamples, geometry, options.Workers) : null,
-            Changes = [.. ChangesOf(options, steps, full.Batch.Samples)],
-            Evaluations = validationSamples == 0 ? 0 : EvaluationsOf(options.Evaluate, length, steps),
+            Changes = [.. ChangesOf(options, bounds.MostSteps, full.Batch.Samples)],
+            Evaluations = validationSamples == 0 ? 0 : EvaluationsOf(options.Evaluate, trainingSamples, bounds),
             Rates = PointsOf(course, fewest, RatesOf(course, options, steps)),
-            Scaling = new BatchScaling(options, trainingSamples).Describe(length.BatchOf(steps)) is { } scaling ? $"{options.Schedule.Scaling} scaling: {scaling}" : null,
+            Scaling = new BatchScaling(options, trainingSamples).Describe(last) is { } scaling ? $"{options.Schedule.Scaling} scaling: {scaling}" : null,
             Curve = PointsOf(course, fewest, Enumerable.Range(0, CurvePoints + 1).Select(i => Math.Max(1, (long)((Int128)steps * i / CurvePoints))).Concat(AroundChanges(length, steps))),
             Timeouts = new Timeouts(options.FailureDetection),
-            Warnings = [.. WarningsOf(options, trainingSamples, full).Concat(isAuto ? [Assumption(options, full.Batch.Samples)] : Array.Empty<string>())],
+            Warnings = [.. WarningsOf(options, trainingSamples, full).Concat(PlanBounds.InVain(options, validationSamples)).Concat(isAuto ? [Assumption(options, full.Batch.Samples)] : Array.Empty<string>())],
         };
     }
 
@@ -135,13 +141,13 @@ internal sealed record RunPlan
         }
     }
 
-    private static long EvaluationsOf(EvaluateOptions every, RunLength length, long steps)
+    private static long EvaluationsOf(EvaluateOptions every, long dataSize, PlanBounds bounds)
     {
-        var samples = length.SamplesOf(steps);
-        var epochs = every.EveryEpochs > 0 ? samples / length.DataSize / every.EveryEpochs : 0;
+        var (steps, samples) = (bounds.MostSteps, bounds.MostSamples);
+        var epochs = every.EveryEpochs > 0 ? samples / dataSize / every.EveryEpochs : 0;
         var bySteps = every.EverySteps > 0 ? steps / every.EverySteps : 0;
         var bySamples = every.EverySamples > 0 ? samples / every.EverySamples : 0;
-        var isLastDue = (every.EveryEpochs > 0 && samples % length.DataSize == 0 && samples / length.DataSize % every.EveryEpochs == 0)
+        var isLastDue = (every.EveryEpochs > 0 && samples % dataSize == 0 && samples / dataSize % every.EveryEpochs == 0)
             || (every.EverySteps > 0 && steps % every.EverySteps == 0);
         return Math.Min(steps, epochs + bySteps + bySamples + (isLastDue ? 0 : 1));
     }

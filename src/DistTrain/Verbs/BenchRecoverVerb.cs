@@ -50,12 +50,12 @@ internal static class BenchRecoverVerb
                 return ExitCode.Usage;
             }
 
-            options = options with
+            if (MeasuredRun.Remark(options, options.Batch.Global) is { } remark)
             {
-                Name = "bench-recover",
-                Stop = new StopOptions { Epochs = 0, Steps = Steps },
-                Evaluate = new EvaluateOptions { EveryEpochs = 0 },
-            };
+                app.Surroundings.Error.WriteLine(remark);
+            }
+
+            options = MeasuredRun.Of(options, Steps) with { Name = "bench-recover" };
             var (folder, problem, _) = RunFolder.Claim(parsed.GetValue(@out), options.Name, RunConfiguration.Write(options));
             if (folder is null)
             {

@@ -92,6 +92,11 @@ internal static class MeasureVerb
 
     private static async Task<MeasureAnswer> AnswerAsync(ModelMeter meter, MeasureRequest request)
     {
+        if (request.Remarks is { } remarks)
+        {
+            return await meter.RemarksAsync(remarks.Micro) is { } said ? new MeasureAnswer { Remarks = said } : new MeasureAnswer { IsShort = true };
+        }
+
         var size = request.Size ?? throw new InvalidOperationException("A request asks for nothing.");
         return await meter.MeasureAsync(size.Size) is { } cost ? new MeasureAnswer { Cost = cost } : new MeasureAnswer { IsShort = true };
     }

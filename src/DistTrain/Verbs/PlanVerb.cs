@@ -113,6 +113,12 @@ internal static class PlanVerb
             plan = RunPlan.Of(options, task.Training.Count, task.Validation.Count);
         }
 
+        if (options.ActivationCheckpointing > 1)
+        {
+            var remarks = await RemarksAsync(data.Run.WithMicro(plan.Geometry.Micro), app.Surroundings, stop);
+            plan = plan with { Warnings = [.. plan.Warnings, .. remarks] };
+        }
+
         if (!request.Measures)
         {
             return plan;
@@ -122,6 +128,21 @@ internal static class PlanVerb
         var host = await HostMeasurement.TakeAsync(data.Run.WithMicro(options.Batch.Micro), plan, workers[^1], app.Surroundings, stop);
         IReadOnlyList<RunPrediction> predictions = [.. workers.Select(n => RunPrediction.Of(plan, host, n, request.Price))];
         return plan with { Predictions = predictions, Advice = [.. PlanAdvice.On(predictions, options.Workers, host.Room), PlanAdvice.OnExchange(host.Model.State.Vector)] };
+    }
+
+    /// <summary>Whether a model computes its layers in segments is seen when it trains. A plan that cannot find that out is a plan all the same.</summary>
+    private static async Task<IReadOnlyList<string>> RemarksAsync(RunOptions options, Surroundings surroundings, CancellationToken stop)
+    {
+        surroundings.Error.WriteLine($"activationCheckpointing is {options.ActivationCheckpointing}: building the model to see what it makes of that.");
+        try
+        {
+            using var model = await MeasuringGroup.StartAsync(options, 1, surroundings, stop);
+            return await model.RemarksAsync(options.Batch.Micro, stop);
+        }
+        catch (MeasureException e)
+        {
+            return [$"What the model makes of activationCheckpointing is not known: {e.Message}"];
+        }
     }
 
     /// <summary>What is to be measured.</summary>

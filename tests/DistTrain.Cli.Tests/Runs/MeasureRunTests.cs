@@ -13,7 +13,9 @@ public sealed class MeasureRunTests : IDisposable
     [Fact]
     public async Task A_measured_plan_predicts_time_and_memory_of_every_number_of_workers()
     {
-        using var command = Command.Start(["plan", .. Small, "--measure", "--json", "--price-per-worker-hour", "2", "--plot", _folder["plan.svg"]]);
+        // What the run decides on the way is none of its steps.
+        string[] schedule = ["--set", "batch.schedule.name=plateau", "--set", "batch.schedule.most=512", "--set", "stop.patience=3", "--set", "schedule.scaling=adascale", "--set", "schedule.referenceBatch=64"];
+        using var command = Command.Start(["plan", .. Small, .. schedule, "--measure", "--json", "--price-per-worker-hour", "2", "--plot", _folder["plan.svg"]]);
         var ended = await command.EndAsync();
         Assert.Equal(0, ended.Code);
         Assert.Empty(ended.Left);
@@ -27,8 +29,23 @@ public sealed class MeasureRunTests : IDisposable
             Assert.Equal(p["memory"]!.AsObject().Where(m => m.Key != "total").Sum(m => (long)m.Value!), (long)p["memory"]!["total"]!);
             Assert.Equal(2 * (int)p["workers"]! * (double)p["hours"]!, (double)p["cost"]!, 9);
         });
+        Assert.Contains("batch.schedule.name is plateau, and every step that is measured takes 128 samples.\n", ended.Error, StringComparison.Ordinal);
         Assert.Contains("Measuring steps of 2 workers, about ", ended.Error, StringComparison.Ordinal);
         Assert.StartsWith("<?xml", await File.ReadAllTextAsync(_folder["plan.svg"], TestContext.Current.CancellationToken), StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("mlp", true)]
+    [InlineData("resnet", false)]
+    public async Task A_plan_says_as_a_run_does_that_a_model_computes_nothing_in_segments(string model, bool isSaid)
+    {
+        var ended = await Command.RunAsync("plan", "digits", "--set", $"model.name={model}", "--set", "activationCheckpointing=2", "--set", "batch.micro=16");
+        Assert.Equal(0, ended.Code);
+        Assert.Equal(
+            isSaid,
+            ended.Error.Contains("\nwarning: activationCheckpointing is 2, and saves no memory: this model computes no layers in segments on this device. ", StringComparison.Ordinal));
+        Assert.Equal(isSaid ? 2 : 1, ended.Error.Count(c => c == '\n'));
+        Assert.Empty(ended.Left);
     }
 
     [Fact]

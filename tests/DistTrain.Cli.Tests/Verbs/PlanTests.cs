@@ -170,6 +170,87 @@ public sealed class PlanTests
     }
 
     [Fact]
+    public async Task A_batch_that_follows_evaluations_is_planned_between_its_bounds_and_so_is_said()
+    {
+        string[] run =
+        [
+            "plan", "--set", "data.count=1000", "--set", "batch.global=100", "--set", "stop.epochs=4", "--set", "schedule.name=cosine", "--set", "schedule.scaling=linear",
+            "--set", "batch.schedule.name=plateau", "--set", "batch.schedule.most=350", "--set", "stop.patience=5", "--set", "stop.validationLoss=0.25",
+        ];
+        var (code, text, error) = await Cli.RunAsync(run);
+        Assert.Equal((0, ""), (code, error));
+        Assert.Matches("\n  steps +12 to 40 +4,000 samples in all\n", text);
+        Assert.Contains(
+            "\n  batch.schedule.name is plateau: by what evaluations show the global batch may grow up to 350 samples. Steps and samples are the fewest and the most there may be, time is the most, "
+            + "and a step and the rate are those of 100 samples.\n  stop.patience is 5 and stop.validationLoss is 0.25: by what evaluations show the run may end earlier, and take less of everything.\n",
+            text, StringComparison.Ordinal);
+        Assert.Contains("\n  linear scaling: a batch of 350 is 3.5 times the reference of 100: rate x 3.5\n", text, StringComparison.Ordinal);
+
+        var json = JsonNode.Parse((await Cli.RunAsync([.. run, "--json"])).Out)!;
+        Assert.Equal((40, 12, 4000), ((int)json["steps"]!, (int)json["fewestSteps"]!, (int)json["fewestSamples"]!));
+        Assert.Equal(2, json["undecided"]!.AsArray().Count);
+
+        (_, text, error) = await Cli.RunAsync([.. run, "--set", "data.count=3"]);
+        Assert.DoesNotContain("may ", text, StringComparison.Ordinal);
+        Assert.Contains("warning: The data hold no validation samples, so nothing is evaluated: a plateau, stop.patience and stop.validationLoss never see anything.\n", error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_batch_that_follows_the_noise_scale_may_fall_as_well()
+    {
+        string[] run =
+        [
+            "plan", "--set", "data.count=1000", "--set", "batch.global=100", "--set", "batch.schedule.name=noise", "--set", "batch.schedule.first=50", "--set", "batch.schedule.most=400",
+            "--set", "batch.schedule.everySteps=5",
+        ];
+        var (_, text, _) = await Cli.RunAsync([.. run, "--set", "stop.epochs=2"]);
+        Assert.Matches("\n  steps +6 to 40 +2,000 samples in all\n", text);
+        Assert.Contains("\n  batch.schedule.name is noise: by the noise scale the global batch may be anything between 50 and 400 samples. ", text, StringComparison.Ordinal);
+        Assert.DoesNotContain("end earlier", text, StringComparison.Ordinal);
+
+        // So many steps take between as many of the least batch and of the most, in epochs of 20 and of 3.
+        (_, text, _) = await Cli.RunAsync([.. run, "--set", "stop.epochs=0", "--set", "stop.steps=7"]);
+        Assert.Matches("\n  steps +7 +350 to 2,400 samples in all\n", text);
+    }
+
+    /// <summary>Whatever the run decides on the way, it is no shorter and no longer than its plan says.</summary>
+    [Fact]
+    public void A_run_stays_within_the_bounds_of_its_plan() =>
+        Gen.Select(Gen.Long[1, 400], Gen.Long[1, 60], Gen.Long[0, 60], Gen.Bool, Gen.Long[0, 3], Gen.Select(Gen.Long[0, 40], Gen.Long[0, 900]), Gen.Int[0, 1000]).Sample(
+            (data, first, more, plateau, epochs, limits, seed) =>
+            {
+                var (steps, samples) = limits;
+                var options = new RunOptions
+                {
+                    Batch = new BatchOptions
+                    {
+                        Global = plateau ? first : first + more,
+                        Schedule = new BatchScheduleOptions { Name = plateau ? "plateau" : "noise", First = plateau ? 0 : first, Most = first + (2 * more) },
+                    },
+                    Stop = new StopOptions { Epochs = epochs, Steps = steps, Samples = samples },
+                };
+                if (options.Stop is { Epochs: 0, Steps: 0, Samples: 0 })
+                {
+                    return;
+                }
+
+                var plan = RunPlan.Of(options, data, 1);
+                var (random, course, batch) = (new Random(seed), new RunCourse(options, data, 1), options.Batch.Global);
+                for (var step = 1L; step <= course.TotalSteps; step++)
+                {
+                    if (random.Next(4) == 0)
+                    {
+                        batch = random.NextInt64(plateau ? batch : first, options.Batch.Schedule.Most + 1);
+                        course = course.With(new RunDecision(OperationKind.Train, step, batch, "it was drawn"));
+                    }
+                }
+
+                Assert.InRange(course.TotalSteps, plan.Shortest?.Steps ?? plan.Steps, plan.Steps);
+                Assert.InRange(course.TotalSamples, plan.Shortest?.Samples ?? plan.Samples, plan.Samples);
+            },
+            iter: 2_000);
+
+    [Fact]
     public async Task Verbose_shows_every_time_limit_that_follows_from_the_setting()
     {
         var (code, text, _) = await Cli.RunAsync("plan", "--verbose", "--set", "failureDetection=4s");

@@ -39,6 +39,20 @@ public sealed class ResumeRulesTests
         ["stop.epochs is '4': was 2 when the run began: a cosine schedule ends with the run, so the steps already done would have had other rates."],
         Check(["schedule.name=cosine"], "stop.epochs=4"));
 
+    [Theory]
+    [InlineData("evaluate.everyEpochs=2", "was 1 when the run began", "batch.schedule.name plateau", "batch.schedule.name=plateau", "batch.schedule.most=640")]
+    [InlineData("evaluate.everySteps=3", "was 0 when the run began", "stop.patience", "stop.patience=4")]
+    [InlineData("evaluate.everySamples=3", "was 0 when the run began", "batch.schedule.name plateau", "batch.schedule.name=plateau", "batch.schedule.most=640", "stop.patience=4")]
+    public void Where_evaluations_are_counted_they_stay_where_they_are(string change, string was, string counts, params string[] more) => Assert.Equal(
+        [$"{change.Split('=')[0]} is '{change.Split('=')[1]}': {was}, and {counts} counts evaluations: with others it would decide otherwise; give it that value, or begin a new run."],
+        Check(more, change));
+
+    [Theory]
+    [InlineData("evaluate.everyEpochs=2", "stop.validationLoss=0.1")]
+    [InlineData("workers=3", "batch.schedule.name=plateau", "batch.schedule.most=640")]
+    [InlineData("stop.patience=9", "stop.patience=4")]
+    public void What_no_count_of_evaluations_hangs_on_is_free(string change, params string[] more) => Assert.Empty(Check(more, change));
+
     private static List<string> Check(string[] more, string change)
     {
         var began = Table([.. Began, .. more]);

@@ -87,15 +87,57 @@ public sealed class BatchScheduleTests
     [InlineData("batch.schedule.stages.1.5 steps is '128': must name when, above 0, such as 2 epochs, 500 steps or 100000 samples.", "name=stages", "stages.1.5 steps=128")]
     [InlineData("batch.schedule.stages.1 epoch is '0': must be between 1 and 1099511627776.", "name=stages", "stages.1 epoch=0")]
     [InlineData("batch.schedule.stages.9 steps is '2': is counted in another unit than the stage before: count all in epochs, all in steps or all in samples.", "name=stages", "stages.1 epoch=2", "stages.9 steps=2")]
+    [InlineData("batch.schedule.stages.1.0 epochs is '4': begins when the stage of 1 epoch does: keep one of the two.", "name=stages", "stages.1 epoch=2", "stages.2 epochs=3", "stages.1.0 epochs=4")]
     [InlineData("batch.schedule.stages is '1 epoch': belongs to batch.schedule.name: stages; drop the stages, or name that schedule.", "stages.1 epoch=2")]
     [InlineData("batch.schedule.first is '64': must be at least 1 and below batch.global, which is 64: a warm-up rises.", "name=warmup", "first=64", "overSteps=3")]
     [InlineData("batch.schedule.overEpochs is not set: a warm-up needs one of overEpochs, overSteps and overSamples.", "name=warmup", "first=8")]
+    [InlineData("batch.schedule is 'several warm-ups': keep one of overEpochs, overSteps and overSamples.", "name=warmup", "first=8", "overEpochs=1", "overSteps=9")]
+    [InlineData("batch.schedule is 'several intervals': keep one of everyEpochs, everySteps and everySamples.", "name=noise", "most=128", "first=8", "everySteps=10", "everySamples=100")]
     [InlineData("batch.schedule.most is '0': must be at least batch.global, which is 64: it caps how far the batch grows.", "name=plateau")]
     [InlineData("batch.schedule.name is 'decay': takes the place of a rate that decays, and schedule.name is constant: set that to step.", "name=decay", "most=128")]
     [InlineData("batch.schedule.everyEpochs is not set: to follow the noise scale needs one of everyEpochs, everySteps and everySamples.", "name=noise", "most=128", "first=8")]
     [InlineData("batch.schedule.first is '0': must be at least 1 and at most batch.global, which is 64: the batch does not fall below it.", "name=noise", "most=128", "everySteps=10")]
     public void Mistakes_are_told_in_words(string sentence, params string[] keys) =>
         Assert.Equal([sentence], Read([.. keys.Select(k => k.Split('=')).Select(k => ($"batch.schedule.{k[0]}", k[1]))]).Problems.Select(p => p.ToString()));
+
+    [Theory]
+    [InlineData("first=8", "warmup or noise", "most=128 name=plateau")]
+    [InlineData("most=128", "decay or plateau or noise", "first=8 name=warmup overSteps=9")]
+    [InlineData("overEpochs=0.5", "warmup", "")]
+    [InlineData("overSteps=9", "warmup", "most=128 name=plateau")]
+    [InlineData("overSamples=9", "warmup", "")]
+    [InlineData("factor=1.5", "plateau or noise", "first=8 name=warmup overSteps=9")]
+    [InlineData("patience=2", "plateau", "everySteps=9 first=8 most=128 name=noise")]
+    [InlineData("minimumImprovement=0.1", "plateau", "")]
+    [InlineData("everyEpochs=0.5", "noise", "most=128 name=plateau")]
+    [InlineData("everySteps=9", "noise", "name=stages stages.1 epoch=9")]
+    [InlineData("everySamples=9", "noise", "")]
+    public void A_key_of_another_schedule_is_not_passed_over_in_silence(string key, string names, string others)
+    {
+        var (name, value) = (key.Split('=')[0], key.Split('=')[1]);
+        (string, string)[] given = [.. others.Replace("1 epoch", "1epoch", StringComparison.Ordinal).Split(' ', StringSplitOptions.RemoveEmptyEntries).Append(key)
+            .Select(k => ($"batch.schedule.{k.Split('=')[0]}", k.Split('=')[1]))];
+        var schedule = given.FirstOrDefault(g => g.Item1 == "batch.schedule.name").Item2 ?? "constant";
+        Assert.Equal(
+            [
+                $"batch.schedule.{name} is '{value}': belongs to batch.schedule.name: {names}, and that is {schedule}; drop it, as --set batch.schedule.{name}= does, "
+                    + $"or name {(names.Contains(' ', StringComparison.Ordinal) ? "such a schedule" : "that schedule")}.",
+            ],
+            Read(given).Problems.Select(p => p.ToString()));
+
+        // What a run writes down, every key as resolved, is no mistake.
+        Assert.Empty(OptionsReader.ReadRun(OptionsReader.Write(Read(given[..^1]).Options)).Problems);
+    }
+
+    [Fact]
+    public void All_mistakes_of_a_schedule_are_told_at_once() => Assert.Equal(
+        [
+            "batch.schedule.stages.2 epochs", "batch.schedule.stages.2epochs", "batch.schedule.first", "batch.schedule.factor",
+        ],
+        Read([
+            ("batch.schedule.name", "stages"), ("batch.schedule.stages.2 epoch", "9"), ("batch.schedule.stages.2 epochs", "8"), ("batch.schedule.stages.2epochs", "7"),
+            ("batch.schedule.first", "4"), ("batch.schedule.factor", "3"),
+        ]).Problems.Select(p => p.Key));
 
     [Fact]
     public void A_cosine_cannot_end_with_a_number_of_steps_that_nobody_knows_the_samples_of() => Assert.Equal(
