@@ -4,6 +4,7 @@
 #   tests/acceptance/batch-growth.sh           fashion-mnist-mlp, three seeds each, 6 epochs: about 6 minutes on two quiet cores
 #   tests/acceptance/batch-growth.sh --short   digits, one seed: the batches grow, and the steps become fewer
 set -euo pipefail
+keeps=true
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 build
 

@@ -7,6 +7,7 @@
 #
 # How busy the machine is does not change the bits, so it does not change what is asked for.
 set -euo pipefail
+keeps=true
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 $short || need_fashion_mnist
 $short || command -v python3 >/dev/null || { echo "$(basename "$0") needs python3: apt-get install python3" >&2; exit 1; }
@@ -65,7 +66,7 @@ if $short; then
   exit
 fi
 
-mkdir "$work/images"
+mkdir -p "$work/images"
 python3 "$root/tests/acceptance/halve-images.py" /usr/share/datasets/fashion-mnist "$work/images"
 common=(data.name=idx "data.path=$work/images" batch.micro=128 checkpoint.everySteps=0 evaluate.everyEpochs=3 schedule.warmupEpochs=3 stop.epochs=30)
 large=(batch.global=2048 schedule.referenceBatch=128)

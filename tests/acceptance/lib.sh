@@ -5,6 +5,7 @@
 #   expect_failure CODE PATTERN command... the command ends with CODE and one line on standard error that matches PATTERN
 #   finish                                 prints the sums as the last line; the exit code says whether all held
 #   $figures                               where pictures of runs go; DISTTRAIN_WRITE_FIGURES=1, in full, writes those of src/DistTrain.Core/README.md anew
+#   keeps=true                             before sourcing: DISTTRAIN_KEEP=FOLDER keeps the runs there, and what is there is not trained again, so that pictures can be drawn anew
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 short=false
@@ -26,8 +27,16 @@ export DISTTRAIN_ACCEPTANCE_MARK=$$-$RANDOM
 
 passed=0
 failed=0
-work=$(mktemp -d "${TMPDIR:-/tmp}/disttrain-acceptance-XXXXXX")
-trap 'kill_left; rm -rf "$work"' EXIT
+kept=
+if ${keeps:-false} && [ -n "${DISTTRAIN_KEEP:-}" ]; then
+  kept=$DISTTRAIN_KEEP/$(basename "$0" .sh)$($short && echo -short || true)
+  mkdir -p "$kept"
+  work=$(cd "$kept" && pwd)
+  trap kill_left EXIT
+else
+  work=$(mktemp -d "${TMPDIR:-/tmp}/disttrain-acceptance-XXXXXX")
+  trap 'kill_left; rm -rf "$work"' EXIT
+fi
 disttrain=$root/artifacts/bin/DistTrain.Cli/release/disttrain
 figures=$work
 if [ "${DISTTRAIN_WRITE_FIGURES:-0}" = 1 ] && ! $short; then figures=$root/src/DistTrain.Core/figures; fi
@@ -56,10 +65,14 @@ check() {
   fi
 }
 
-# train NAME ARGUMENTS...: a whole run into $work/NAME
+# train NAME ARGUMENTS...: a whole run into $work/NAME; one that is kept, and done, is there already
 train() {
   local name=$1
   shift
+  if [ -n "$kept" ]; then
+    [ "$(summary "$name" status 2>/dev/null)" != completed ] || return 0
+    rm -rf "${work:?}/$name"
+  fi
   "$disttrain" train "$@" --out "$work/$name" </dev/null
 }
 

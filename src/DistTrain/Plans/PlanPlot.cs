@@ -21,7 +21,7 @@ internal static class PlanPlot
         var hasGain = plan.Curve.Any(p => p.Highest is not null);
         var rate = new PlotAxis(hasGain ? "learning rate at gain 1" : "learning rate", AxisScale.FromZero);
         var other = new PlotAxis(hasGain ? "learning rate at the largest gain" : "global batch, samples", AxisScale.FromZero);
-        return new SvgPlot($"{plan.Name}: as planned", new PlotAxis("epochs", AxisScale.FromZero), rate, other)
+        return new SvgPlot($"{plan.Name}: as planned", new PlotAxis("epochs"), rate, other)
             .Line(rate.Title, 0, plan.Curve.Select(p => (p.Epochs, p.Now.Rate)))
             .Line(other.Title, 1, plan.Curve.Select(p => (p.Epochs, hasGain ? p.Highest ?? double.NaN : p.Batch)), onRight: true);
     }

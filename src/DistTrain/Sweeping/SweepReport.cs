@@ -53,8 +53,8 @@ internal sealed record SweepReport(SweepSettings Settings, IReadOnlyList<CellRes
             return $"{optimizer.Optimizer}: the critical batch is {critical} samples: from the smallest batch that was tried on, a larger one saves hardly any steps. Try smaller ones.";
         }
 
-        return $"{optimizer.Optimizer}: the critical batch is {critical} samples. There a run takes twice the least steps, {fit.LeastSteps}, and twice the least samples, {fit.LeastSamples}. "
-            + $"Up to a batch of {Words.Samples(Efficient * critical.Value)} samples are within {Efficient:P0} of the least; beyond {Words.Samples(critical.Value / Efficient)} steps are.";
+        return $"{optimizer.Optimizer}: the critical batch is {critical} samples. There a run takes twice the least steps, which are {fit.LeastSteps}, and twice the least samples, which are {fit.LeastSamples}. "
+            + $"Up to a batch of {Words.Samples(Efficient * critical.Value)} a run takes at most {Efficient:P0} more than the least samples, from {Words.Samples(critical.Value / Efficient)} on at most {Efficient:P0} more than the least steps.";
     }
 
     /// <summary>What to do next, and what to keep in mind, in sentences.</summary>

@@ -33,14 +33,17 @@ internal static class SweepText
     }
 
     /// <summary>The cells of a batch's row.</summary>
-    public static string[] Row(SweepReport report, BatchResult batch)
+    /// <param name="report">The report.</param>
+    /// <param name="batch">The batch, and the run that stands for it.</param>
+    /// <param name="whole">How whole numbers are written.</param>
+    public static string[] Row(SweepReport report, BatchResult batch, string whole = "0")
     {
         var (result, best) = (report.Of(batch.Best), batch.Best);
         return
         [
-            $"{batch.Batch}", Words.Number(best.Cell.Rate), Whole(batch.Reading?.Steps), Whole(batch.Reading?.Samples),
+            Whole(batch.Batch, whole), Words.Number(best.Cell.Rate), Whole(batch.Reading?.Steps, whole), Whole(batch.Reading?.Samples, whole),
             result.SecondsTo(batch.Reading) is { } seconds ? seconds.ToString("0.0") : "-", Number(best.FinalLoss), Number(best.TrainingLoss), Number(best.Gap),
-            Whole(result.SamplesPerSecond), Whole(result.PeakBytes / 1e6), Remark(batch),
+            Whole(result.SamplesPerSecond, whole), Whole(result.PeakBytes / 1e6, whole), Remark(batch),
         ];
     }
 
@@ -132,14 +135,14 @@ internal static class SweepText
 
     private static string Plain(JsonNode? value) => value is JsonValue scalar ? scalar.ToString() : "";
 
-    private static string Whole(double? value) => value is { } number && double.IsFinite(number) ? Math.Round(number).ToString(CultureInfo.InvariantCulture) : "-";
+    private static string Whole(double? value, string format) => value is { } number && double.IsFinite(number) ? number.ToString(format, CultureInfo.InvariantCulture) : "-";
 
     private static string Number(double value) => double.IsFinite(value) ? Words.Number(value) : "-";
 
     private static string Remark(BatchResult batch) =>
         batch.Best.HasDiverged ? "diverged"
         : batch.Reading is null ? "did not get there"
-        : batch.IsLowest ? "the lowest rate"
-        : batch.IsHighest ? "the highest rate"
+        : batch.IsLowest ? "the lowest rate tried"
+        : batch.IsHighest ? "the highest rate tried"
         : "";
 }

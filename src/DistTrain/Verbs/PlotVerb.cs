@@ -64,11 +64,13 @@ internal static class PlotVerb
             return missing.Length > 0 ? ExitCode.Usage : ExitCode.Failure;
         }
 
-        var plot = new SvgPlot($"{request.Value} over {request.Over}", new PlotAxis(request.Over), new PlotAxis(request.Value, request.IsLogarithmic ? AxisScale.Logarithmic : AxisScale.Linear));
+        var quantity = Quantity.Of(request.Value);
+        var plot = new SvgPlot(
+            $"{quantity.Name} over {request.Over}", new PlotAxis(request.Over == Steps ? "steps" : "training samples used"), new PlotAxis(quantity.Title, request.IsLogarithmic ? AxisScale.Logarithmic : AxisScale.Linear));
         var table = new TextTable("run", "points", "lowest", "highest", "last");
         foreach (var (number, (name, curve)) in Names(runs).Zip(read.Select(r => r.Curve!)).Index())
         {
-            plot.Line(name, number, curve.Points.Where(p => !request.IsLogarithmic || p.Up > 0));
+            plot.Curve(name, number, [.. curve.Points.Where(p => !request.IsLogarithmic || p.Up > 0)]);
             table.Add(name, $"{curve.Points.Count}", $"{curve.Points.Min(p => p.Up):G4}", $"{curve.Points.Max(p => p.Up):G4}", $"{curve.Points[^1].Up:G4}");
         }
 

@@ -20,12 +20,13 @@ internal enum AxisScale
 }
 
 /// <summary>An axis of a picture.</summary>
-/// <param name="Title">The quantity.</param>
+/// <param name="Title">The quantity, and its unit where it has one.</param>
 /// <param name="Scale">How its values lie.</param>
 internal sealed record PlotAxis(string Title, AxisScale Scale = AxisScale.Linear)
 {
+    /// <summary>By how much more than the largest value an axis from 0 on shows.</summary>
+    private const double Above = 1.1;
     private const double Beside = 0.05;
-    private const double Above = 0.1;
 
     /// <summary>The library's axis.</summary>
     /// <param name="position">Its side.</param>
@@ -38,11 +39,25 @@ internal sealed record PlotAxis(string Title, AxisScale Scale = AxisScale.Linear
         return axis;
     }
 
+    /// <summary>
+    /// Makes room above a value on an axis from 0 on. The library makes it by the distance of the values from each other, which is none where they are equal.
+    /// </summary>
+    public static void Reach(Axis axis, double value)
+    {
+        if (axis.Minimum == 0 && value > 0)
+        {
+            axis.Maximum = double.IsNaN(axis.Maximum) ? Above * value : Math.Max(axis.Maximum, Above * value);
+        }
+    }
+
     private Axis Create() => Scale switch
     {
-        AxisScale.Doubling => new LogarithmicAxis { Base = 2, MinorTickSize = 0, MinimumPadding = Beside, MaximumPadding = Beside, LabelFormatter = v => $"{Math.Round(v):0}" },
-        AxisScale.Logarithmic => new LogarithmicAxis { LabelFormatter = v => v.ToString(v is >= 1 and < 1e6 ? "0" : "G3") },
-        AxisScale.FromZero => new LinearAxis { Minimum = 0, MaximumPadding = Above },
-        _ => new LinearAxis(),
+        AxisScale.Doubling => new LogarithmicAxis { Base = 2, MinorTickSize = 0, MinimumPadding = Beside, MaximumPadding = Beside, LabelFormatter = v => Plain(Math.Round(v)) },
+        AxisScale.Logarithmic => new LogarithmicAxis { MinimumPadding = Beside, MaximumPadding = Beside, LabelFormatter = Plain },
+        AxisScale.FromZero => new LinearAxis { Minimum = 0, LabelFormatter = Plain },
+        _ => new LinearAxis { LabelFormatter = Plain },
     };
+
+    /// <summary>What the library calls 1,000 may be a little less.</summary>
+    private static string Plain(double value) => value.ToString(Math.Abs(value) is >= 999.5 and < 1e15 ? "N0" : "G4");
 }

@@ -14,10 +14,26 @@ internal sealed class SvgPlot
     private const string LeftKey = "left";
     private const string RightKey = "right";
 
+    /// <summary>A longer name might not fit below the picture; the end of a path is what tells it from others.</summary>
+    private const int LongestName = 40;
+
+    /// <summary>Of a line with more points those that are nearer to each other than so many pixels share a mark.</summary>
+    private const int MostMarks = 24;
+    private const int MarkDistance = 60;
+
+    /// <summary>So many numbers have colours and marks of their own; above, the dashes are others.</summary>
+    public const int Looks = 8;
+
     private static readonly OxyColor[] Colours =
     [
         OxyColors.SteelBlue, OxyColors.Peru, OxyColors.SeaGreen, OxyColors.IndianRed, OxyColors.MediumPurple, OxyColors.DarkCyan, OxyColors.Goldenrod, OxyColors.DimGray,
     ];
+
+    /// <summary>What tells lines from each other without their colours: filled first, then hollow.</summary>
+    private static readonly MarkerType[] Marks = [MarkerType.Circle, MarkerType.Square, MarkerType.Triangle, MarkerType.Diamond];
+
+    /// <summary>Likewise, where lines have no marks, and where there are more of them than colours.</summary>
+    private static readonly LineStyle[] Strokes = [LineStyle.Solid, LineStyle.LongDash, LineStyle.DashDot, LineStyle.LongDashDotDot];
 
     private readonly PlotModel _model;
 
@@ -36,9 +52,7 @@ internal sealed class SvgPlot
             _model.Axes.Add(right.At(AxisPosition.Right, RightKey));
         }
 
-        _model.Legends.Add(right is null
-            ? new Legend { LegendPosition = LegendPosition.RightTop, LegendPlacement = LegendPlacement.Outside }
-            : new Legend { LegendPosition = LegendPosition.TopLeft, LegendBackground = OxyColors.White });
+        _model.Legends.Add(new PlotLegend());
     }
 
     /// <summary>Where the axis on the left begins and ends.</summary>
@@ -48,23 +62,41 @@ internal sealed class SvgPlot
         return this;
     }
 
-    /// <summary>Adds points.</summary>
+    /// <summary>Adds points, each with its mark.</summary>
     /// <param name="name">Their name.</param>
-    /// <param name="colour">The number of their colour.</param>
+    /// <param name="number">The number of their colour and mark.</param>
     /// <param name="points">The points, all finite, above 0 where an axis is logarithmic.</param>
     /// <param name="joined">Whether a line joins them.</param>
     /// <param name="onRight">Whether they are of the quantity on the right.</param>
-    public SvgPlot Points(string name, int colour, IEnumerable<(double Across, double Up)> points, bool joined, bool onRight = false) =>
-        Add(name, colour, points, onRight, joined ? LineStyle.Solid : LineStyle.None, onRight ? MarkerType.Square : MarkerType.Circle);
+    public SvgPlot Points(string name, int number, IEnumerable<(double Across, double Up)> points, bool joined, bool onRight = false) =>
+        Add(name, number, points, onRight, joined ? Stroke(number / Looks) : LineStyle.None, Marks[number % Marks.Length]);
 
-    /// <summary>Adds a line without marks, likewise.</summary>
-    public SvgPlot Line(string name, int colour, IEnumerable<(double Across, double Up)> points, bool dashed = false, bool onRight = false) =>
-        Add(name, colour, points, onRight, dashed ? LineStyle.Dash : LineStyle.Solid, MarkerType.None);
+    /// <summary>Adds a line through any number of points, likewise; where they are many, only some of them have a mark.</summary>
+    public SvgPlot Curve(string name, int number, IReadOnlyList<(double Across, double Up)> points) =>
+        Add(name, number, points, onRight: false, Stroke(number / Looks), Marks[number % Marks.Length], points.Count > MostMarks ? MarkDistance : 0);
 
-    /// <summary>Marks a place on the way across with an upright line.</summary>
+    /// <summary>Adds a line without marks, likewise, which its dashes tell from others; a dotted one is a line to compare with.</summary>
+    public SvgPlot Line(string name, int number, IEnumerable<(double Across, double Up)> points, bool dotted = false, bool onRight = false) =>
+        Add(name, number, points, onRight, dotted ? LineStyle.Dot : Stroke(number), MarkerType.None);
+
+    /// <summary>Marks a place on the way across with an upright line; its text is to the right of it, where there is room.</summary>
     public SvgPlot Mark(double across, string text)
     {
-        _model.Annotations.Add(new LineAnnotation { Type = LineAnnotationType.Vertical, X = across, XAxisKey = AcrossKey, YAxisKey = LeftKey, Text = text, Color = OxyColors.Gray, LineStyle = LineStyle.Dash });
+        var isLast = _model.Series.OfType<LineSeries>().All(s => s.Points.All(p => p.X <= across));
+        _model.Annotations.Add(new LineAnnotation
+        {
+            Type = LineAnnotationType.Vertical,
+            X = across,
+            XAxisKey = AcrossKey,
+            YAxisKey = LeftKey,
+            Text = text,
+            TextOrientation = AnnotationTextOrientation.Horizontal,
+            TextHorizontalAlignment = isLast ? HorizontalAlignment.Right : HorizontalAlignment.Left,
+            TextLinePosition = 0,
+            TextPadding = 4,
+            Color = OxyColors.Gray,
+            LineStyle = LineStyle.Dash,
+        });
         return this;
     }
 
@@ -81,6 +113,7 @@ internal sealed class SvgPlot
             Color = OxyColors.Firebrick,
             LineStyle = LineStyle.Dash,
         });
+        PlotAxis.Reach(_model.Axes[2], right);
         return this;
     }
 
@@ -90,20 +123,30 @@ internal sealed class SvgPlot
     /// <summary>The text of the file.</summary>
     public string Text() => SvgText.Of(_model);
 
-    private SvgPlot Add(string name, int colour, IEnumerable<(double Across, double Up)> points, bool onRight, LineStyle style, MarkerType mark)
+    private SvgPlot Add(string name, int number, IEnumerable<(double Across, double Up)> points, bool onRight, LineStyle style, MarkerType mark, int markDistance = 0)
     {
+        var (colour, isHollow) = (Colours[number % Looks], number / Marks.Length % 2 == 1);
         var series = new LineSeries
         {
-            Title = name,
-            Color = Colours[colour % Colours.Length],
+            Title = Legible(name) + (_model.Axes.Count < 3 ? "" : onRight ? " (right)" : " (left)"),
+            Color = colour,
             LineStyle = style,
             MarkerType = mark,
-            MarkerFill = Colours[colour % Colours.Length],
+            MarkerSize = 4,
+            MarkerFill = isHollow ? OxyColors.White : colour,
+            MarkerStroke = colour,
+            MarkerStrokeThickness = 1.5,
+            MarkerResolution = markDistance,
             XAxisKey = AcrossKey,
             YAxisKey = onRight ? RightKey : LeftKey,
         };
         series.Points.AddRange(points.Select(p => new DataPoint(p.Across, p.Up)));
         _model.Series.Add(series);
+        series.Points.ForEach(p => PlotAxis.Reach(_model.Axes[onRight ? 2 : 1], p.Y));
         return this;
     }
+
+    private static LineStyle Stroke(int number) => Strokes[number % Strokes.Length];
+
+    private static string Legible(string name) => name.Length <= LongestName ? name : "..." + name[^(LongestName - 3)..];
 }

@@ -89,6 +89,23 @@ public sealed class SweepReportTests : IDisposable
     }
 
     [Fact]
+    public void The_page_explains_every_column_and_marks_the_best_rates()
+    {
+        var page = SweepPage.Of(Report(target: 0.1), []);
+        var whole = XDocument.Parse(Regex.Replace(page.Replace("<!DOCTYPE html>", "", StringComparison.Ordinal), "<(meta|img)([^>]*[^/])>", "<$1$2/>"));
+        var explained = whole.Descendants("dt").Zip(whole.Descendants("dd")).ToDictionary(e => e.First.Value, e => e.Second.Value);
+        var tables = whole.Descendants("table").ToList();
+        Assert.Equal(explained.Keys, tables[0].Descendants("th").Select(h => h.Value));
+        Assert.All(tables[0].Descendants("th"), h => Assert.Equal(explained[h.Value], h.Attribute("title")!.Value));
+        Assert.All(tables, t => Assert.All(t.Descendants("tr"), r => Assert.Equal(t.Descendants("th").Count(), r.Elements().Count())));
+        Assert.All(explained.Values, e => Assert.EndsWith(".", e, StringComparison.Ordinal));
+
+        var marked = tables[1].Descendants("tr").Where(r => r.Attribute("class")?.Value == "best").Select(r => r.Elements().Select(c => c.Value).ToArray()).ToList();
+        Assert.Equal(Batches.Select(b => ("sgd", $"{b:N0}", $"{0.1 * b / 64:G4}", "yes")), marked.Select(r => (r[0], r[1], r[2], r[^1])));
+        Assert.Contains("8,000", tables[1].Descendants("td").Select(c => c.Value));
+    }
+
+    [Fact]
     public void Runs_that_did_not_get_there_or_diverged_are_told_and_break_nothing()
     {
         var cells = SweptFolder.Cells(16, 512);

@@ -20,7 +20,7 @@ public sealed class PlotTests : IDisposable
         Assert.Matches("small +3 +0.1 +0.3 +0.3\n.*large +2 +0.1 +0.2 +0.2\n", text);
         var picture = XDocument.Load(_folder["plot.svg"]);
         var words = picture.Descendants().Where(e => e.Name.LocalName == "text").Select(e => e.Value).ToList();
-        Assert.Superset(new HashSet<string> { "small", "large", "steps", "validation.accuracy" }, words.ToHashSet());
+        Assert.Superset(new HashSet<string> { "small", "large", "steps", "validation accuracy", "validation accuracy over steps" }, words.ToHashSet());
         Assert.Equal([_folder["plot.svg"]], Directory.GetFiles(_folder.Path));
     }
 
