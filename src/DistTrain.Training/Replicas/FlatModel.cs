@@ -121,6 +121,16 @@ internal sealed class FlatModel : IDisposable
             .GroupBy(p => p.Slot)
             .Select(slot => (slot.Key, slot.Select(p => TorchMemory.Identity(p.Parameter)).Distinct().Count())));
 
+    /// <summary>Whether a pass that was bound to no node has made a gradient of entries.</summary>
+    public bool HasSparseGradient
+    {
+        get
+        {
+            using var scope = NewDisposeScope();
+            return _parameters.Any(p => p.Parameter.grad is { is_sparse: true });
+        }
+    }
+
     /// <summary>Forgets the node that was bound: to be called before its memory is freed.</summary>
     public void UnbindGradients()
     {

@@ -48,15 +48,10 @@ internal sealed class GradientWatch : IDisposable
     /// <exception cref="InvalidOperationException">A gradient was changed more than once.</exception>
     public void Once(Tensor[] gradients, Action backward)
     {
+        (_gradients, _unfinished) = (gradients, _parts.Length);
         Expect(gradients);
         backward();
-        for (var i = 0; i < _parts.Length; i++)
-        {
-            if (TensorVersion.Of(gradients[_parts[i].Slot]) > _expected[i])
-            {
-                throw Changed(_parts[i].Slot);
-            }
-        }
+        Check();
     }
 
     /// <summary>Runs a backward pass and tells what becomes final.</summary>
@@ -144,11 +139,13 @@ internal sealed class GradientWatch : IDisposable
         }
     }
 
+    /// <summary>What was not seen to be final may have got no gradient, and is not to have got more than one.</summary>
     private void Check()
     {
-        for (var i = _unfinished; i < _parts.Length; i++)
+        for (var i = 0; i < _parts.Length; i++)
         {
-            if (TensorVersion.Of(_gradients[_parts[i].Slot]) != _expected[i])
+            var version = TensorVersion.Of(_gradients[_parts[i].Slot]);
+            if (i < _unfinished ? version > _expected[i] : version != _expected[i])
             {
                 throw Changed(_parts[i].Slot);
             }

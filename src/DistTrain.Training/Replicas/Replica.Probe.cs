@@ -5,6 +5,7 @@ using DistTrain.Core.Numerics;
 using DistTrain.Core.Runs;
 using DistTrain.Core.Sampling;
 using DistTrain.Training.Native;
+using static TorchSharp.torch;
 
 namespace DistTrain.Training.Replicas;
 
@@ -41,6 +42,7 @@ public sealed partial class Replica
         }
 
         _model.WeightsChanged();
+        _addsEntries = AddsOnTop && AddsEntries();
         using var nodes = CreateNodes();
         var hashes = Enumerable.Range(0, ProbeTimes).Select(_ => ProbeOnce(nodes)).Distinct().ToList();
         ForgetNode();
@@ -49,12 +51,37 @@ public sealed partial class Replica
         return hashes.Count == 1 ? hashes[0] : null;
     }
 
+    private Operation ProbeOperation()
+    {
+        var samples = Math.Min(_options.Batch.IsAuto ? AutoProbe : Math.Min(_options.Batch.Micro, MostProbe), _task.Training.Count);
+        return new Operation(0, OperationKind.Train, 0, new SampleRange(0, 0, samples), new BatchGeometry(samples, (int)samples, 1), 0, false, false);
+    }
+
+    /// <summary>
+    /// Whether a gradient is of entries, as those of sparse embeddings are: torch adds each by itself, and of two for one place the first meets what is there before the second, so that on top of another
+    /// sum they have other bits than their own sum has.
+    /// </summary>
+    private bool AddsEntries()
+    {
+        // What is added to nothing stays as the pass made it.
+        _model.UnbindGradients();
+        _model.Synchronize();
+        using (var scope = NewDisposeScope())
+        using (var batch = Load(ProbeOperation(), 0, next: null))
+        using (_activations.Begin())
+        {
+            _activations.Backward(Loss(step: 0, microBatch: 0, batch).Sum);
+        }
+
+        var adds = _model.HasSparseGradient;
+        _model.UnbindGradients();
+        return adds;
+    }
+
     private string ProbeOnce(NodePool nodes)
     {
         var node = nodes.Rent();
-        var samples = Math.Min(_options.Batch.IsAuto ? AutoProbe : Math.Min(_options.Batch.Micro, MostProbe), _task.Training.Count);
-        var geometry = new BatchGeometry(samples, (int)samples, 1);
-        Accumulate(new Operation(0, OperationKind.Train, 0, new SampleRange(0, 0, samples), geometry, 0, false, false), 0, node, () => { });
+        Accumulate(ProbeOperation(), 0, node, () => { });
         var (gradient, hash) = (node.ToHost(), new XxHash128());
         for (var tile = 0; tile < Layout.Tiles.Count; tile++)
         {

@@ -48,6 +48,7 @@ public sealed partial class Replica : IDisposable
     private readonly GradientWatch? _watch;
     private readonly BatchLoader _batches;
     private bool _hasTrained;
+    private bool _addsEntries;
 
     /// <summary>Builds the model and lays it out.</summary>
     /// <param name="task">The task; disposed by the caller.</param>
@@ -88,7 +89,7 @@ public sealed partial class Replica : IDisposable
     public StateSize Size => new(Layout.Count, _optimizer.Vectors.Count, _average is not null) { AddsOnTop = AddsOnTop };
 
     /// <summary>Whether the sum of a block of one micro-batch may be accumulated on top of another.</summary>
-    private bool AddsOnTop => _noise is null && _watch is { AddsOnce: true };
+    private bool AddsOnTop => _noise is null && _watch is { AddsOnce: true } && !_addsEntries;
 
     /// <summary>Where every parameter lies.</summary>
     public ParameterLayout Layout => _model.Layout;
@@ -316,16 +317,8 @@ public sealed partial class Replica : IDisposable
 
     private (double Loss, long Weight) Train(long step, long microBatch, TensorBatch batch, NodeBuffer node, Action<int>? onFinal, bool onTop)
     {
-        _model.Module.train();
-        _model.Buffers.Restore();
-        LossSum loss;
         using var pass = _activations.Begin();
-        lock (TorchGenerator.Gate)
-        {
-            manual_seed(Hash64.ForwardSeed(_options.Seed, step, microBatch)).Dispose();
-            loss = _task.Loss(_model.Module, batch);
-        }
-
+        var loss = Loss(step, microBatch, batch);
         if (onFinal is not null && _watch is not null)
         {
             _watch.During(node.Gradients, onFinal, () => _activations.Backward(loss.Sum));
@@ -346,6 +339,17 @@ public sealed partial class Replica : IDisposable
         }
 
         return (loss.Sum.ToDouble(), loss.Weight);
+    }
+
+    private LossSum Loss(long step, long microBatch, TensorBatch batch)
+    {
+        _model.Module.train();
+        _model.Buffers.Restore();
+        lock (TorchGenerator.Gate)
+        {
+            manual_seed(Hash64.ForwardSeed(_options.Seed, step, microBatch)).Dispose();
+            return _task.Loss(_model.Module, batch);
+        }
     }
 
     private (double Loss, long Weight) Evaluate(TensorBatch batch, Span<double> metrics)

@@ -20,6 +20,7 @@ internal sealed class ChunkFolds
     {
         if (tree != _tree || chunks < _folds.Count)
         {
+            _folds.ForEach(f => f.Forget());
             _folds.Clear();
             _tree = tree;
         }
@@ -65,10 +66,21 @@ internal sealed class ChunkFold
         return _places[_placed++].Move(source, count);
     }
 
-    /// <summary>Forgets what it held.</summary>
+    /// <summary>Begins anew.</summary>
     public void Begin(int nodes, Func<int, ChunkPayload, ChunkPayload, ChunkPayload> add)
     {
+        Forget();
         (_add, Missing, _placed) = (add, nodes, 0);
+    }
+
+    /// <summary>Gives back what waits still, where the operation was abandoned: a collector that sees none of that memory would leave it lying.</summary>
+    public void Forget()
+    {
+        foreach (var waiting in Sums.Waiting.Values)
+        {
+            waiting.Dispose();
+        }
+
         Sums.Clear();
     }
 }

@@ -119,7 +119,7 @@ internal sealed class ShardFold
         {
             fold.Missing--;
             payload = payload.IsPassing && (node == _root || !fold.Sums.Waiting.ContainsKey(node.Sibling)) ? payload.Copy() : payload;
-            root = fold.Sums.Add(node, payload) is var (top, sum) && top == _root ? sum : null;
+            root = fold.Sums.Add(node, payload).Node == _root && fold.Sums.Take(_root, out var sum) ? sum : null;
         }
 
         if (index == 0)

@@ -79,8 +79,41 @@ public sealed class AddedBlocksTests
         Assert.False(bench.Replica.CanAddOnTop(bench.Operation(), 0));
     }
 
+    /// <summary>torch adds the entries of a sparse gradient one by one: two of one row meet what is there before each other.</summary>
     [Fact]
-    public void A_gradient_that_is_added_to_twice_is_an_error_that_says_so()
+    public void What_has_a_sparse_gradient_is_not_added_on_top_which_would_have_other_bits()
+    {
+        using var task = new ChangedTask(Bench.Pattern(), () => new Embedded());
+        using var bench = new Bench(task, "batch.global=8", "batch.micro=4");
+        var operation = bench.Operation();
+        var sums = Enumerable.Range(0, 2).Select(_ => bench.Nodes.Rent()).ToList();
+        var onTop = bench.Nodes.Rent();
+        for (var block = 0; block < 2; block++)
+        {
+            bench.Replica.Accumulate(operation, block, sums[block], () => { });
+            bench.Replica.Accumulate(operation, block, onTop, () => { }, onTop: block > 0);
+        }
+
+        sums[0].Add(sums[1]);
+        Assert.NotEqual(Bits(bench, sums[0]), Bits(bench, onTop));
+
+        Assert.NotNull(bench.Replica.Probe());
+        Assert.False(bench.Replica.CanAddOnTop(operation, 1));
+        Assert.False(bench.Replica.Size.AddsOnTop);
+    }
+
+    [Fact]
+    public void A_probe_leaves_what_has_dense_gradients_to_be_added_on_top()
+    {
+        using var bench = new Bench(Bench.Pattern(), "batch.global=8", "batch.micro=4");
+        Assert.NotNull(bench.Replica.Probe());
+        Assert.True(bench.Replica.CanAddOnTop(bench.Operation(), 1));
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void A_gradient_that_is_added_to_twice_is_an_error_that_says_so(bool isWatched)
     {
         NodeBuffer? node = null;
         using var task = new LayersTask(40, () => node?.Gradients[3].mul_(2));
@@ -89,10 +122,26 @@ public sealed class AddedBlocksTests
         var sum = bench.Nodes.Rent();
         bench.Replica.Accumulate(operation, 0, sum, () => { });
         node = sum;
-        var thrown = Assert.Throws<InvalidOperationException>(() => bench.Replica.Accumulate(operation, 1, sum, () => { }, onTop: true));
+        var thrown = Assert.Throws<InvalidOperationException>(() => bench.Replica.Accumulate(operation, 1, sum, () => { }, isWatched ? _ => { } : null, onTop: true));
         Assert.StartsWith("The gradient of second.weight was changed after the backward pass had added to it", thrown.Message);
     }
 
     private static uint[] Bits(Bench bench, NodeBuffer node) =>
         [.. node.ToHost().Span(0, (int)bench.Replica.Layout.Count).ToArray().Select(BitConverter.SingleToUInt32Bits)];
+
+    /// <summary>Bits of an input look up rows of a small table, each of them many times in a micro-batch.</summary>
+    private sealed class Embedded : nn.Module<Tensor, Tensor>
+    {
+        private readonly nn.Module<Tensor, Tensor> _table = nn.Embedding(2, 7, sparse: true);
+        private readonly nn.Module<Tensor, Tensor> _out = nn.Linear(12 * 7, 5);
+
+        public Embedded()
+            : base(nameof(Embedded)) => RegisterComponents();
+
+        public override Tensor forward(Tensor input)
+        {
+            using var scope = NewDisposeScope();
+            return _out.call(_table.call(input.gt(0).to(ScalarType.Int64)).flatten(1)).MoveToOuterDisposeScope();
+        }
+    }
 }
