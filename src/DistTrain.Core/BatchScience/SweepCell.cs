@@ -27,7 +27,8 @@ public readonly record struct SweepOptimizer(string Name, double Rate);
 public static class SweepPlan
 {
     /// <summary>
-    /// Every optimizer with every batch and every rate: small batches first, as they take longest, which keeps parallel runs busy to the end. Where two rates come to the same, once.
+    /// Every optimizer with every batch and every rate: small batches first, as they take longest, which keeps parallel runs busy to the end. Where two rates come to the same, once; an optimizer that
+    /// is there with two rates has the runs of both.
     /// </summary>
     /// <param name="optimizers">The update rules.</param>
     /// <param name="batches">The global batches.</param>
@@ -36,10 +37,10 @@ public static class SweepPlan
     public static IReadOnlyList<SweepCell> Cells(
         IReadOnlyList<SweepOptimizer> optimizers, IReadOnlyList<long> batches, IReadOnlyList<SweepRate> rates, long reference) =>
     [
-        .. from batch in batches.Order()
-           from optimizer in optimizers
-           from rate in rates.Select(r => r.IsMultiple ? Round(r.Value * RateFor(optimizer, reference, batch)) : r.Value).Distinct().Order()
-           select new SweepCell(optimizer.Name, batch, rate),
+        .. from batch in batches.Distinct().Order()
+           from named in optimizers.GroupBy(o => o.Name)
+           from rate in named.SelectMany(o => rates.Select(r => r.IsMultiple ? Round(r.Value * RateFor(o, reference, batch)) : r.Value)).Distinct().Order()
+           select new SweepCell(named.Key, batch, rate),
     ];
 
     /// <summary>

@@ -22,7 +22,7 @@ internal sealed record SweepReport(SweepSettings Settings, IReadOnlyList<CellRes
     /// <summary>What the runs are compared at.</summary>
     public string Frame => !double.IsFinite(Analysis.Target)
         ? "No run has a validation loss."
-        : (Settings.Branch is { } branch ? $"From step {branch.Step:N0} of {branch.Run}{(branch.Loss is { } loss ? $", a validation loss of {Words.Number(loss)}" : "")}: steps" : "Steps")
+        : (Settings.Branch is { } branch ? $"From step {branch.Step:N0} of {branch.Run}, at a rate of {Words.Number(branch.Numbers.Rate)} and a batch of {branch.Batch:N0}{(branch.Loss is { } loss ? $", a validation loss of {Words.Number(loss)}" : "")}: steps" : "Steps")
             + $" and samples to a validation loss of {Words.Number(Analysis.Target)}"
             + (Analysis.IsGiven ? "" : Settings.Branch is null ? ", a tenth above the lowest that the best run of every batch reached" : ", which the best run of every batch reached")
             + $". {Words.Count(Results.Count, "run")} of at most {Settings.Samples:N0} samples in the same order, "

@@ -22,7 +22,7 @@ internal sealed record SweepSettings
     /// <summary>Several runs share the machine: nobody is to be taken for lost.</summary>
     private static readonly TimeSpan FailureDetection = TimeSpan.FromSeconds(20);
 
-    /// <summary>The configuration whose batch, rate and optimizer are varied.</summary>
+    /// <summary>The configuration whose batch, rate and optimizer are varied; from a checkpoint on, as it goes on there.</summary>
     public required RunOptions Options { get; init; }
 
     /// <summary>The runs.</summary>
@@ -68,7 +68,7 @@ internal sealed record SweepSettings
     public RunOptions OptionsOf(SweepCell cell)
     {
         var (schedule, reference) = (Options.Schedule, new RunLength(TrainingSamples, Options.Batch.Global));
-        schedule = Branch is not null ? new ScheduleOptions() : schedule with
+        schedule = schedule with
         {
             Name = KeepsSchedule ? schedule.Name : "constant",
             WarmupSteps = 0,
