@@ -22,16 +22,17 @@ namespace DistTrain.Verbs;
 /// <param name="Folder">The sweep's folder.</param>
 /// <param name="KeepsSchedule">Whether the rate follows the recipe's schedule.</param>
 /// <param name="Branch">The checkpoint that every run begins with; null for none.</param>
+/// <param name="Seeds">How many seeds each batch and rate is trained with.</param>
 internal sealed record SweepRequest(
     RunOptions Recipe, IReadOnlyList<SweepOptimizer> Optimizers, IReadOnlyList<long> Batches, IReadOnlyList<SweepRate> Rates, double? Target, long? Samples, int? Parallel, string Folder,
-    bool KeepsSchedule, BranchPoint? Branch)
+    bool KeepsSchedule, BranchPoint? Branch, int Seeds)
 {
     /// <summary>What is varied: the configuration, from a checkpoint on as it goes on there.</summary>
     public RunOptions Options { get; } = Branch?.Continue(Recipe) ?? Recipe;
 
     /// <summary>The runs.</summary>
     public IReadOnlyList<SweepCell> Cells => SweepPlan.Cells(
-        [.. Optimizers.Select(o => o.Rate > 0 ? o : o with { Rate = Options.Optimizer.LearningRate })], Batches, Rates, BatchScaling.ReferenceOf(Options));
+        [.. Optimizers.Select(o => o.Rate > 0 ? o : o with { Rate = Options.Optimizer.LearningRate })], Batches, Rates, BatchScaling.ReferenceOf(Options), Seeds);
 }
 
 /// <summary>The arguments that say what is varied.</summary>
@@ -39,6 +40,7 @@ internal sealed class SweepArguments
 {
     private const long MostBatch = 1L << 40;
     private const int MostCells = 1000;
+    private const int MostSeeds = 100;
 
     /// <summary>Rates that suit most models, for optimizers that have such.</summary>
     private static readonly Dictionary<string, double> UsualRates = new() { ["sgd"] = 0.1, ["adam"] = 0.001, ["adamw"] = 0.001 };
@@ -65,6 +67,9 @@ internal sealed class SweepArguments
 
     private readonly Option<int?> _parallel = new("--parallel") { Description = "Runs at a time; as many as this machine has cores for where left away.", HelpName = "N" };
 
+    private readonly Option<int> _seeds = Common.WholeNumber(
+        "--seeds", "How many seeds each batch and rate is trained with, the recipe's and those after it; the intervals then contain what chance does.", "N", 1, MostSeeds, standard: 1);
+
     private readonly Option<string?> _out = new("--out", "-o") { Description = "The sweep's folder, new, or to go on with; sweeps/NAME where left away.", HelpName = "DIR" };
 
     private readonly Option<string?> _branch = new("--branch")
@@ -90,7 +95,7 @@ internal sealed class SweepArguments
                 result.AddError("--keep-schedule has no place beside --branch: from the checkpoint on the rate is constant.");
             }
         });
-        new Option[] { _batches, _rates, _optimizers, _target, _samples, _parallel, _out, _keep, _branch }.ToList().ForEach(command.Add);
+        new Option[] { _batches, _rates, _optimizers, _seeds, _target, _samples, _parallel, _out, _keep, _branch }.ToList().ForEach(command.Add);
     }
 
     /// <summary>Whether every run begins with a checkpoint, whose run then says what is configured where the command line does not.</summary>
@@ -117,7 +122,7 @@ internal sealed class SweepArguments
         var folder = parsed.GetValue(_out) ?? Path.Combine("sweeps", options.Name + (branch is null ? "" : $"-branch-{branch.Step}"));
         var request = new SweepRequest(
             options, parsed.GetValue(_optimizers) is { Count: > 0 } given ? given : [new SweepOptimizer(options.Optimizer.Name, 0)], parsed.GetValue(_batches)!, parsed.GetValue(_rates)!,
-            parsed.GetValue(_target), parsed.GetValue(_samples), parsed.GetValue(_parallel), folder, parsed.GetValue(_keep), branch);
+            parsed.GetValue(_target), parsed.GetValue(_samples), parsed.GetValue(_parallel), folder, parsed.GetValue(_keep), branch, parsed.GetValue(_seeds));
         request = request with { Optimizers = [.. request.Optimizers.Select(o => o.Rate > 0 || IsOwn(o, options) ? o : o with { Rate = UsualRates.GetValueOrDefault(o.Name) })] };
         return (request, [.. Mistakes(request)]);
     }
@@ -143,9 +148,9 @@ internal sealed class SweepArguments
             }
         }
 
-        if ((long)request.Batches.Count * request.Rates.Count * request.Optimizers.Count is > MostCells and var count)
+        if ((long)request.Batches.Count * request.Rates.Count * request.Optimizers.Count * request.Seeds is > MostCells and var count)
         {
-            yield return $"These are {count:N0} runs: give fewer batches, rates or optimizers, for {MostCells:N0} at most.";
+            yield return $"These are {count:N0} runs: give fewer batches, rates, optimizers or seeds, for {MostCells:N0} at most.";
         }
 
         if (request.Branch is { } branch && request.Target >= branch.Loss)

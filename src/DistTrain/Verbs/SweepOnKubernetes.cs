@@ -68,7 +68,7 @@ internal sealed class SweepOnKubernetes
         var surroundings = app.Surroundings;
         var text = LaunchConfiguration.Of(configuration.ReadAll(parsed, app)).Text;
         var launch = new SweepLaunch(
-            parsed.GetValue(_name)!, "", parsed.GetValue(_image), parsed.GetValue(_queue), text!, [.. request.Cells.Select(c => (c.Name, Arguments(c, request)))]);
+            parsed.GetValue(_name)!, "", parsed.GetValue(_image), parsed.GetValue(_queue), text!, [.. request.Cells.Where(c => c.Seed == 0).Select(c => (c.Name, Arguments(c, request)))]);
         if (!parsed.GetValue(_dryRun))
         {
             using var supervision = new Supervision(supervised: false, cancellation);
@@ -90,10 +90,11 @@ internal sealed class SweepOnKubernetes
         }
     }
 
-    /// <summary>What a pod is started with: a sweep of one run. It ends with exit code 1 where it is stopped in the middle, and its Job starts another.</summary>
+    /// <summary>What a pod is started with: a sweep of one batch and rate. It ends with exit code 1 where it is stopped in the middle, and its Job starts another.</summary>
     private static IReadOnlyList<string> Arguments(SweepCell cell, SweepRequest request) =>
     [
         "sweep", SweepManifests.Configuration, "--batches", Text(cell.Batch), "--rates", Text(cell.Rate), "--optimizers", cell.Optimizer, "--parallel", "1", "--out", SweepManifests.Folder,
+        .. request.Seeds > 1 ? ["--seeds", Text(request.Seeds)] : Array.Empty<string>(),
         .. request.Samples is { } samples ? ["--samples", Text(samples)] : Array.Empty<string>(),
         .. request.Target is { } target ? ["--target", Text(target)] : Array.Empty<string>(),
         .. request.KeepsSchedule ? ["--keep-schedule"] : Array.Empty<string>(),

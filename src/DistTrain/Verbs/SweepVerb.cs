@@ -22,6 +22,7 @@ internal static class SweepVerb
             + "  sweep my-run.yaml --batches 64,256,1024 --rates 0.25x,0.5x,1x,2x,4x --target 0.4\n"
             + "  sweep digits --batches 32,128,512 --optimizers sgd,adamw=0.002 --samples 20000\n"
             + "  sweep --branch runs/digits --batches 16,64,256 --rates 0.01,0.02,0.05 --samples 5000     from a checkpoint on\n"
+            + "  sweep digits --batches 32,128,512 --rates 1x --seeds 3      intervals that contain what chance does\n"
             + "  sweep my-run.yaml --batches 64,256,1024 --on kubernetes --queue team --dry-run     a Job for each run\n"
             + "  sweep digits --batches 16,32,64,128,256,512 --json       for programs: one object\n\n"
             + "The data come in the same order for every batch. A rate such as 2x is a multiple of the recipe's own, taken to the batch by the rule of thumb: in proportion\n"

@@ -23,6 +23,16 @@ public sealed class SweepVerbTests
         "sgd-b10-r0.05 sgd-b40-r0.2", (await RunsAsync("--batches 10,40 --rates 1x --set batch.global=40 --set schedule.scaling=linear --set schedule.referenceBatch=10")).Runs);
 
     [Fact]
+    public async Task A_Job_trains_all_seeds_of_its_batch_and_rate()
+    {
+        var (code, output, error) = await Cli.RunAsync(["sweep", "toy", "--batches", "10,40", "--rates", "1x", "--seeds", "3", .. DryRun]);
+        Assert.Equal((0, ""), (code, error));
+        var jobs = JsonNode.Parse(output)!["items"]!.AsArray().Where(i => (string?)i!["kind"] == "Job").ToList();
+        Assert.Equal(2, jobs.Count);
+        Assert.All(jobs, j => Assert.EndsWith(" --seeds 3", string.Join(' ', j!["spec"]!["template"]!["spec"]!["containers"]![0]!["args"]!.AsArray()), StringComparison.Ordinal));
+    }
+
+    [Fact]
     public async Task What_is_set_aside_is_told_with_the_reason()
     {
         Assert.Equal("", (await RunsAsync("--batches 10 --set evaluate.everySamples=5 --set schedule.name=cosine")).Error);

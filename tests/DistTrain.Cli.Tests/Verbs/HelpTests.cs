@@ -14,7 +14,7 @@ public sealed class HelpTests
         { "tune", "--set --workers --plot --json" },
         {
             "sweep",
-            "--set --batches --rates --optimizers --target --samples --parallel --out --keep-schedule --branch --json --on --queue --image --name --dry-run --namespace --context --kubeconfig"
+            "--set --batches --rates --optimizers --seeds --target --samples --parallel --out --keep-schedule --branch --json --on --queue --image --name --dry-run --namespace --context --kubeconfig"
         },
         { "plot", "--value --over --range --log --out" },
         { "verify", "--json" },
