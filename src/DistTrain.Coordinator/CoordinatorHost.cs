@@ -60,6 +60,9 @@ public sealed record CoordinatorSettings
 /// <summary>Runs a coordinator from start to end.</summary>
 public static class CoordinatorHost
 {
+    /// <summary>Where the journal of the run in a folder lies.</summary>
+    public static string JournalIn(string folder) => Journal.PathIn(folder);
+
     /// <summary>Whether a folder holds a run that a coordinator has begun.</summary>
     public static bool HoldsRun(string folder) => File.Exists(Journal.PathIn(folder));
 

@@ -32,6 +32,9 @@ public sealed record BatchFit
     private const double Reach = 1e4;
     private const double Stride = 0.01;
 
+    /// <summary>Enough to find the least sum of squares, which has no bumps.</summary>
+    private const double LongStride = 0.2;
+
     /// <summary>The 97.5th percentile of Student's t for 1, 2, ... degrees of freedom.</summary>
     private static readonly double[] StudentT =
     [
@@ -69,14 +72,13 @@ public sealed record BatchFit
     /// <returns>The fit; null where the points are too few, or of one batch.</returns>
     public static BatchFit? Of(IReadOnlyList<BatchPoint> points)
     {
-        if (points.Count < FewestPoints || points.Select(p => p.Batch).Distinct().Count() < FewestPoints)
+        if (Walk(points, Stride) is not { } walk)
         {
             return null;
         }
 
-        var (from, to) = (Math.Log(points.Min(p => p.Batch) / Reach), Math.Log(points.Max(p => p.Batch) * Reach));
-        var walk = Enumerable.Range(0, (int)Math.Ceiling((to - from) / Stride) + 1).Select(i => Line(points, from + (i * Stride))).ToList();
-        var best = Refine(points, walk.MinBy(l => l.Squares)!.Log);
+        var (from, to) = (walk[0].Log, walk[^1].Log);
+        var best = Refine(points, walk.MinBy(l => l.Squares)!.Log, Stride);
         var freedom = points.Count - 2;
         var scatter = best.Squares / freedom;
         var t = freedom <= StudentT.Length ? StudentT[freedom - 1] : 1.96 + (2.5 / freedom);
@@ -97,6 +99,51 @@ public sealed record BatchFit
             new(Math.Exp(value), hasNoLow ? 0 : Math.Exp(low), hasNoHigh ? double.PositiveInfinity : Math.Exp(high));
     }
 
+    /// <summary>The logarithms of B_c, S_min and E_min by the law that is best for points. Null where they are too few.</summary>
+    /// <remarks>Where steps do not depend on the batch B_c and E_min are 0, where samples do not B_c is infinite and S_min is 0.</remarks>
+    internal static (double Critical, double Steps, double Samples)? Best(IReadOnlyList<BatchPoint> points)
+    {
+        if (Walk(points, LongStride) is not { } walk)
+        {
+            return null;
+        }
+
+        var best = walk.MinBy(l => l.Squares)!;
+        if (best == walk[0])
+        {
+            return (double.NegativeInfinity, best.Steps, double.NegativeInfinity);
+        }
+
+        if (best == walk[^1])
+        {
+            return (double.PositiveInfinity, double.NegativeInfinity, best.Steps + best.Log);
+        }
+
+        best = Refine(points, best.Log, LongStride);
+        return (best.Log, best.Steps, best.Steps + best.Log);
+    }
+
+    /// <summary>The same with intervals that contain others, too.</summary>
+    internal BatchFit Widened((double Low, double High) critical, (double Low, double High) steps, (double Low, double High) samples)
+    {
+        return new BatchFit(Wide(CriticalBatch, critical), Wide(LeastSteps, steps), Wide(LeastSamples, samples), Scatter, Points);
+
+        static Estimate Wide(Estimate estimate, (double Low, double High) other) =>
+            estimate with { Low = Math.Min(estimate.Low, other.Low), High = Math.Max(estimate.High, other.High) };
+    }
+
+    /// <summary>The best law for each of many critical batches, by rising batch; null where the points are too few, or of one batch.</summary>
+    private static List<Law>? Walk(IReadOnlyList<BatchPoint> points, double stride)
+    {
+        if (points.Count < FewestPoints || points.Select(p => p.Batch).Distinct().Count() < FewestPoints)
+        {
+            return null;
+        }
+
+        var (from, to) = (Math.Log(points.Min(p => p.Batch) / Reach), Math.Log(points.Max(p => p.Batch) * Reach));
+        return [.. Enumerable.Range(0, (int)Math.Ceiling((to - from) / stride) + 1).Select(i => Line(points, from + (i * stride)))];
+    }
+
     /// <summary>The best law with a given critical batch.</summary>
     private static Law Line(IReadOnlyList<BatchPoint> points, double log)
     {
@@ -107,9 +154,9 @@ public sealed record BatchFit
     }
 
     /// <summary>By golden section between the neighbours on the walk.</summary>
-    private static Law Refine(IReadOnlyList<BatchPoint> points, double log)
+    private static Law Refine(IReadOnlyList<BatchPoint> points, double log, double stride)
     {
-        var (low, high, golden) = (log - Stride, log + Stride, (Math.Sqrt(5) - 1) / 2);
+        var (low, high, golden) = (log - stride, log + stride, (Math.Sqrt(5) - 1) / 2);
         while (high - low > 1e-9)
         {
             var (left, right) = (high - (golden * (high - low)), low + (golden * (high - low)));

@@ -17,13 +17,17 @@ public sealed record CellOutcome(SweepCell Cell, IReadOnlyList<LossPoint> Evalua
     public double Gap => FinalLoss - TrainingLoss;
 }
 
-/// <summary>The best run of a batch.</summary>
+/// <summary>The best rate of a batch.</summary>
 /// <param name="Batch">The global batch.</param>
-/// <param name="Best">The run that reached the target with the fewest samples; where none did, the one with the lowest validation loss.</param>
-/// <param name="Reading">When it reached the target; null where it did not.</param>
+/// <param name="Best">The run that stands for those at the rate at which the target was reached with the fewest samples, or, where that was at none, the validation loss was the lowest: the one in their middle.</param>
+/// <param name="Reading">When they reached the target, in the mean; null where one did not.</param>
 /// <param name="IsLowest">Whether its rate is the lowest of several: a lower one may be better still.</param>
 /// <param name="IsHighest">Whether it is the highest of several.</param>
-public sealed record BatchResult(long Batch, CellOutcome Best, TargetReading? Reading, bool IsLowest, bool IsHighest);
+public sealed record BatchResult(long Batch, CellOutcome Best, TargetReading? Reading, bool IsLowest, bool IsHighest)
+{
+    /// <summary>The runs at the best rate, one for each seed.</summary>
+    public IReadOnlyList<CellOutcome> Runs { get; init; } = [Best];
+}
 
 /// <summary>What the batches of one optimizer did.</summary>
 /// <param name="Optimizer">The update rule's name.</param>
@@ -44,7 +48,7 @@ public sealed record SweepAnalysis(double Target, bool IsGiven, IReadOnlyList<Op
 
     /// <summary>Compares runs.</summary>
     /// <param name="outcomes">The runs; at least one.</param>
-    /// <param name="target">The validation loss to compare at; null for the lowest that the best run of every batch has reached, and a tenth.</param>
+    /// <param name="target">The validation loss to compare at; null for the lowest that all runs at the best rate of every batch have reached, and a tenth.</param>
     public static SweepAnalysis Of(IReadOnlyList<CellOutcome> outcomes, double? target)
     {
         var loss = target ?? CommonTarget(outcomes);
@@ -56,7 +60,7 @@ public sealed record SweepAnalysis(double Target, bool IsGiven, IReadOnlyList<Op
     private static double CommonTarget(IReadOnlyList<CellOutcome> outcomes)
     {
         // A batch of which no run learnt anything at all says nothing about the others.
-        var reached = outcomes.GroupBy(o => (o.Cell.Optimizer, o.Cell.Batch)).Select(g => g.Min(o => o.BestLoss)).Where(double.IsFinite).DefaultIfEmpty(double.PositiveInfinity).Max();
+        var reached = outcomes.GroupBy(o => (o.Cell.Optimizer, o.Cell.Batch)).Select(g => g.GroupBy(o => o.Cell.Rate).Min(r => r.Max(o => o.BestLoss))).Where(double.IsFinite).DefaultIfEmpty(double.PositiveInfinity).Max();
         if (!double.IsFinite(reached) || reached <= 0)
         {
             return reached;
@@ -71,21 +75,17 @@ public sealed record SweepAnalysis(double Target, bool IsGiven, IReadOnlyList<Op
 
     private static OptimizerResult OfOptimizer(string name, IReadOnlyList<CellOutcome> outcomes, double target)
     {
-        IReadOnlyList<BatchResult> batches = [.. outcomes.GroupBy(o => o.Cell.Batch).OrderBy(g => g.Key).Select(g => OfBatch(g.Key, [.. g], target))];
-        return new OptimizerResult(
-            name, batches, BatchFit.Of([.. batches.Select(b => b.Reading).OfType<TargetReading>().Select(r => new BatchPoint(r.Steps, r.Samples, r.Doubt))]));
+        var batches = outcomes.GroupBy(o => o.Cell.Batch).OrderBy(g => g.Key)
+            .Select(g => (Batch: g.Key, Rates: (IReadOnlyList<RateResult>)[.. g.GroupBy(o => o.Cell.Rate).Select(r => RateResult.Of(r.Key, [.. r], target))])).ToList();
+        IReadOnlyList<BatchResult> results = [.. batches.Select(b => OfBatch(b.Batch, b.Rates))];
+        var fit = BatchFit.Of([.. results.Select(b => b.Reading).OfType<TargetReading>().Select(r => new BatchPoint(r.Steps, r.Samples, r.Doubt))]);
+        return new OptimizerResult(name, results, fit is null ? null : SeedBootstrap.Widen(fit, [.. batches.Select(b => b.Rates)]));
     }
 
-    private static BatchResult OfBatch(long batch, IReadOnlyList<CellOutcome> outcomes, double target)
+    private static BatchResult OfBatch(long batch, IReadOnlyList<RateResult> rates)
     {
-        var (best, reading) = outcomes
-            .Select(o => (Outcome: o, Reading: TargetReading.Of(o.Evaluations, target)))
-            .OrderBy(o => o.Reading?.Samples ?? double.PositiveInfinity)
-            .ThenBy(o => o.Outcome.BestLoss)
-            .ThenBy(o => o.Outcome.Cell.Rate)
-            .First();
-        var rates = outcomes.Select(o => o.Cell.Rate).ToList();
+        var best = rates.OrderBy(r => r.Mean?.Samples ?? double.PositiveInfinity).ThenBy(r => r.BestLoss).ThenBy(r => r.Rate).First();
         var isOneOfSeveral = rates.Count > 1;
-        return new BatchResult(batch, best, reading, isOneOfSeveral && best.Cell.Rate <= rates.Min(), isOneOfSeveral && best.Cell.Rate >= rates.Max());
+        return new BatchResult(batch, best.Middle, best.Mean, isOneOfSeveral && best.Rate <= rates.Min(r => r.Rate), isOneOfSeveral && best.Rate >= rates.Max(r => r.Rate)) { Runs = best.Runs };
     }
 }

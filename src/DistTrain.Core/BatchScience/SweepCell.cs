@@ -7,10 +7,11 @@ namespace DistTrain.Core.BatchScience;
 /// <param name="Optimizer">The update rule's name.</param>
 /// <param name="Batch">The global batch.</param>
 /// <param name="Rate">The full learning rate.</param>
-public sealed record SweepCell(string Optimizer, long Batch, double Rate)
+/// <param name="Seed">What is added to the seed of the configuration: runs of a batch and a rate that differ by it tell how far chance goes.</param>
+public sealed record SweepCell(string Optimizer, long Batch, double Rate, int Seed = 0)
 {
     /// <summary>What people and files call it.</summary>
-    public string Name => FormattableString.Invariant($"{Optimizer}-b{Batch}-r{Rate:R}");
+    public string Name => FormattableString.Invariant($"{Optimizer}-b{Batch}-r{Rate:R}{(Seed == 0 ? "" : $"-s{Seed}")}");
 }
 
 /// <summary>A learning rate to be tried.</summary>
@@ -27,19 +28,22 @@ public readonly record struct SweepOptimizer(string Name, double Rate);
 public static class SweepPlan
 {
     /// <summary>
-    /// Every optimizer with every batch and every rate: small batches first, as they take longest, which keeps parallel runs busy to the end. Where two rates come to the same, once.
+    /// Every optimizer with every batch and every rate: small batches first, as they take longest, which keeps parallel runs busy to the end. Where two rates come to the same, once; an optimizer that
+    /// is there with two rates has the runs of both.
     /// </summary>
     /// <param name="optimizers">The update rules.</param>
     /// <param name="batches">The global batches.</param>
     /// <param name="rates">The rates, or their multiples.</param>
     /// <param name="reference">The batch that the optimizers' own rates are for.</param>
+    /// <param name="seeds">How many runs of each batch and rate there are.</param>
     public static IReadOnlyList<SweepCell> Cells(
-        IReadOnlyList<SweepOptimizer> optimizers, IReadOnlyList<long> batches, IReadOnlyList<SweepRate> rates, long reference) =>
+        IReadOnlyList<SweepOptimizer> optimizers, IReadOnlyList<long> batches, IReadOnlyList<SweepRate> rates, long reference, int seeds = 1) =>
     [
-        .. from batch in batches.Order()
-           from optimizer in optimizers
-           from rate in rates.Select(r => r.IsMultiple ? Round(r.Value * RateFor(optimizer, reference, batch)) : r.Value).Distinct().Order()
-           select new SweepCell(optimizer.Name, batch, rate),
+        .. from batch in batches.Distinct().Order()
+           from named in optimizers.GroupBy(o => o.Name)
+           from rate in named.SelectMany(o => rates.Select(r => r.IsMultiple ? Round(r.Value * RateFor(o, reference, batch)) : r.Value)).Distinct().Order()
+           from seed in Enumerable.Range(0, seeds)
+           select new SweepCell(named.Key, batch, rate, seed),
     ];
 
     /// <summary>

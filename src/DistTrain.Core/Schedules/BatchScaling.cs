@@ -141,7 +141,7 @@ public sealed class BatchScaling
     }
 
     /// <summary>The batch that the configuration's numbers are right for.</summary>
-    internal static long ReferenceOf(RunOptions options) => options.Schedule.ReferenceBatch > 0 ? options.Schedule.ReferenceBatch : options.Batch.Global;
+    public static long ReferenceOf(RunOptions options) => options.Schedule.ReferenceBatch > 0 ? options.Schedule.ReferenceBatch : options.Batch.Global;
 
     /// <summary>The largest batch that a run may come to.</summary>
     internal static long LargestOf(BatchOptions batch) => batch.Schedule.Name switch

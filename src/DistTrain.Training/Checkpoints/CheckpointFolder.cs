@@ -10,7 +10,9 @@ namespace DistTrain.Training.Checkpoints;
 /// <param name="Optimizer">The update rule's name.</param>
 /// <param name="Vectors">The names of the vectors, the weights' first.</param>
 /// <param name="Scalars">The optimizer's numbers.</param>
-public sealed record CheckpointFacts(string WeightsHash, string Optimizer, IReadOnlyList<string> Vectors, IReadOnlyDictionary<string, double> Scalars);
+/// <param name="Configuration">What its run was configured by when it was taken, as a flat table.</param>
+public sealed record CheckpointFacts(
+    string WeightsHash, string Optimizer, IReadOnlyList<string> Vectors, IReadOnlyDictionary<string, double> Scalars, IReadOnlyDictionary<string, string> Configuration);
 
 /// <summary>A checkpoint on disk: a folder <c>step-NNNNNNNN</c> with a manifest and the files that the manifest has the SHA-256 of.</summary>
 /// <param name="Path">The folder.</param>
@@ -82,7 +84,8 @@ public sealed record CheckpointFolder(string Path, string Run, long Step)
         root.GetProperty("weightsHash").GetString()!,
         root.GetProperty("configuration").GetProperty("optimizer.name").GetString()!,
         [.. root.GetProperty("vectors").EnumerateArray().Select(v => v.GetString()!)],
-        root.GetProperty("scalars").EnumerateObject().ToDictionary(s => s.Name, s => s.Value.GetDouble())));
+        root.GetProperty("scalars").EnumerateObject().ToDictionary(s => s.Name, s => s.Value.GetDouble()),
+        root.GetProperty("configuration").EnumerateObject().ToDictionary(s => s.Name, s => s.Value.GetString()!)));
 
     /// <summary>Opens one of its files after checking it against the manifest.</summary>
     /// <param name="name">The file's name.</param>

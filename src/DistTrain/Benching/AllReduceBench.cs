@@ -20,8 +20,8 @@ internal sealed record AllReducePlan(int Workers, IReadOnlyList<long> Sizes, IRe
     /// <summary>Operations a round: small ones are done many at a time, or the command's own way would be measured.</summary>
     public static int Times(long bytes) => (int)Math.Clamp(RoundBytes / bytes, 1, 200);
 
-    /// <summary>Native memory of all processes: each has its vector, two results, and what arrives out of order.</summary>
-    public static long Memory(int workers, long bytes) => checked(workers * 4 * bytes);
+    /// <summary>Native memory of all processes: each has its vector, two results, and what arrives out of order. Of vectors that no machine holds, too.</summary>
+    public static Int128 Memory(int workers, long bytes) => (Int128)workers * 4 * bytes;
 }
 
 /// <summary>Measures all-reduces between worker processes of this machine, all transports in turns, and the same bytes copied in memory.</summary>

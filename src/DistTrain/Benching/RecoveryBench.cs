@@ -37,7 +37,7 @@ internal sealed class RecoveryBench(LocalRunSettings settings, TextWriter? progr
         var log = Log(ComputeTimes(settings.Folder));
         var missing = plan.Faults.Count - log.Faults.Count(f => log.After(f.Fault, f.Notice) is not null);
         return (log, missing == 0 ? null
-            : $"{missing} of {plan.Faults.Count} recoveries were not seen: {(over.IsCancellationRequested ? "the time was up" : result.Sentence.TrimEnd('.'))}; see {settings.Folder}.");
+            : $"{missing} of {plan.Faults.Count} recoveries were not seen: {(stop.IsCancellationRequested ? "the bench was stopped" : deadline.IsCancellationRequested ? "the time was up" : result.Sentence.TrimEnd('.'))}; see {settings.Folder}.");
     }
 
     /// <inheritdoc/>

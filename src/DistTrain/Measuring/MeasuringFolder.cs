@@ -1,3 +1,5 @@
+using DistTrain.Training.Data;
+
 namespace DistTrain.Measuring;
 
 /// <summary>
@@ -17,11 +19,12 @@ internal sealed class MeasuringFolder : IDisposable
     public string Path { get; }
 
     /// <summary>Creates one below the system's folder for temporary files, and removes those that nobody owns any more.</summary>
+    /// <exception cref="IOException">It cannot be made.</exception>
     public static MeasuringFolder Create()
     {
         RemoveAbandoned(System.IO.Path.GetTempPath());
         var path = Directory.CreateTempSubdirectory(Prefix).FullName;
-        return new MeasuringFolder(path, new FileStream(System.IO.Path.Combine(path, Owner), FileMode.CreateNew, FileAccess.Write, FileShare.None));
+        return new MeasuringFolder(path, FileLock.TryTake(System.IO.Path.Combine(path, Owner), isShared: false) ?? throw new IOException($"{path} was taken away as soon as it was made."));
     }
 
     /// <summary>Removes those that nobody owns any more.</summary>
@@ -33,12 +36,16 @@ internal sealed class MeasuringFolder : IDisposable
             try
             {
                 // One without the file has only just been created.
-                new FileStream(System.IO.Path.Combine(folder, Owner), FileMode.Open, FileAccess.Write, FileShare.None).Dispose();
-                Remove(folder);
+                var owner = System.IO.Path.Combine(folder, Owner);
+                if (File.Exists(owner) && FileLock.TryTake(owner, isShared: false) is { } abandoned)
+                {
+                    abandoned.Dispose();
+                    Remove(folder);
+                }
             }
             catch (Exception inUse) when (inUse is IOException or UnauthorizedAccessException)
             {
-                // Somebody measures there, or ends there, or it is somebody else's.
+                // Somebody ends there, or it is somebody else's.
             }
         }
     }

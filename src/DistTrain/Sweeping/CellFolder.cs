@@ -22,7 +22,7 @@ internal enum CellState
 
 /// <summary>The folder of one run of a sweep, as a sweep finds it.</summary>
 /// <param name="State">How far it has come.</param>
-/// <param name="Problems">Why it cannot be used, in sentences; then nothing was changed.</param>
+/// <param name="Problems">Why it cannot be used, in sentences that do not name it; then nothing was changed.</param>
 internal sealed record CellFolder(CellState State, IReadOnlyList<string> Problems)
 {
     /// <summary>Looks at a folder.</summary>
@@ -38,7 +38,7 @@ internal sealed record CellFolder(CellState State, IReadOnlyList<string> Problem
 
         if (!File.Exists(RunFolder.ConfigurationIn(folder)))
         {
-            return new CellFolder(CellState.Begun, [$"The run in {folder} has lost its config.yaml: delete the folder, and it is trained anew."]);
+            return new CellFolder(CellState.Begun, ["The run has lost its config.yaml: delete the folder, and it is trained anew."]);
         }
 
         var began = RunConfiguration.Read(new ConfigurationRequest { Source = RunFolder.ConfigurationIn(folder) }, app.Recipes, app.Tasks);
@@ -47,7 +47,7 @@ internal sealed record CellFolder(CellState State, IReadOnlyList<string> Problem
             return new CellFolder(CellState.Begun, began.Problems);
         }
 
-        var problems = ResumeRules.Check(OptionsReader.Write(began.Options), options).Select(p => $"{folder}: {p} Or name another --out.").ToList();
+        var problems = ResumeRules.Check(OptionsReader.Write(began.Options), options).Select(p => $"{p} Or name another --out.").ToList();
         return new CellFolder(IsDone(folder, began.Options, options) ? CellState.Done : CellState.Begun, problems);
     }
 

@@ -3,6 +3,7 @@ using DistTrain.Coordinator;
 using DistTrain.Core.BatchScience;
 using DistTrain.Core.Options;
 using DistTrain.Launching;
+using DistTrain.Views;
 
 namespace DistTrain.Sweeping;
 
@@ -25,9 +26,9 @@ internal sealed class Sweep(SweepSettings settings, Verbs.Application app)
     public async Task<IReadOnlyList<CellResult>> RunAsync(CancellationToken stop)
     {
         var found = settings.Cells.ToDictionary(c => c, c => CellFolder.Find(settings.FolderOf(c), settings.OptionsOf(c), app));
-        if (found.Values.SelectMany(f => f.Problems).FirstOrDefault() is { } problem)
+        if (Problems(found) is { Count: > 0 } problems)
         {
-            throw new SweepException(problem, isUsage: true);
+            throw new SweepException(problems, isUsage: true);
         }
 
         var progress = new SweepProgress(_surroundings.Error, settings.Cells.Count, settings.Samples, _surroundings.Time);
@@ -43,6 +44,15 @@ internal sealed class Sweep(SweepSettings settings, Verbs.Application app)
         stop.ThrowIfCancellationRequested();
         return [.. settings.Cells.Select(c => CellResult.Read(settings.FolderOf(c), c, settings.Branch?.Loss))];
     }
+
+    /// <summary>Why folders cannot be used: what is wrong with several of them, once.</summary>
+    private List<string> Problems(Dictionary<SweepCell, CellFolder> found) =>
+    [
+        .. from cell in settings.Cells
+           from problem in found[cell].Problems
+           group settings.FolderOf(cell) by problem into same
+           select $"{same.First()}{(same.Count() > 1 ? $" and {Words.Count(same.Count() - 1, "other run")}" : "")}: {same.Key}",
+    ];
 
     /// <summary>Trains one run after the other. The first that fails ends the sweep.</summary>
     private async Task WorkAsync(ConcurrentQueue<SweepCell> left, Dictionary<SweepCell, CellFolder> found, SweepProgress progress, CancellationTokenSource over)

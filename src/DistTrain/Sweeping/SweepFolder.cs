@@ -1,3 +1,5 @@
+using DistTrain.Training.Data;
+
 namespace DistTrain.Sweeping;
 
 /// <summary>The folder of a sweep, and the right to work in it, which ends with the process.</summary>
@@ -11,43 +13,41 @@ internal sealed class SweepFolder : IDisposable
 
     private SweepFolder(FileStream file) => _lock = file;
 
-    /// <summary>Takes a folder: a new one, an empty one, or that of a sweep.</summary>
-    /// <exception cref="SweepException">It cannot be taken.</exception>
-    public static SweepFolder Take(string folder)
+    /// <summary>Why a folder cannot be a sweep's: it is to be a new one, an empty one, or that of a sweep. Null where it can be.</summary>
+    public static string? Mistake(string folder)
     {
         if (string.IsNullOrWhiteSpace(folder))
         {
-            throw new SweepException("--out is empty: name a folder.", isUsage: true);
+            return "--out is empty: name a folder.";
         }
 
         if (File.Exists(folder))
         {
-            throw new SweepException($"--out '{folder}' is a file: name a new folder, or that of a sweep.", isUsage: true);
+            return $"--out '{folder}' is a file: name a new folder, or that of a sweep.";
         }
 
-        if (Directory.Exists(folder) && Directory.EnumerateFileSystemEntries(folder).Any() && !Directory.Exists(Path.Combine(folder, Cells)))
+        return Directory.Exists(folder) && !Directory.Exists(Path.Combine(folder, Cells)) && Directory.EnumerateFileSystemEntries(folder).Any()
+            ? $"--out '{folder}' holds something else than a sweep: name a new folder, or that of a sweep."
+            : null;
+    }
+
+    /// <summary>Takes a folder.</summary>
+    /// <exception cref="SweepException">It cannot be taken.</exception>
+    public static SweepFolder Take(string folder)
+    {
+        if (Mistake(folder) is { } mistake)
         {
-            throw new SweepException($"--out '{folder}' holds something else than a sweep: name a new folder, or that of a sweep.", isUsage: true);
+            throw new SweepException(mistake, isUsage: true);
         }
 
         try
         {
             Directory.CreateDirectory(Path.Combine(folder, Cells));
+            return FileLock.TryTake(Path.Combine(folder, LockName), isShared: false) is { } taken
+                ? new SweepFolder(taken)
+                : throw new SweepException($"Another sweep works in {folder}: wait for it, end it, or name another --out.");
         }
         catch (Exception refused) when (refused is IOException or UnauthorizedAccessException)
-        {
-            throw new SweepException($"The sweep's folder {folder} cannot be made: {refused.Message}");
-        }
-
-        try
-        {
-            return new SweepFolder(new FileStream(Path.Combine(folder, LockName), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None));
-        }
-        catch (IOException)
-        {
-            throw new SweepException($"Another sweep works in {folder}: wait for it, end it, or name another --out.");
-        }
-        catch (UnauthorizedAccessException refused)
         {
             throw new SweepException($"The sweep's folder {folder} cannot be written: {refused.Message}");
         }

@@ -37,7 +37,7 @@ internal static class SweepPage
         <p class="note">Small batches give noisy gradients and many short steps, large ones better gradients and fewer, longer steps. To a given loss a run takes S(B) = S<sub>min</sub> (1 + B<sub>c</sub> / B)
         steps and E(B) = E<sub>min</sub> (1 + B / B<sub>c</sub>) samples, where B is the batch, B<sub>c</sub> the critical batch, and S<sub>min</sub> and E<sub>min</sub> the least steps and samples that any
         batch can do with (McCandlish et al. 2018, arXiv 1812.06162): the lines called fit. Far below B<sub>c</sub> doubling the batch halves the steps at the same samples; far above it the steps stay and the
-        samples double. Intervals are by profile likelihood over the points of this sweep: they know of how the points scatter, not of another seed, nor of rates that were not tried. The critical batch
+        samples double. Intervals are by profile likelihood over the points of this sweep: they know of how the points scatter, {seeds} of rates that were not tried. The critical batch
         belongs to this loss: it grows as the loss falls.</p>
         <p class="note">Each batch is judged by the best of the rates that were tried, the one that got to the loss with the fewest samples, because no one rate suits all of them (Shallue et al. 2018, arXiv
         1811.03600). In the folder of this page config.yaml has the configuration that was varied, sweep.csv and sweep.json these numbers in full, and cells/ the runs.</p>
@@ -91,11 +91,11 @@ internal static class SweepPage
         }
 
         page.Append("<h2>All runs</h2>\n<p class=\"note\">The best rate of each batch is marked.</p>\n");
-        var best = report.Analysis.Optimizers.SelectMany(o => o.Batches).Select(b => b.Best.Cell).ToHashSet();
+        var best = report.Analysis.Optimizers.SelectMany(o => o.Batches).SelectMany(b => b.Runs).Select(r => r.Cell).ToHashSet();
         Table(
             page, [(Optimizer, "The update rule."), .. Columns[..^1], ("got to the loss", "Whether the validation loss came down to the one that batches are compared at.")],
             report.Analysis.Optimizers.SelectMany(o => report.Results.Where(r => r.Outcome.Cell.Optimizer == o.Optimizer)).Select(r => (Cells(report, r), best.Contains(r.Outcome.Cell))));
-        page.Append(Reading).Append("<h3>The columns</h3>\n<dl class=\"note\">\n");
+        page.Append(Reading.Replace("{seeds}", report.Settings.Seeds > 1 ? $"and of its {report.Settings.Seeds} seeds by a bootstrap, not" : "not of another seed, nor", StringComparison.Ordinal)).Append("<h3>The columns</h3>\n<dl class=\"note\">\n");
         Columns.ToList().ForEach(c => page.Append($"<dt>{Text(c.Head)}</dt><dd>{Text(c.Meaning)}</dd>\n"));
         page.Append("</dl>\n</body>\n</html>\n");
         return page.ToString();
@@ -107,7 +107,8 @@ internal static class SweepPage
     {
         var reading = TargetReading.Of(result.Outcome.Evaluations, report.Analysis.Target);
         var row = SweepText.Row(report, new BatchResult(result.Outcome.Cell.Batch, result.Outcome, reading, false, false), Whole);
-        return [result.Outcome.Cell.Optimizer, .. row[..^1], result.Outcome.HasDiverged ? "no, diverged" : reading is null ? "no" : "yes"];
+        var (name, seed) = (result.Outcome.Cell.Optimizer, result.Outcome.Cell.Seed);
+        return [seed == 0 ? name : $"{name}, seed + {seed}", .. row[..^1], result.Outcome.HasDiverged ? "no, diverged" : reading is null ? "no" : "yes"];
     }
 
     private static void Table(StringBuilder page, IReadOnlyList<(string Head, string Meaning)> columns, IEnumerable<(string[] Cells, bool IsBest)> rows)

@@ -76,10 +76,11 @@ internal static class SweepPlots
         {
             var points = report.Results
                 .Where(r => r.Outcome.Cell.Optimizer == optimizer.Optimizer && r.Outcome.Cell.Batch == batch.Batch)
-                .OrderBy(r => r.Outcome.Cell.Rate)
-                .Select(r => (r.Outcome.Cell.Rate, Reading: TargetReading.Of(r.Outcome.Evaluations, report.Analysis.Target)))
-                .Where(r => r.Reading is not null)
-                .Select(r => (r.Rate, r.Reading!.Value.Samples))
+                .GroupBy(r => r.Outcome.Cell.Rate)
+                .Select(runs => (Rate: runs.Key, Readings: runs.Select(r => TargetReading.Of(r.Outcome.Evaluations, report.Analysis.Target)?.Samples).ToList()))
+                .Where(r => r.Readings.TrueForAll(samples => samples is not null))
+                .OrderBy(r => r.Rate)
+                .Select(r => (r.Rate, r.Readings.Average()!.Value))
                 .ToList();
             if (points.Count > 0)
             {

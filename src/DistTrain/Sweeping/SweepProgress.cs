@@ -60,7 +60,7 @@ internal sealed class SweepProgress(TextWriter output, int cells, long samples, 
     }
 
     /// <summary>What people call a run.</summary>
-    public static string Title(SweepCell cell) => $"{cell.Optimizer}, batch {cell.Batch:N0}, rate {Words.Number(cell.Rate)}";
+    public static string Title(SweepCell cell) => $"{cell.Optimizer}, batch {cell.Batch:N0}, rate {Words.Number(cell.Rate)}{(cell.Seed == 0 ? "" : $", seed + {cell.Seed}")}";
 
     private void Note(SweepCell cell, V1.StepDone step)
     {

@@ -16,16 +16,20 @@ internal sealed record SweepReport(SweepSettings Settings, IReadOnlyList<CellRes
     public static SweepReport Of(SweepSettings settings, IReadOnlyList<CellResult> results) =>
         new(settings, results, SweepAnalysis.Of([.. results.Select(r => r.Outcome)], settings.Target));
 
+    /// <summary>The seconds that the runs at the best rate of a batch took to the target, in the mean; null where one did not get there.</summary>
+    public double? SecondsTo(BatchResult batch) =>
+        batch.Reading is null ? null : batch.Runs.Average(r => Of(r).SecondsTo(TargetReading.Of(r.Evaluations, Analysis.Target)));
+
     /// <summary>What a run left.</summary>
     public CellResult Of(CellOutcome outcome) => Results.Single(r => r.Outcome.Cell == outcome.Cell);
 
     /// <summary>What the runs are compared at.</summary>
     public string Frame => !double.IsFinite(Analysis.Target)
         ? "No run has a validation loss."
-        : (Settings.Branch is { } branch ? $"From step {branch.Step:N0} of {branch.Run}{(branch.Loss is { } loss ? $", a validation loss of {Words.Number(loss)}" : "")}: steps" : "Steps")
+        : (Settings.Branch is { } branch ? $"From step {branch.Step:N0} of {branch.Run}, at a rate of {Words.Number(branch.Numbers.Rate)} and a batch of {branch.Batch:N0}{(branch.Loss is { } loss ? $", a validation loss of {Words.Number(loss)}" : "")}: steps" : "Steps")
             + $" and samples to a validation loss of {Words.Number(Analysis.Target)}"
-            + (Analysis.IsGiven ? "" : Settings.Branch is null ? ", a tenth above the lowest that the best run of every batch reached" : ", which the best run of every batch reached")
-            + $". {Words.Count(Results.Count, "run")} of at most {Settings.Samples:N0} samples in the same order, "
+            + (Analysis.IsGiven ? "" : (Settings.Branch is null ? ", a tenth above the lowest that " : ", which ") + (Settings.Seeds > 1 ? "all runs at the best rate of every batch reached" : "the best run of every batch reached"))
+            + $". {Words.Count(Results.Count, "run")} of at most {Settings.Samples:N0} samples in the same order{(Settings.Seeds > 1 ? $" for each of {Settings.Seeds} seeds" : "")}, "
             + (Settings.Branch is not null ? "a constant rate" : Settings.KeepsSchedule && Settings.Options.Schedule.Name != "constant" ? $"a {Settings.Options.Schedule.Name} schedule" : "a constant rate after the warm-up")
             + $", evaluated every {Settings.EvaluateEvery:N0} samples.";
 

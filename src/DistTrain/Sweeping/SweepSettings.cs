@@ -22,7 +22,7 @@ internal sealed record SweepSettings
     /// <summary>Several runs share the machine: nobody is to be taken for lost.</summary>
     private static readonly TimeSpan FailureDetection = TimeSpan.FromSeconds(20);
 
-    /// <summary>The configuration whose batch, rate and optimizer are varied.</summary>
+    /// <summary>The configuration whose batch, rate and optimizer are varied; from a checkpoint on, as it goes on there.</summary>
     public required RunOptions Options { get; init; }
 
     /// <summary>The runs.</summary>
@@ -36,6 +36,9 @@ internal sealed record SweepSettings
 
     /// <summary>Whether the rate follows the recipe's schedule.</summary>
     public bool KeepsSchedule { get; init; }
+
+    /// <summary>How many seeds each batch and rate is trained with.</summary>
+    public int Seeds => Cells.Max(c => c.Seed) + 1;
 
     /// <summary>How many runs at a time.</summary>
     public required int Parallel { get; init; }
@@ -68,7 +71,7 @@ internal sealed record SweepSettings
     public RunOptions OptionsOf(SweepCell cell)
     {
         var (schedule, reference) = (Options.Schedule, new RunLength(TrainingSamples, Options.Batch.Global));
-        schedule = Branch is not null ? new ScheduleOptions() : schedule with
+        schedule = schedule with
         {
             Name = KeepsSchedule ? schedule.Name : "constant",
             WarmupSteps = 0,
@@ -92,7 +95,7 @@ internal sealed record SweepSettings
             Start = Branch?.Start ?? Options.Start,
 
             // From a checkpoint on, the samples that it has just seen do not come once more.
-            Seed = unchecked(Options.Seed + (ulong)(Branch?.Step ?? 0)),
+            Seed = unchecked(Options.Seed + (ulong)(Branch?.Step ?? 0) + (ulong)cell.Seed),
             Stop = new StopOptions { Samples = Samples, ValidationLoss = Target ?? 0 },
             Evaluate = new EvaluateOptions { EveryEpochs = 0, EverySamples = EvaluateEvery },
             Checkpoint = new CheckpointOptions { Keep = 1, EverySteps = Math.Max(1, new RunLength(TrainingSamples, cell.Batch).Steps(new StopOptions { Samples = Samples }) / Checkpoints) },

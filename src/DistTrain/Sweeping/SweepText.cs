@@ -32,18 +32,18 @@ internal static class SweepText
         output.WriteLine($"Report, pictures and tables: {Path.Combine(report.Settings.Folder, SweepFiles.Page)}");
     }
 
-    /// <summary>The cells of a batch's row.</summary>
+    /// <summary>The cells of a batch's row; of several seeds, their means.</summary>
     /// <param name="report">The report.</param>
     /// <param name="batch">The batch, and the run that stands for it.</param>
     /// <param name="whole">How whole numbers are written.</param>
     public static string[] Row(SweepReport report, BatchResult batch, string whole = "0")
     {
-        var (result, best) = (report.Of(batch.Best), batch.Best);
+        var results = batch.Runs.Select(report.Of).ToList();
         return
         [
-            Whole(batch.Batch, whole), Words.Number(best.Cell.Rate), Whole(batch.Reading?.Steps, whole), Whole(batch.Reading?.Samples, whole),
-            result.SecondsTo(batch.Reading) is { } seconds ? seconds.ToString("0.0") : "-", Number(best.FinalLoss), Number(best.TrainingLoss), Number(best.Gap),
-            Whole(result.SamplesPerSecond, whole), Whole(result.PeakBytes / 1e6, whole), Remark(batch),
+            Whole(batch.Batch, whole), Words.Number(batch.Best.Cell.Rate), Whole(batch.Reading?.Steps, whole), Whole(batch.Reading?.Samples, whole),
+            report.SecondsTo(batch) is { } seconds ? seconds.ToString("0.0") : "-", Number(batch.Runs.Average(r => r.FinalLoss)), Number(batch.Runs.Average(r => r.TrainingLoss)), Number(batch.Runs.Average(r => r.Gap)),
+            Whole(results.Average(r => r.SamplesPerSecond), whole), Whole(results.Max(r => r.PeakBytes) / 1e6, whole), Remark(batch),
         ];
     }
 
@@ -51,7 +51,7 @@ internal static class SweepText
     public static string Csv(SweepReport report)
     {
         var metrics = report.Results.SelectMany(r => r.Metrics.Keys).Distinct().Order(StringComparer.Ordinal).ToList();
-        var text = new StringBuilder("optimizer,batch,rate,status,steps,samples,validationLoss,bestValidationLoss,trainingLoss,gap,stepsToTarget,samplesToTarget,secondsToTarget,wallSeconds,samplesPerSecond,peakRssBytes");
+        var text = new StringBuilder("optimizer,batch,rate,status,steps,samples,validationLoss,bestValidationLoss,trainingLoss,gap,stepsToTarget,samplesToTarget,secondsToTarget,wallSeconds,samplesPerSecond,seed,peakRssBytes");
         metrics.ForEach(m => text.Append(',').Append(m));
         text.Append('\n');
         foreach (var result in report.Results)
@@ -74,6 +74,7 @@ internal static class SweepText
         ["targetIsGiven"] = report.Analysis.IsGiven,
         ["samples"] = report.Settings.Samples,
         ["evaluateEverySamples"] = report.Settings.EvaluateEvery,
+        ["seeds"] = report.Settings.Seeds,
         ["parallel"] = report.Settings.Parallel,
         ["optimizers"] = new JsonArray([.. report.Analysis.Optimizers.Select(o => new JsonObject
         {
@@ -89,9 +90,13 @@ internal static class SweepText
         ["runs"] = new JsonArray([.. report.Results.Select(r => Json(report, r))]),
     };
 
+    /// <summary>The run that stands for a batch; of several seeds, what they took in the mean.</summary>
     private static JsonObject Json(SweepReport report, BatchResult batch)
     {
         var json = Json(report, report.Of(batch.Best));
+        json["stepsToTarget"] = Finite(batch.Reading?.Steps);
+        json["samplesToTarget"] = Finite(batch.Reading?.Samples);
+        json["secondsToTarget"] = Finite(report.SecondsTo(batch));
         json["isLowestRate"] = batch.IsLowest;
         json["isHighestRate"] = batch.IsHighest;
         return json;
@@ -117,6 +122,7 @@ internal static class SweepText
             ["secondsToTarget"] = Finite(result.SecondsTo(reading)),
             ["wallSeconds"] = Finite(result.WallSeconds),
             ["samplesPerSecond"] = Finite(result.SamplesPerSecond),
+            ["seed"] = report.Settings.OptionsOf(outcome.Cell).Seed,
             ["peakRssBytes"] = result.PeakBytes,
             ["metrics"] = new JsonObject(result.Metrics.Select(m => KeyValuePair.Create(m.Key, Finite(m.Value)))),
             ["folder"] = report.Settings.FolderOf(outcome.Cell),

@@ -46,7 +46,7 @@ internal static class BenchAllReduceVerb
             if (needed > most)
             {
                 app.Surroundings.Fail(
-                    $"{plan.Workers} workers with vectors of {ByteSize.Format(plan.Sizes.Max())} take {ByteSize.Format(needed)}, more than half of the memory here: give smaller --sizes or fewer --workers.");
+                    $"{plan.Workers} workers with vectors of {ByteSize.Format(plan.Sizes.Max())} take {(needed > long.MaxValue ? "more than 8 EiB" : ByteSize.Format((long)needed))}, more than half of the memory here: give smaller --sizes or fewer --workers.");
                 return ExitCode.Usage;
             }
 
@@ -85,7 +85,9 @@ internal static class BenchAllReduceVerb
     }
 
     private static (long Value, string? Problem) Sizes(string text) =>
-        ByteSize.TryParse(text, out var bytes) && bytes >= sizeof(float) ? (bytes, null) : (0, $"'{text}' must be an amount of at least 4 bytes, such as 25MB or 4KiB");
+        ByteSize.TryParse(text, out var bytes) && bytes >= sizeof(float) ? (bytes, null)
+        : ByteSize.IsTooMuch(text) ? (0, $"'{text}' must be less than 8 EiB, which is 2^63 bytes")
+        : (0, $"'{text}' must be an amount of at least 4 bytes, such as 25MB or 4KiB");
 
     private static (string Value, string? Problem) Transports(string text) =>
         ExchangeWorker.AllTransports.Contains(text) ? (text, null) : (text, $"'{text}' must be one of {string.Join(", ", ExchangeWorker.AllTransports)}");

@@ -23,6 +23,7 @@ internal sealed class ConfigurationArguments
 
     private readonly Option<string?>? _workers;
     private readonly Option<bool>? _mixed;
+    private Func<CommandResult, bool> _names = _ => false;
 
     /// <summary>Adds the arguments to a verb.</summary>
     /// <param name="command">The verb.</param>
@@ -54,6 +55,10 @@ internal sealed class ConfigurationArguments
         }
     }
 
+    /// <summary>For verbs whose other arguments may name what counts where no recipe or file is named.</summary>
+    /// <param name="names">Whether a command line does so.</param>
+    public void MayDependOn(Func<CommandResult, bool> names) => _names = names;
+
     /// <summary>What the command line names, or null.</summary>
     public string? Source(ParseResult parsed) => parsed.GetValue(_source);
 
@@ -81,6 +86,7 @@ internal sealed class ConfigurationArguments
     {
         // A misspelt option is taken for a recipe's name.
         var isClear = parsed.UnmatchedTokens.Count == 0 && Source(parsed) is not ['-', ..]
+            && (Source(parsed) is not null || !_names(parsed.CommandResult))
             && !parsed.Errors.Any(e => e.SymbolResult is OptionResult { Option: var option } && (option == _sets || option == _workers));
         return isClear ? ReadAll(parsed, app).Problems : [];
     }

@@ -6,22 +6,25 @@ namespace DistTrain.Verbs;
 /// <summary>Options whose value is a list.</summary>
 internal static class Lists
 {
-    /// <summary>An option that takes values between commas.</summary>
+    /// <summary>An option that takes values between commas; given more than once, all of them.</summary>
     /// <param name="name">Its name.</param>
     /// <param name="description">What it is for.</param>
     /// <param name="help">What a value looks like.</param>
-    /// <param name="standard">What counts where it is left away.</param>
+    /// <param name="standard">What counts where it is left away; null for nothing.</param>
     /// <param name="read">Reads one value, or says what is wrong with it, after the list and a colon.</param>
-    public static Option<IReadOnlyList<T>> Option<T>(string name, string description, string help, string standard, Func<string, (T Value, string? Problem)> read)
+    public static Option<IReadOnlyList<T>> Option<T>(string name, string description, string help, string? standard, Func<string, (T Value, string? Problem)> read)
     {
-        var option = new Option<IReadOnlyList<T>>(name) { Description = $"{description} {standard} where left away.", HelpName = help };
-        option.DefaultValueFactory = _ => Read(name, standard, read, null);
-        option.CustomParser = result => Read(name, result.Tokens is [var token, ..] ? token.Value : "", read, result);
+        var option = new Option<IReadOnlyList<T>>(name) { Description = standard is null ? description : $"{description} {standard} where left away.", HelpName = help };
+        if (standard is not null)
+        {
+            option.DefaultValueFactory = _ => Read(name, standard, read, null);
+        }
+
+        option.CustomParser = result => Read(name, string.Join(',', result.Tokens.Select(t => t.Value)), read, result);
         return option;
     }
 
-    /// <summary>Reads a list, or says what is wrong with each of its values.</summary>
-    public static IReadOnlyList<T> Read<T>(string name, string text, Func<string, (T Value, string? Problem)> read, ArgumentResult? result)
+    private static IReadOnlyList<T> Read<T>(string name, string text, Func<string, (T Value, string? Problem)> read, ArgumentResult? result)
     {
         var items = text.Split(',').Select(item => read(item.Trim())).ToList();
         foreach (var (_, problem) in items.Where(i => i.Problem is not null))

@@ -1,31 +1,38 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
+using System.ComponentModel.DataAnnotations;
 using System.Globalization;
+using System.Reflection;
 using DistTrain.Core.BatchScience;
 using DistTrain.Core.Options;
+using DistTrain.Core.Schedules;
 using DistTrain.Sweeping;
 using DistTrain.Training.Tasks;
 
 namespace DistTrain.Verbs;
 
 /// <summary>What a sweep was asked for.</summary>
-/// <param name="Optimizers">The update rules; one without a rate has the recipe's.</param>
+/// <param name="Recipe">The configuration.</param>
+/// <param name="Optimizers">The update rules; one without a rate has the configuration's.</param>
 /// <param name="Batches">The global batches.</param>
 /// <param name="Rates">The learning rates.</param>
 /// <param name="Target">The validation loss to compare at; null for one that every batch reaches.</param>
 /// <param name="Samples">The samples of a run; null for the recipe's.</param>
 /// <param name="Parallel">How many runs at a time; null for as many as compute without taking turns.</param>
-/// <param name="Folder">The sweep's folder; null for the standard one.</param>
+/// <param name="Folder">The sweep's folder.</param>
 /// <param name="KeepsSchedule">Whether the rate follows the recipe's schedule.</param>
 /// <param name="Branch">The checkpoint that every run begins with; null for none.</param>
+/// <param name="Seeds">How many seeds each batch and rate is trained with.</param>
 internal sealed record SweepRequest(
-    IReadOnlyList<SweepOptimizer> Optimizers, IReadOnlyList<long> Batches, IReadOnlyList<SweepRate> Rates, double? Target, long? Samples, int? Parallel, string? Folder,
-    bool KeepsSchedule, BranchPoint? Branch)
+    RunOptions Recipe, IReadOnlyList<SweepOptimizer> Optimizers, IReadOnlyList<long> Batches, IReadOnlyList<SweepRate> Rates, double? Target, long? Samples, int? Parallel, string Folder,
+    bool KeepsSchedule, BranchPoint? Branch, int Seeds)
 {
+    /// <summary>What is varied: the configuration, from a checkpoint on as it goes on there.</summary>
+    public RunOptions Options { get; } = Branch?.Continue(Recipe) ?? Recipe;
+
     /// <summary>The runs.</summary>
-    /// <param name="rate">The recipe's rate.</param>
-    /// <param name="reference">The batch that it is for.</param>
-    public IReadOnlyList<SweepCell> Cells(double rate, long reference) => SweepPlan.Cells([.. Optimizers.Select(o => o.Rate > 0 ? o : o with { Rate = rate })], Batches, Rates, reference);
+    public IReadOnlyList<SweepCell> Cells => SweepPlan.Cells(
+        [.. Optimizers.Select(o => o.Rate > 0 ? o : o with { Rate = Options.Optimizer.LearningRate })], Batches, Rates, BatchScaling.ReferenceOf(Options), Seeds);
 }
 
 /// <summary>The arguments that say what is varied.</summary>
@@ -33,22 +40,24 @@ internal sealed class SweepArguments
 {
     private const long MostBatch = 1L << 40;
     private const int MostCells = 1000;
+    private const int MostSeeds = 100;
 
     /// <summary>Rates that suit most models, for optimizers that have such.</summary>
     private static readonly Dictionary<string, double> UsualRates = new() { ["sgd"] = 0.1, ["adam"] = 0.001, ["adamw"] = 0.001 };
 
-    private static readonly string[] Known = ["sgd", "adam", "adamw", "lars", "lamb"];
+    private static readonly string[] Known =
+        [.. typeof(OptimizerOptions).GetProperty(nameof(OptimizerOptions.Name))!.GetCustomAttribute<AllowedValuesAttribute>()!.Values.Select(v => (string)v!)];
 
-    private readonly Option<IReadOnlyList<long>> _batches = Listed<long>(
+    private readonly Option<IReadOnlyList<long>> _batches = Lists.Option<long>(
         "--batches", "The global batches, such as 16,32,64,128.", "N,...", null, text =>
             long.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var batch) && batch is >= 1 and <= MostBatch
                 ? (batch, null)
                 : (0, $"'{text}' must be a whole number between 1 and {MostBatch}"));
 
-    private readonly Option<IReadOnlyList<SweepRate>> _rates = Listed(
+    private readonly Option<IReadOnlyList<SweepRate>> _rates = Lists.Option(
         "--rates", "The learning rates for each batch: as they are, or with an x as multiples of the recipe's, taken to the batch.", "RATE,...", "0.5x,1x,2x", ReadRate);
 
-    private readonly Option<IReadOnlyList<SweepOptimizer>> _optimizers = Listed(
+    private readonly Option<IReadOnlyList<SweepOptimizer>> _optimizers = Lists.Option(
         "--optimizers", "The update rules, each with a rate that suits the recipe's batch where it is not the recipe's own, such as sgd,adamw=0.002; the recipe's where left away.",
         "NAME[=RATE],...", null, ReadOptimizer);
 
@@ -57,6 +66,9 @@ internal sealed class SweepArguments
     private readonly Option<long?> _samples = new("--samples") { Description = "The samples that each run may use; what the recipe's stop comes to where left away.", HelpName = "N" };
 
     private readonly Option<int?> _parallel = new("--parallel") { Description = "Runs at a time; as many as this machine has cores for where left away.", HelpName = "N" };
+
+    private readonly Option<int> _seeds = Common.WholeNumber(
+        "--seeds", "How many seeds each batch and rate is trained with, the recipe's and those after it; the intervals then contain what chance does.", "N", 1, MostSeeds, standard: 1);
 
     private readonly Option<string?> _out = new("--out", "-o") { Description = "The sweep's folder, new, or to go on with; sweeps/NAME where left away.", HelpName = "DIR" };
 
@@ -83,56 +95,68 @@ internal sealed class SweepArguments
                 result.AddError("--keep-schedule has no place beside --branch: from the checkpoint on the rate is constant.");
             }
         });
-        new Option[] { _batches, _rates, _optimizers, _target, _samples, _parallel, _out, _keep, _branch }.ToList().ForEach(command.Add);
+        new Option[] { _batches, _rates, _optimizers, _seeds, _target, _samples, _parallel, _out, _keep, _branch }.ToList().ForEach(command.Add);
     }
 
+    /// <summary>Whether every run begins with a checkpoint, whose run then says what is configured where the command line does not.</summary>
+    public bool Branches(CommandResult command) => command.GetResult(_branch) is not null;
+
     /// <summary>Finds the checkpoint to begin with.</summary>
-    /// <returns>The checkpoint, null for none; false where there is none that can be read, which was said.</returns>
-    public (BranchPoint? Branch, bool IsFine) Branch(ParseResult parsed, Surroundings surroundings)
+    /// <returns>The checkpoint, null for none; and why there is none that can be read.</returns>
+    public (BranchPoint? Branch, string? Missing) Branch(ParseResult parsed)
     {
         try
         {
-            return (parsed.GetValue(_branch) is { } path ? BranchPoint.Find(path) : null, true);
+            return (parsed.GetValue(_branch) is { } path ? BranchPoint.Find(path) : null, null);
         }
         catch (DataException missing)
         {
-            surroundings.Fail(missing.Message);
-            return (null, false);
+            return (null, missing.Message);
         }
     }
 
-    /// <summary>Reads them; what does not go together is printed.</summary>
-    public SweepRequest? Take(ParseResult parsed, RunOptions options, BranchPoint? branch, Surroundings surroundings)
+    /// <summary>Reads them.</summary>
+    /// <returns>What is asked for, and what does not go together in it.</returns>
+    public (SweepRequest Request, IReadOnlyList<string> Mistakes) Take(ParseResult parsed, RunOptions options, BranchPoint? branch)
     {
-        if (options.Batch.IsAuto)
+        var folder = parsed.GetValue(_out) ?? Path.Combine("sweeps", options.Name + (branch is null ? "" : $"-branch-{branch.Step}"));
+        var request = new SweepRequest(
+            options, parsed.GetValue(_optimizers) is { Count: > 0 } given ? given : [new SweepOptimizer(options.Optimizer.Name, 0)], parsed.GetValue(_batches)!, parsed.GetValue(_rates)!,
+            parsed.GetValue(_target), parsed.GetValue(_samples), parsed.GetValue(_parallel), folder, parsed.GetValue(_keep), branch, parsed.GetValue(_seeds));
+        request = request with { Optimizers = [.. request.Optimizers.Select(o => o.Rate > 0 || IsOwn(o, options) ? o : o with { Rate = UsualRates.GetValueOrDefault(o.Name) })] };
+        return (request, [.. Mistakes(request)]);
+    }
+
+    private static bool IsOwn(SweepOptimizer optimizer, RunOptions options) => optimizer.Name == options.Optimizer.Name;
+
+    private static IEnumerable<string> Mistakes(SweepRequest request)
+    {
+        if (request.Recipe.Batch.IsAuto)
         {
-            surroundings.Fail("batch.micro is auto: runs that each find a size of their own would not differ by the batch alone. Give a size; tune finds one.");
-            return null;
+            yield return "batch.micro is auto: runs that each find a size of their own would not differ by the batch alone. Give a size; tune finds one.";
         }
 
-        var (batches, rates, optimizers) = (parsed.GetValue(_batches)!, parsed.GetValue(_rates)!, new List<SweepOptimizer>());
-        foreach (var optimizer in parsed.GetValue(_optimizers) is { Count: > 0 } given ? given : [new SweepOptimizer(options.Optimizer.Name, 0)])
+        foreach (var optimizer in request.Optimizers.Where(o => o.Rate <= 0 && request.Rates.Any(r => r.IsMultiple)))
         {
-            var isOwn = optimizer.Name == options.Optimizer.Name;
-            var rate = optimizer.Rate > 0 || isOwn ? optimizer.Rate : UsualRates.GetValueOrDefault(optimizer.Name);
-            if (rate <= 0 && !isOwn && rates.Any(r => r.IsMultiple))
+            if (!IsOwn(optimizer, request.Recipe))
             {
-                surroundings.Fail(
-                    $"--optimizers names {optimizer.Name}, for which no rate suits most models: give one for the recipe's batch of {options.Batch.Global:N0}, such as {optimizer.Name}=0.01.");
-                return null;
+                yield return $"--optimizers names {optimizer.Name}, for which no rate suits most models: give one for the recipe's batch of {BatchScaling.ReferenceOf(request.Options):N0}, such as {optimizer.Name}=0.01.";
             }
-
-            optimizers.Add(optimizer with { Rate = rate });
+            else if (request.Options.Optimizer.LearningRate <= 0)
+            {
+                yield return request.Branch?.NoMultiples() ?? "optimizer.learningRate is 0, and 0 has no multiples: set it, or give --rates as they are, such as 0.01,0.02,0.05.";
+            }
         }
 
-        if ((long)batches.Count * rates.Count * optimizers.Count is > MostCells and var count)
+        if ((long)request.Batches.Count * request.Rates.Count * request.Optimizers.Count * request.Seeds is > MostCells and var count)
         {
-            surroundings.Fail($"These are {count:N0} runs: give fewer batches, rates or optimizers, for {MostCells:N0} at most.");
-            return null;
+            yield return $"These are {count:N0} runs: give fewer batches, rates, optimizers or seeds, for {MostCells:N0} at most.";
         }
 
-        return new SweepRequest(
-            optimizers, batches, rates, parsed.GetValue(_target), parsed.GetValue(_samples), parsed.GetValue(_parallel), parsed.GetValue(_out), parsed.GetValue(_keep), branch);
+        if (request.Branch is { } branch && request.Target >= branch.Loss)
+        {
+            yield return $"--target is {request.Target}, and the checkpoint of step {branch.Step:N0} has a validation loss of {branch.Loss:G4}: give a lower one.";
+        }
     }
 
     private static (SweepRate Rate, string? Problem) ReadRate(string text)
@@ -180,19 +204,6 @@ internal sealed class SweepArguments
 
             return number;
         };
-        return option;
-    }
-
-    /// <summary>A list; null for <paramref name="standard"/> where it is not there when left away.</summary>
-    private static Option<IReadOnlyList<T>> Listed<T>(string name, string description, string help, string? standard, Func<string, (T Value, string? Problem)> read)
-    {
-        if (standard is not null)
-        {
-            return Lists.Option(name, description, help, standard, read);
-        }
-
-        var option = new Option<IReadOnlyList<T>>(name) { Description = description, HelpName = help };
-        option.CustomParser = result => Lists.Read(name, result.Tokens is [var token, ..] ? token.Value : "", read, result);
         return option;
     }
 }

@@ -48,33 +48,27 @@ internal sealed class SweepOnKubernetes
     /// <summary>Whether the runs are to be Jobs.</summary>
     public bool IsWanted(ParseResult parsed) => parsed.GetValue(_on) is not null;
 
+    /// <summary>What keeps the runs from being Jobs.</summary>
+    public static IReadOnlyList<string> Mistakes(ParseResult parsed, Application app, ConfigurationArguments configuration, BranchPoint? branch) =>
+    [
+        .. LaunchConfiguration.Of(configuration.ReadAll(parsed, app)).Mistakes,
+        .. branch is null ? Array.Empty<string>() : ["--branch names a checkpoint of this machine, which a Job's pod does not see: leave --on away."],
+    ];
+
     /// <summary>Makes the runs Jobs, and applies or prints them.</summary>
     /// <param name="parsed">The command line.</param>
     /// <param name="app">The program.</param>
     /// <param name="configuration">The verb's arguments that say what is varied.</param>
     /// <param name="request">How.</param>
-    /// <param name="options">The recipe.</param>
     /// <param name="json">Whether a program reads what is printed.</param>
     /// <param name="cancellation">Gives up.</param>
     public async Task<int> RunAsync(
-        ParseResult parsed, Application app, ConfigurationArguments configuration, SweepRequest request, RunOptions options, bool json, CancellationToken cancellation)
+        ParseResult parsed, Application app, ConfigurationArguments configuration, SweepRequest request, bool json, CancellationToken cancellation)
     {
         var surroundings = app.Surroundings;
-        var (text, mistakes) = LaunchConfiguration.Of(configuration.ReadAll(parsed, app));
-        if (request.Branch is not null)
-        {
-            mistakes = [.. mistakes, "--branch names a checkpoint of this machine, which a Job's pod does not see: leave --on away."];
-        }
-
-        if (mistakes.Count > 0)
-        {
-            mistakes.ToList().ForEach(surroundings.Fail);
-            return ExitCode.Usage;
-        }
-
-        var cells = request.Cells(options.Optimizer.LearningRate, options.Batch.Global);
+        var text = LaunchConfiguration.Of(configuration.ReadAll(parsed, app)).Text;
         var launch = new SweepLaunch(
-            parsed.GetValue(_name)!, "", parsed.GetValue(_image), parsed.GetValue(_queue), text!, [.. cells.Select(c => (c.Name, Arguments(c, request)))]);
+            parsed.GetValue(_name)!, "", parsed.GetValue(_image), parsed.GetValue(_queue), text!, [.. request.Cells.Where(c => c.Seed == 0).Select(c => (c.Name, Arguments(c, request)))]);
         if (!parsed.GetValue(_dryRun))
         {
             using var supervision = new Supervision(supervised: false, cancellation);
@@ -96,10 +90,11 @@ internal sealed class SweepOnKubernetes
         }
     }
 
-    /// <summary>What a pod is started with: a sweep of one run. It ends with exit code 1 where it is stopped in the middle, and its Job starts another.</summary>
+    /// <summary>What a pod is started with: a sweep of one batch and rate. It ends with exit code 1 where it is stopped in the middle, and its Job starts another.</summary>
     private static IReadOnlyList<string> Arguments(SweepCell cell, SweepRequest request) =>
     [
         "sweep", SweepManifests.Configuration, "--batches", Text(cell.Batch), "--rates", Text(cell.Rate), "--optimizers", cell.Optimizer, "--parallel", "1", "--out", SweepManifests.Folder,
+        .. request.Seeds > 1 ? ["--seeds", Text(request.Seeds)] : Array.Empty<string>(),
         .. request.Samples is { } samples ? ["--samples", Text(samples)] : Array.Empty<string>(),
         .. request.Target is { } target ? ["--target", Text(target)] : Array.Empty<string>(),
         .. request.KeepsSchedule ? ["--keep-schedule"] : Array.Empty<string>(),

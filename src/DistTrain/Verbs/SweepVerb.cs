@@ -1,6 +1,5 @@
 using System.CommandLine;
 using DistTrain.Core.Options;
-using DistTrain.Core.Schedules;
 using DistTrain.Launching;
 using DistTrain.Measuring;
 using DistTrain.Sweeping;
@@ -22,44 +21,71 @@ internal static class SweepVerb
             + "  sweep digits --batches 16,32,64,128,256,512\n"
             + "  sweep my-run.yaml --batches 64,256,1024 --rates 0.25x,0.5x,1x,2x,4x --target 0.4\n"
             + "  sweep digits --batches 32,128,512 --optimizers sgd,adamw=0.002 --samples 20000\n"
-            + "  sweep --branch runs/digits --batches 16,64,256 --samples 5000     from a checkpoint on\n"
+            + "  sweep --branch runs/digits --batches 16,64,256 --rates 0.01,0.02,0.05 --samples 5000     from a checkpoint on\n"
+            + "  sweep digits --batches 32,128,512 --rates 1x --seeds 3      intervals that contain what chance does\n"
             + "  sweep my-run.yaml --batches 64,256,1024 --on kubernetes --queue team --dry-run     a Job for each run\n"
             + "  sweep digits --batches 16,32,64,128,256,512 --json       for programs: one object\n\n"
             + "The data come in the same order for every batch. A rate such as 2x is a multiple of the recipe's own, taken to the batch by the rule of thumb: in proportion\n"
             + "for sgd and lars, with the square root for adam, adamw and lamb. After the recipe's warm-up the rate stays, so that the samples to a loss do not depend on when a\n"
             + "run would have ended; --keep-schedule has it follow the recipe. What decides the best rate of a batch is the fewest samples to the target loss.\n"
+            + "From a checkpoint on, 1x is the rate with which its run went on, at the batch that it then had. Where that has come down to 0, as at the end of a cosine, rates are given as they are.\n"
             + "Every run is a process group of its own with one worker, and ends with this command. The same command goes on with a sweep that was ended, and trains nothing twice;\n"
             + "with more batches or rates and the same --out it trains only those. The folder holds report.html, which needs no network, its pictures, sweep.csv, sweep.json, and the runs in cells/.");
         var configuration = new ConfigurationArguments(command, workers: null);
         var arguments = new SweepArguments(command);
+        configuration.MayDependOn(arguments.Branches);
+        command.Configuration = configuration;
         var json = Common.Json("One JSON object instead of tables; sweep.json holds the same.");
         command.Add(json);
         var kubernetes = new SweepOnKubernetes(command);
         command.SetAction(async (parsed, cancellation) =>
         {
-            var (branch, isFine) = arguments.Branch(parsed, app.Surroundings);
-            if (!isFine
-                || configuration.Read(parsed, app, branch is null ? null : RunFolder.ConfigurationIn(branch.Run)) is not { } options
-                || arguments.Take(parsed, options, branch, app.Surroundings) is not { } request)
+            var (branch, missing) = arguments.Branch(parsed);
+            var (request, mistakes) = missing is null || configuration.Source(parsed) is not null
+                ? Take(configuration.ReadAll(parsed, app, branch is null ? null : RunFolder.ConfigurationIn(branch.Run)))
+                : (null, []);
+            if (missing is not null)
             {
+                mistakes = [missing, .. mistakes];
+            }
+
+            if (request is null || mistakes.Count > 0)
+            {
+                mistakes.ToList().ForEach(app.Surroundings.Fail);
                 return ExitCode.Usage;
             }
 
+            if (SetAside.Sentence(request.Recipe, branch) is { } sentence)
+            {
+                app.Surroundings.Error.WriteLine(sentence);
+            }
+
             return kubernetes.IsWanted(parsed)
-                ? await kubernetes.RunAsync(parsed, app, configuration, request, options, parsed.GetValue(json), cancellation)
-                : await RunAsync(app, options, request, parsed.GetValue(json), cancellation);
+                ? await kubernetes.RunAsync(parsed, app, configuration, request, parsed.GetValue(json), cancellation)
+                : await RunAsync(app, request, parsed.GetValue(json), cancellation);
+
+            (SweepRequest? Request, IReadOnlyList<string> Mistakes) Take(DistTrain.Configuration.RunConfiguration read)
+            {
+                if (read.Problems.Count > 0)
+                {
+                    return (null, read.Problems);
+                }
+
+                var (asked, wrong) = arguments.Take(parsed, read.Options, branch);
+                return (asked, [.. wrong, .. kubernetes.IsWanted(parsed) ? SweepOnKubernetes.Mistakes(parsed, app, configuration, branch) : new[] { SweepFolder.Mistake(asked.Folder) }.OfType<string>()]);
+            }
         });
         return command;
     }
 
-    private static async Task<int> RunAsync(Application app, RunOptions options, SweepRequest request, bool json, CancellationToken cancellation)
+    private static async Task<int> RunAsync(Application app, SweepRequest request, bool json, CancellationToken cancellation)
     {
         var surroundings = app.Surroundings;
         using var supervision = new Supervision(surroundings.IsSupervised, cancellation);
         try
         {
-            using var data = await Common.TakeDataAsync(options, surroundings, supervision.Stop);
-            var settings = Settings(app, options, request, data);
+            using var data = await Common.TakeDataAsync(request.Recipe, surroundings, supervision.Stop);
+            var settings = Settings(app, request, data);
             using var folder = SweepFolder.Take(settings.Folder);
             var report = SweepReport.Of(settings, await new Sweep(settings, app).RunAsync(supervision.Stop));
             SweepFiles.Write(report);
@@ -76,7 +102,7 @@ internal static class SweepVerb
         }
         catch (SweepException e)
         {
-            surroundings.Fail(e.Message);
+            e.Sentences.ToList().ForEach(surroundings.Fail);
             return e.IsUsage ? ExitCode.Usage : ExitCode.Failure;
         }
         catch (Exception missing) when (missing is DataException or IOException or UnauthorizedAccessException)
@@ -91,48 +117,33 @@ internal static class SweepVerb
         return ExitCode.Failure;
     }
 
-    private static SweepSettings Settings(Application app, RunOptions options, SweepRequest request, HeldData data)
+    private static SweepSettings Settings(Application app, SweepRequest request, HeldData data)
     {
         using var task = Common.CreateTask(app.Tasks, data.Run);
         if (task.Training.Count < 1)
         {
-            throw new DataException($"{options.Data.Name} holds no training samples; check data.path.");
+            throw new DataException($"{request.Recipe.Data.Name} holds no training samples; check data.path.");
         }
 
-        if (task.Validation.Count < 1)
-        {
-            throw new SweepException($"{options.Data.Name} holds no validation samples, and batches are compared by the validation loss: give data that has some.", isUsage: true);
-        }
-
-        var (rate, reference) = request.Branch is { } branch ? BranchRate(options, request, branch, task.Training.Count) : (options.Optimizer.LearningRate, options.Batch.Global);
         var settings = new SweepSettings
         {
-            Options = options,
-            Cells = request.Cells(rate, reference),
+            Options = request.Options,
+            Cells = request.Cells,
             Target = request.Target,
-            Samples = request.Samples ?? SweepSettings.BudgetOf(options, task.Training.Count),
+            Samples = request.Samples ?? SweepSettings.BudgetOf(request.Recipe, task.Training.Count),
             KeepsSchedule = request.KeepsSchedule,
-            Parallel = request.Parallel ?? HostMeasurement.RoomOf(Environment.ProcessorCount, options.Threads),
-            Folder = request.Folder ?? Path.Combine("sweeps", options.Name + (request.Branch is null ? "" : $"-branch-{request.Branch.Step}")),
+            Parallel = request.Parallel ?? HostMeasurement.RoomOf(Environment.ProcessorCount, request.Recipe.Threads),
+            Folder = request.Folder,
             TrainingSamples = task.Training.Count,
             ValidationSamples = task.Validation.Count,
             Branch = request.Branch,
         };
         var wrong = settings.Cells.SelectMany(c => settings.OptionsOf(c).Validate()).Select(p => p.ToString()).Distinct().ToList();
-        return wrong.Count == 0 ? settings : throw new SweepException(string.Join(" ", wrong), isUsage: true);
-    }
-
-    /// <summary>The rate and the batch that the run had where it is branched off.</summary>
-    private static (double Rate, long Batch) BranchRate(RunOptions options, SweepRequest request, BranchPoint branch, long trainingSamples)
-    {
-        if (request.Target >= branch.Loss)
+        if (task.Validation.Count < 1)
         {
-            throw new SweepException($"--target is {request.Target}, and the checkpoint of step {branch.Step:N0} has a validation loss of {branch.Loss:G4}: give a lower one.", isUsage: true);
+            wrong.Insert(0, $"{request.Recipe.Data.Name} holds no validation samples, and batches are compared by the validation loss: give data that has some.");
         }
 
-        var rate = branch.RateOf(options, trainingSamples);
-        return rate > 0 || request.Rates.All(r => !r.IsMultiple)
-            ? (rate, BatchSchedule.LengthOf(options, trainingSamples).BatchOf(branch.Step + 1))
-            : throw new SweepException($"At step {branch.Step:N0} of {branch.Run} the rate has come down to 0, of which there are no multiples: give --rates as they are, such as 0.01,0.02,0.04.", isUsage: true);
+        return wrong.Count == 0 ? settings : throw new SweepException(wrong, isUsage: true);
     }
 }

@@ -1,5 +1,7 @@
 using DistTrain.Benching;
 using DistTrain.Core.Faults;
+using DistTrain.Core.Options;
+using DistTrain.Launching;
 using DistTrain.Protocol.Faults;
 
 namespace DistTrain.Cli.Tests.Benching;
@@ -84,6 +86,25 @@ public sealed class RecoveryTests
         Assert.Equal(plan.Faults.Select(f => f.Step).Order(), plan.Faults.Select(f => f.Step));
     }
 
+    [Fact]
+    public async Task A_bench_that_is_stopped_says_so_and_not_that_its_time_was_up()
+    {
+        using var folder = new TempFolder();
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(TestContext.Current.CancellationToken);
+        var program = ChildCommand.OfThisProcess();
+        var settings = new LocalRunSettings
+        {
+            Options = new RunOptions { Workers = StandIn.Workers },
+            Folder = folder.Path,
+            Program = program with { Prefix = [.. program.Prefix, "stand-in", $"{Scenario.Endless}"] },
+            Environment = new Dictionary<string, string>(),
+            Faults = new FaultPlan(1, [new Fault { Id = 1, Kind = FaultKind.Kill, Worker = 1, Step = 1000 }]),
+        };
+        await using var bench = new RecoveryBench(settings, new Interrupting(stop), TimeProvider.System);
+        var (_, problem) = await bench.RunAsync(stop.Token);
+        Assert.Equal($"1 of 1 recoveries were not seen: the bench was stopped; see {folder.Path}.", problem);
+    }
+
     private static DateTimeOffset At(double milliseconds) => Start.AddMilliseconds(milliseconds);
 
     private static CompletedStep Step(long step, double at) => new(step, At(at), 40);
@@ -92,4 +113,10 @@ public sealed class RecoveryTests
         IReadOnlyList<(Fault, FaultNotice)> faults, IReadOnlyList<CompletedStep> steps, IReadOnlyList<DateTimeOffset>? returns = null,
         Dictionary<long, double>? compute = null) =>
         new() { Faults = faults, Steps = steps, Returns = returns ?? [], ComputeMs = compute ?? [] };
+
+    /// <summary>Where people are told what happens, one of whom presses Ctrl-C at once.</summary>
+    private sealed class Interrupting(CancellationTokenSource stop) : StringWriter
+    {
+        public override void WriteLine(string? value) => _ = stop.CancelAsync();
+    }
 }

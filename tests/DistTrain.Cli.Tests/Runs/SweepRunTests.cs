@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using System.Text.RegularExpressions;
 
 namespace DistTrain.Cli.Tests.Runs;
 
@@ -48,7 +49,29 @@ public sealed class SweepRunTests : IDisposable
         // Runs of another recipe do not mix with these.
         var other = await Command.RunAsync(["sweep", .. Small, "--batches", "8,128", "--out", _folder["sweep"], "--set", "seed=2"]);
         Assert.Equal(2, other.Code);
-        Assert.Contains("sgd-b8-r0.00625: seed is '2': was 1 when the run began, and decides its bits: give it that value, or begin a new run. Or name another --out.", other.Error, StringComparison.Ordinal);
+        Assert.Single(other.Error.Split("error: ", StringSplitOptions.RemoveEmptyEntries));
+        Assert.EndsWith("sgd-b8-r0.00625 and 1 other run: seed is '2': was 1 when the run began, and decides its bits: give it that value, or begin a new run. Or name another --out.\n", other.Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_sweep_goes_on_from_a_checkpoint_at_the_end_of_a_cosine()
+    {
+        var trained = await Command.RunAsync(
+            "train", "digits", "--out", _folder["run"], "--workers", "1", "--set", "model.name=mlp", "--set", "failureDetection=20s", "--set", "stop.epochs=2", "--set", "batch.schedule.name=stages",
+            "--set", "batch.schedule.stages.1 epochs=256");
+        Assert.Equal((0, ""), (trained.Code, trained.Error));
+        string[] line = ["sweep", "--branch", _folder["run"], "--batches", "64", "--samples", "600", "--out", _folder["sweep"]];
+        var left = await Command.RunAsync(line);
+        Assert.Equal(2, left.Code);
+        Assert.Matches("^error: At step 18 of .*/run the rate has come down to 0, where its cosine schedule ends, .* give --rates as they are, such as 0.01,0.02,0.05, or an earlier checkpoint of the run.\n$", left.Error);
+
+        // What the help shows for this works.
+        var help = (await Command.RunAsync("sweep", "--help")).Out;
+        var rates = Regex.Match(help, "sweep --branch runs/digits .* --rates ([0-9.,]+) ").Groups[1].Value;
+        var swept = await Command.RunAsync([.. line, "--rates", rates, "--json"]);
+        Assert.Equal(0, swept.Code);
+        Assert.StartsWith("Set aside: batch.schedule (stages), because a run keeps the batch that it shows.\n", swept.Error, StringComparison.Ordinal);
+        Assert.Equal([0.01, 0.02, 0.05], JsonNode.Parse(swept.Out)!["runs"]!.AsArray().Select(r => (double)r!["rate"]!));
     }
 
     private long Lines(string cell) => Path.Combine(_folder["sweep"], "cells", cell, "metrics.jsonl") is var file && File.Exists(file) ? File.ReadLines(file).LongCount() : 0;

@@ -163,6 +163,30 @@ public sealed class SweepReportTests : IDisposable
         Assert.Equal(5000, SweepSettings.BudgetOf(settings.Options, 1000));
     }
 
+    [Fact]
+    public void Of_several_seeds_the_means_are_told()
+    {
+        var cells = SweptFolder.Cells(2, Batches);
+        cells.ToList().ForEach(c => _folder.Write(c));
+        var report = SweepReport.Of(_folder.Settings(cells, target: 0.1), [.. cells.Select(_folder.Read)]);
+        Assert.Contains("36 runs of at most 20,000 samples in the same order for each of 2 seeds, ", report.Frame, StringComparison.Ordinal);
+
+        // The second seed takes 1.21 times the steps.
+        var batch = report.Analysis.Optimizers[0].Batches[0];
+        Assert.Equal((16, 0.025), (batch.Batch, batch.Best.Cell.Rate));
+        double[] steps = [.. batch.Runs.Select(r => TargetReading.Of(r.Evaluations, 0.1)!.Value.Steps)];
+        Assert.Equal(1.21, steps[1] / steps[0], 0.05);
+        Assert.Equal(Math.Sqrt(steps[0] * steps[1]), batch.Reading!.Value.Steps, 1e-9);
+        Assert.Equal(0.01 * steps.Average(), report.SecondsTo(batch)!.Value, 1e-9);
+
+        SweepFiles.Write(report);
+        var json = JsonNode.Parse(File.ReadAllText(Path.Combine(_folder.Path, "sweep.json")))!;
+        Assert.Equal([1, 2], json["runs"]!.AsArray().Take(2).Select(r => (int)r!["seed"]!));
+        Assert.Equal(2, (int)json["seeds"]!);
+        Assert.Equal(batch.Reading.Value.Steps, (double)json["optimizers"]![0]!["batches"]![0]!["stepsToTarget"]!, 1e-6);
+        Assert.Contains("and of its 2 seeds by a bootstrap, not of rates that were not tried", Regex.Replace(File.ReadAllText(Path.Combine(_folder.Path, SweepFiles.Page)), @"\s+", " "), StringComparison.Ordinal);
+    }
+
     private SweepReport Report(double? target)
     {
         var cells = SweptFolder.Cells(Batches);

@@ -14,7 +14,7 @@ public sealed class HelpTests
         { "tune", "--set --workers --plot --json" },
         {
             "sweep",
-            "--set --batches --rates --optimizers --target --samples --parallel --out --keep-schedule --branch --json --on --queue --image --name --dry-run --namespace --context --kubeconfig"
+            "--set --batches --rates --optimizers --seeds --target --samples --parallel --out --keep-schedule --branch --json --on --queue --image --name --dry-run --namespace --context --kubeconfig"
         },
         { "plot", "--value --over --range --log --out" },
         { "verify", "--json" },
@@ -85,6 +85,9 @@ public sealed class HelpTests
     [InlineData("bench allreduce --sizes 1MB,huge", "--sizes is '1MB,huge': 'huge' must be an amount of at least 4 bytes, such as 25MB or 4KiB.")]
     [InlineData("bench allreduce --sizes 3", "--sizes is '3': '3' must be an amount of at least 4 bytes, such as 25MB or 4KiB.")]
     [InlineData("bench allreduce --transports tcp,pigeon", "--transports is 'tcp,pigeon': 'pigeon' must be one of shared-memory, tcp, grpc.")]
+    [InlineData("bench allreduce --transports tcp --transports pigeon", "--transports is 'tcp,pigeon': 'pigeon' must be one of shared-memory, tcp, grpc.")]
+    [InlineData("bench allreduce --sizes 2000000TB", "2 workers with vectors of 2000000 TB take more than 8 EiB, more than half of the memory here: give smaller --sizes or fewer --workers.")]
+    [InlineData("bench allreduce --sizes 20000000TB", "--sizes is '20000000TB': '20000000TB' must be less than 8 EiB, which is 2^63 bytes.")]
     [InlineData("bench allreduce --workers 1", "--workers is '1': must be a whole number between 2 and 64.")]
     [InlineData("bench step --workers 1,none", "--workers is '1,none': 'none' must be a whole number between 1 and 64.")]
     [InlineData("bench step --steps 8", "--steps is '8': must be a whole number between 9 and 1000000.")]
@@ -162,6 +165,10 @@ public sealed class HelpTests
     [InlineData("tune --workers 0 --plot x.png", "--plot is 'x.png': ", "workers is '0' (--workers): ")]
     [InlineData("tune --plot x.png", "--plot is 'x.png': ")]
     [InlineData("tune --wokers 0", "Unrecognized command or argument '0'.")]
+    [InlineData("sweep toy --batches none --target low --set batch.global=0 --set seed=x", "--batches is ", "--target is ", "batch.global is '0' (--set): ", "seed is 'x' (--set): ")]
+    [InlineData("sweep --batches none --branch nosuch --set model.nonsense=1", "--batches is ")]
+    [InlineData("sweep toy --batches 8 --branch nosuch --set batch.global=0", "nosuch does not exist: ", "batch.global is '0' (--set): ")]
+    [InlineData("sweep toy --batches 8 --optimizers lars,lamb --set batch.micro=auto --out /dev/null", "batch.micro is auto: ", "--optimizers names lars, ", "--optimizers names lamb, ", "--out '/dev/null' is a file: ")]
     public async Task All_mistakes_are_told_at_once(string line, params string[] sentences)
     {
         var (code, text, error) = await Cli.RunAsync(line.Split(' '));

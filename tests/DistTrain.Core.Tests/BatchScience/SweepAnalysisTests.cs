@@ -24,6 +24,11 @@ public sealed class SweepAnalysisTests
         Assert.Equal(2, SweepPlan.Cells([Sgd], [64], [new(1, true), new(0.1, false), new(2, true)], 64).Count);
 
     [Fact]
+    public void An_optimizer_that_is_there_with_two_rates_has_the_runs_of_both_once() => Assert.Equal(
+        ["sgd-b64-r0.05", "sgd-b64-r0.1", "sgd-b64-r0.2", "sgd-b64-r0.4"],
+        SweepPlan.Cells([Sgd, new("sgd", 0.2)], [64, 64], [new(0.5, true), new(1, true), new(2, true)], 64).Select(c => c.Name));
+
+    [Fact]
     public void The_rule_of_thumb_is_linear_for_sgd_and_a_square_root_for_adam() =>
         Gen.Select(Gen.Double[1e-4, 1], Gen.Int[1, 4096], Gen.Int[1, 4096]).Always((rate, reference, batch) =>
         {
