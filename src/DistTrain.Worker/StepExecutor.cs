@@ -38,7 +38,7 @@ internal sealed class StepExecutor : IDisposable
     private readonly ReducedVector _empty = new(new NativeVector(0), []);
 
     // How the vector is cut stays the same as long as the members do.
-    private EarlySend? _early;
+    private NodeSend? _send;
     private (Operation Operation, BlockFold Fold)? _begun;
     private AppliedRoot? _root;
     private volatile bool _isExecuting;
@@ -107,58 +107,47 @@ internal sealed class StepExecutor : IDisposable
     public async Task<OperationReport?> ExecuteAsync(
         Operation operation, IReadOnlyList<WorkShare> shares, PeerGroup peers, CancellationToken cancellation)
     {
-        var training = operation.Kind == OperationKind.Train;
-        var isApplied = operation.Number == Applied;
-        var tiles = training ? _replica.Layout.Tiles : null;
-        (_isExecuting, BlocksDone) = (true, 0);
+        BlocksDone = 0;
+        if (operation.Number == Applied)
+        {
+            await RepeatAsync(operation, shares, peers, cancellation);
+            return null;
+        }
+
+        _isExecuting = true;
         var isFeeding = await _feeds.ExpectChangeAsync();
         if (isFeeding)
         {
             _reduced.Prepare();
         }
 
-        var reduced = !training ? _empty : isApplied ? _reduced.Of(operation.Number) : await _reduced.TakeAsync(operation.Number, isFeeding);
-        var hash = isApplied ? _root!.HashBefore : _replica.WeightsHash;
-        var spec = _foldPerWorker
-            ? ReductionSpec.PerWorker(peers.WorldSize)
-            : ReductionSpec.Canonical(operation.Batches.Blocks, shares);
-        var allReduce = new AllReduce(
-            operation.Number, HashPrefix(hash), peers.Rank, spec, ShardsOf(tiles, peers), tiles,
-            _replica.SumCount(operation.Kind), reduced, peers);
+        var training = operation.Kind == OperationKind.Train;
+        var reduced = training ? await _reduced.TakeAsync(operation.Number, isFeeding) : _empty;
+        var (spec, send) = (SpecOf(operation, shares, peers), SendOf(operation, peers));
         var sentBefore = peers.BytesSent;
-        peers.Operations.Begin(allReduce);
+        var allReduce = Begin(operation, _replica.WeightsHash, spec, send.Shards, reduced, peers);
 
         var started = _time.GetTimestamp();
         await _compute.RunAsync(() =>
         {
-            if (isApplied)
+            var fold = Begin(operation, spec, peers, reduced);
+            if (training)
             {
-                OfferRoot(allReduce, shares[peers.Rank], reduced);
+                ComputeBlocks(operation, shares[peers.Rank], fold, send, allReduce, peers, cancellation);
+                return;
             }
-            else if (training)
+
+            // An evaluation may put the average in place of the weights meanwhile.
+            _feeds.Change(() =>
             {
-                ComputeBlocks(operation, shares[peers.Rank], Begin(operation, spec, peers.Rank), allReduce, peers, cancellation);
-            }
-            else
-            {
-                // An evaluation may put the average in place of the weights meanwhile.
-                _feeds.Change(() =>
-                {
-                    ComputeBlocks(operation, shares[peers.Rank], Begin(operation, spec, peers.Rank), allReduce, peers, cancellation);
-                    return true;
-                });
-            }
+                ComputeBlocks(operation, shares[peers.Rank], fold, send, allReduce, peers, cancellation);
+                return true;
+            });
         });
         var computed = _time.GetTimestamp();
         var early = peers.BytesSent - sentBefore;
         _vitals.Begin(WorkerActivity.Exchanging);
         var header = await allReduce.Whole.WaitAsync(cancellation);
-        if (isApplied)
-        {
-            _vitals.Begin(WorkerActivity.Awaiting);
-            return null;
-        }
-
         var exchanged = _time.GetTimestamp();
         _vitals.Begin(WorkerActivity.Updating);
         var applied = await _compute.RunAsync(() => _feeds.Change(() => Apply(operation, reduced, header)));
@@ -218,44 +207,78 @@ internal sealed class StepExecutor : IDisposable
         _empty.Values.Dispose();
     }
 
-    private ShardTable ShardsOf(TileTable? tiles, PeerGroup peers)
+    /// <summary>Contributes the root of the operation that was applied last, as often as members missed it.</summary>
+    private async Task RepeatAsync(Operation operation, IReadOnlyList<WorkShare> shares, PeerGroup peers, CancellationToken cancellation)
     {
-        if (tiles is null)
+        var root = _root!;
+        var reduced = operation.Kind == OperationKind.Train ? _reduced.Of(operation.Number) : _empty;
+        var allReduce = Begin(operation, root.HashBefore, SpecOf(operation, shares, peers), SendOf(operation, peers).Shards, reduced, peers);
+        await _compute.RunAsync(() =>
         {
-            return new ShardTable(tiles, peers.WorldSize);
+            foreach (var node in shares[peers.Rank].Held)
+            {
+                allReduce.Offer(node, reduced.Values, root.Header);
+            }
+        });
+        _vitals.Begin(WorkerActivity.Exchanging);
+        await allReduce.Whole.WaitAsync(cancellation);
+        _vitals.Begin(WorkerActivity.Awaiting);
+    }
+
+    private ReductionSpec SpecOf(Operation operation, IReadOnlyList<WorkShare> shares, PeerGroup peers) =>
+        _foldPerWorker ? ReductionSpec.PerWorker(peers.WorldSize) : ReductionSpec.Canonical(operation.Batches.Blocks, shares);
+
+    private NodeSend SendOf(Operation operation, PeerGroup peers)
+    {
+        if (operation.Kind != OperationKind.Train)
+        {
+            return new NodeSend(new ShardTable(tiles: null, peers.WorldSize), layout: null);
         }
 
-        if (_early?.Shards.WorldSize != peers.WorldSize)
+        if (_send?.Shards.WorldSize != peers.WorldSize)
         {
-            _early = new EarlySend(new ShardTable(tiles, peers.WorldSize), _replica.Layout);
+            _send = new NodeSend(new ShardTable(_replica.Layout.Tiles, peers.WorldSize), _replica.Layout);
 
             // What comes before the own node waits, and of a range that is not aligned two nodes may.
-            ChunkPayload.Keep(2 * _early.Shards.Chunks(peers.Rank).Count);
+            ChunkPayload.Keep(2 * _send.Shards.Chunks(peers.Rank).Count);
         }
 
-        return _early.Shards;
+        return _send;
+    }
+
+    private AllReduce Begin(Operation operation, string weightsHash, ReductionSpec spec, ShardTable shards, ReducedVector reduced, PeerGroup peers)
+    {
+        var tiles = operation.Kind == OperationKind.Train ? _replica.Layout.Tiles : null;
+        var allReduce = new AllReduce(
+            operation.Number, HashPrefix(weightsHash), peers.Rank, spec, shards, tiles, _replica.SumCount(operation.Kind), reduced, peers);
+        peers.Operations.Begin(allReduce);
+        return allReduce;
     }
 
     /// <summary>Goes on from the nodes of the same operation, where another generation began it, and cut it up likewise.</summary>
-    private BlockFold Begin(Operation operation, ReductionSpec spec, int rank)
+    private BlockFold Begin(Operation operation, ReductionSpec spec, PeerGroup peers, ReducedVector reduced)
     {
-        var pool = operation.Kind == OperationKind.Train ? _gradients : _headers;
+        var pool = PoolOf(operation);
         if (_begun is var (begun, earlier) && (begun.Number, begun.Geometry) != (operation.Number, operation.Geometry))
         {
             earlier.Release();
             _begun = null;
         }
 
-        var fold = _foldPerWorker ? new BlockFold(spec.Covers[rank][0], pool) : new BlockFold(spec, rank, pool, _begun?.Fold);
+        var fold = _foldPerWorker
+            ? new BlockFold(spec.Covers[peers.Rank][0], pool)
+            : new BlockFold(spec, peers.Rank, pool, _begun?.Fold, peers.WorldSize == 1 ? reduced.Values : null);
         _begun = (operation, fold);
         return fold;
     }
+
+    private NodePool PoolOf(Operation operation) => operation.Kind == OperationKind.Train ? _gradients : _headers;
 
     /// <summary>
     /// All own blocks in one piece of work: handing the thread every block by itself would wake two threads a block, which shows on a busy machine.
     /// </summary>
     private void ComputeBlocks(
-        Operation operation, WorkShare own, BlockFold fold, AllReduce allReduce, PeerGroup peers, CancellationToken cancellation)
+        Operation operation, WorkShare own, BlockFold fold, NodeSend send, AllReduce allReduce, PeerGroup peers, CancellationToken cancellation)
     {
         var blocks = own.Compute.Sum(range => range.Count);
         _vitals.Begin(WorkerActivity.Computing);
@@ -265,41 +288,56 @@ internal sealed class StepExecutor : IDisposable
             allReduce.Offer(node, buffer.ToHost(), buffer.Header);
         }
 
-        var pool = operation.Kind == OperationKind.Train ? _gradients : _headers;
         foreach (var range in own.Compute)
         {
             for (var block = range.First; block < range.End; block++)
             {
                 cancellation.ThrowIfCancellationRequested();
-                ComputeBlock(operation, block, own.BlockAfter(block), fold, allReduce, pool);
+                ComputeBlock(operation, block, own.BlockAfter(block), fold, send, allReduce);
                 BlocksDone++;
                 _vitals.Advance();
                 Reach(operation, blocks, peers);
             }
         }
 
-        Offer(allReduce, fold.Finish(() =>
+        var rest = fold.Finish(() =>
         {
-            var node = pool.Rent();
+            var node = PoolOf(operation).Rent();
             node.SetZero(_replica.SumCount(operation.Kind));
             return node;
-        }));
+        });
+        if (rest is var (name, sum))
+        {
+            allReduce.Offer(name, sum.ToHost(), sum.Header);
+        }
     }
 
-    private void ComputeBlock(Operation operation, int block, int? next, BlockFold fold, AllReduce allReduce, NodePool pool)
+    /// <summary>Computes a block, and folds and sends the cover node that it completes, if it does.</summary>
+    private void ComputeBlock(Operation operation, int block, int? next, BlockFold fold, NodeSend send, AllReduce allReduce)
     {
         CompletingNode? node = null;
-        EarlySend? early = null;
-        var (name, buffer, isDone) = (fold.Leaf(block), default(NodeBuffer), false);
-        var left = _replica.CanAddOnTop(operation, block) ? fold.TakeLeft(block) : null;
         try
         {
-            (name, buffer) = left ?? (name, pool.Rent());
-            node = operation.Kind == OperationKind.Train && allReduce.IsWorthEarlySends ? fold.TryBegin(name, buffer) : null;
-            early = node is null ? null : _early;
-            early?.Begin(allReduce, node!);
-            _replica.Accumulate(operation, block, buffer, _afterMicroBatch, early is null ? null : early.TakeFinal, onTop: left is not null, next);
-            isDone = true;
+            node = fold.Begin(block, _replica.CanAddOnTop(operation, block));
+            Action<int>? onFinal = null;
+            if (node.IsCover)
+            {
+                send.Begin(allReduce, node);
+                onFinal = operation.Kind == OperationKind.Train && node.FoldsInParts && allReduce.IsWorthEarlySends ? send.TakeFinal : null;
+            }
+
+            _replica.Accumulate(operation, block, node.Block, _afterMicroBatch, onFinal, node.IsOnTop, next);
+            if (node.IsCover)
+            {
+                send.Finish();
+            }
+            else
+            {
+                node.FoldAll();
+            }
+
+            fold.Complete(node);
+            node = null;
         }
         catch (Exception e) when (MemoryShortage.Is(e))
         {
@@ -309,24 +347,11 @@ internal sealed class StepExecutor : IDisposable
         }
         finally
         {
-            if (!isDone && node is not null)
+            if (node is not null)
             {
                 fold.Drop(node);
             }
-            else if (!isDone && buffer is not null)
-            {
-                pool.Return(buffer);
-            }
         }
-
-        if (early is null)
-        {
-            Offer(allReduce, fold.Add(name, buffer));
-            return;
-        }
-
-        early.Finish();
-        fold.Complete(node!);
     }
 
     private void Reach(Operation operation, int blocks, PeerGroup peers)
@@ -334,14 +359,6 @@ internal sealed class StepExecutor : IDisposable
         if (operation.Kind == OperationKind.Train)
         {
             _faults?.Reach(new FaultPoint(operation.Step, peers.WorldSize, BlocksDone, BlocksDone == blocks), peers.Cut);
-        }
-    }
-
-    private void OfferRoot(AllReduce allReduce, WorkShare own, ReducedVector reduced)
-    {
-        foreach (var node in own.Held)
-        {
-            allReduce.Offer(node, reduced.Values, _root!.Header);
         }
     }
 
@@ -355,14 +372,6 @@ internal sealed class StepExecutor : IDisposable
         Applied = operation.Number;
         _feeds.Add(operation, header, reduced);
         return applied;
-    }
-
-    private static void Offer(AllReduce allReduce, (NodeId Node, NodeBuffer Buffer)? complete)
-    {
-        if (complete is var (node, buffer))
-        {
-            allReduce.Offer(node, buffer.ToHost(), buffer.Header);
-        }
     }
 
     private static ulong HashPrefix(string hash) => ulong.Parse(hash.AsSpan(0, 16), NumberStyles.HexNumber, CultureInfo.InvariantCulture);

@@ -180,9 +180,10 @@ internal static class TreeCost
             var fold = new BlockFold(spec, rank: 1, _pool);
             for (var block = range.First; block < range.End; block++)
             {
-                var node = _pool.Rent();
-                _treeReplica.Accumulate(operation, block, node, () => { });
-                fold.Add(fold.Leaf(block), node);
+                var node = fold.Begin(block, _treeReplica.CanAddOnTop(operation, block));
+                _treeReplica.Accumulate(operation, block, node.Block, () => { }, onTop: node.IsOnTop);
+                node.FoldAll();
+                fold.Complete(node);
             }
 
             fold.Release();

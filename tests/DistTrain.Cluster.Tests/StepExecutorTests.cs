@@ -2,8 +2,10 @@ using DistTrain.Core.Batches;
 using DistTrain.Core.Membership;
 using DistTrain.Core.Options;
 using DistTrain.Core.Planning;
+using DistTrain.Core.Reduction;
 using DistTrain.Core.Runs;
 using DistTrain.Core.Sampling;
+using DistTrain.Core.Tuning;
 using DistTrain.TestKit;
 using DistTrain.Training.Devices;
 using DistTrain.Training.Native;
@@ -20,8 +22,8 @@ public sealed class StepExecutorTests : IAsyncDisposable
     private const string Loader = "data";
     private static readonly TimeSpan Soon = TimeSpan.FromSeconds(60);
     private readonly ComputeThread _compute = new();
-    private readonly PeerGroup _alone = new(default, 0, [new Uri("http://127.0.0.1:1")], Soon);
-    private readonly PeerGroup _aloneAgain = new(default, 0, [new Uri("http://127.0.0.1:1")], Soon);
+    private readonly PeerGroup _alone = Alone();
+    private readonly PeerGroup _aloneAgain = Alone();
     private readonly LoadAccount _account = new();
     private readonly ITrainingTask _task;
     private readonly Replica _replica;
@@ -101,6 +103,70 @@ public sealed class StepExecutorTests : IAsyncDisposable
         Assert.Equal((0, 1, 2), (_account.Left, _executor.BlocksDone, _account.Threads.Count));
     }
 
+    /// <summary>
+    /// Whether it is cut off between two blocks or within one, the next generation goes on from what is whole, and ends with the same bits. Eight blocks, so that sums of all heights are
+    /// waiting, and no more memory than is predicted.
+    /// </summary>
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task An_operation_that_was_cut_off_anywhere_is_gone_on_with_from_its_nodes(bool within)
+    {
+        var operation = Operation(2);
+        var tree = new ReductionTree(operation.Batches.Blocks);
+        var (expected, helds) = ("", new List<string>());
+        for (var cut = 0; cut <= (within ? 8 : 7); cut++)
+        {
+            var (calls, end) = (0, cut);
+            using var over = new CancellationTokenSource();
+            var replica = await _compute.RunAsync(() => new Replica(_task, LocalCluster.Options("batch.global=16", "batch.micro=2"), ComputeDevice.Cpu));
+            var pool = new LimitedPool(replica.CreateNodes()) { Left = MemoryModel.MostNodes(tree, new BlockRange(0, 8), addsOnTop: true) };
+            var executor = new StepExecutor(replica, 0, _compute, foldPerWorker: false, AfterMicroBatch, TimeProvider.System, gradients: pool);
+            if (cut > 0)
+            {
+                await using var first = Alone();
+                var thrown = await Assert.ThrowsAnyAsync<Exception>(() => executor.ExecuteAsync(operation, [All(operation)], first, over.Token).WaitAsync(Soon, TestContext.Current.CancellationToken));
+                Assert.Equal(within, thrown is IOException);
+                pool.Left = 100;
+            }
+
+            helds.Add(string.Join(' ', executor.Held.OrderBy(ReductionTree.FirstBlock)));
+            end = 0;
+            await using var second = Alone();
+            var shares = WorkShare.Recover(Salvage.Of(tree, [executor.Held]), [new WorkerSpeed(1)], 0);
+            var report = await executor.ExecuteAsync(operation, shares, second, TestContext.Current.CancellationToken).WaitAsync(Soon, TestContext.Current.CancellationToken);
+            expected = cut == 0 ? report!.WeightsHash : expected;
+            Assert.Equal(expected, report!.WeightsHash);
+            Assert.Equal(8, report.Blocks + shares[0].Held.Sum(node => tree.EndBlock(node) - ReductionTree.FirstBlock(node)));
+            await _compute.RunAsync(() =>
+            {
+                executor.Dispose();
+                replica.Dispose();
+            });
+
+            void AfterMicroBatch()
+            {
+                if (++calls == end)
+                {
+                    over.Cancel();
+                    if (within)
+                    {
+                        throw new IOException("The block is not finished.");
+                    }
+                }
+            }
+        }
+
+        // A block that is accumulated on top of another takes that with it.
+        Assert.Equal(
+            within
+                ? ["", "", "", "(1,0)", "(1,0)", "(2,0)", "(2,0)", "(2,0) (1,2)", "(2,0) (1,2)"]
+                : ["", "(0,0)", "(1,0)", "(1,0) (0,2)", "(2,0)", "(2,0) (0,4)", "(2,0) (1,2)", "(2,0) (1,2) (0,6)"],
+            helds);
+    }
+
+    private static PeerGroup Alone() => new(default, 0, [new Uri("http://127.0.0.1:1")], Soon);
+
     private static Operation Operation(int micro, ulong number = 1) =>
         new(number, OperationKind.Train, (long)number, new SampleRange(0, (long)(number - 1) * 16, 16), new BatchGeometry(16, micro, 8), 0.1, false, false);
 
@@ -119,7 +185,11 @@ public sealed class StepExecutorTests : IAsyncDisposable
 
         public override NodeBuffer Rent() => Left-- > 0 ? inner.Rent() : throw new InsufficientMemoryException("There is none.");
 
-        public override void Return(NodeBuffer node) => inner.Return(node);
+        public override void Return(NodeBuffer node)
+        {
+            Left++;
+            inner.Return(node);
+        }
 
         public override void Dispose() => inner.Dispose();
     }

@@ -48,6 +48,51 @@ public static class VectorKernels
     }
 
     /// <summary>
+    /// sum = last + (... + (second + first)), element by element: the bits of adding each vector to the next one in place, in one pass over memory, which
+    /// writes nothing but the sum.
+    /// </summary>
+    /// <param name="chain">Where the vectors lie, the innermost summand first; at least one.</param>
+    /// <param name="sum">Where the sum goes, which may be one of them.</param>
+    /// <param name="count">Elements of each.</param>
+    public static unsafe void AddChain(ReadOnlySpan<nint> chain, float* sum, long count)
+    {
+        var first = (float*)chain[0];
+        var others = chain[1..];
+        var i = 0L;
+        for (; i + 4 * Lanes <= count; i += 4 * Lanes)
+        {
+            var s0 = Vector256.Load(first + i);
+            var s1 = Vector256.Load(first + i + Lanes);
+            var s2 = Vector256.Load(first + i + 2 * Lanes);
+            var s3 = Vector256.Load(first + i + 3 * Lanes);
+            foreach (var other in others)
+            {
+                var left = (float*)other + i;
+                s0 = Vector256.Load(left) + s0;
+                s1 = Vector256.Load(left + Lanes) + s1;
+                s2 = Vector256.Load(left + 2 * Lanes) + s2;
+                s3 = Vector256.Load(left + 3 * Lanes) + s3;
+            }
+
+            s0.Store(sum + i);
+            s1.Store(sum + i + Lanes);
+            s2.Store(sum + i + 2 * Lanes);
+            s3.Store(sum + i + 3 * Lanes);
+        }
+
+        for (; i < count; i++)
+        {
+            var tail = first[i];
+            foreach (var other in others)
+            {
+                tail = ((float*)other)[i] + tail;
+            }
+
+            sum[i] = tail;
+        }
+    }
+
+    /// <summary>
     /// The sum of squares in float64: element i goes to lane i mod 8 (a square of two fp32 is exact in float64), then the lanes are added from
     /// 0 to 7. Not finite exactly when an element is not finite.
     /// </summary>

@@ -68,13 +68,7 @@ public sealed unsafe partial class NativeVector : IDisposable
     /// <summary>A part that fits a span.</summary>
     /// <param name="offset">First element.</param>
     /// <param name="count">Elements.</param>
-    public Span<float> Span(long offset, int count)
-    {
-        ArgumentOutOfRangeException.ThrowIfNegative(offset);
-        ArgumentOutOfRangeException.ThrowIfNegative(count);
-        ArgumentOutOfRangeException.ThrowIfGreaterThan(offset, Count - count);
-        return new Span<float>(Data + offset, count);
-    }
+    public Span<float> Span(long offset, int count) => new(Part(offset, count), count);
 
     /// <summary>Sets every element to 0.</summary>
     public void Clear() => NativeMemory.Clear(Data, (nuint)Count * sizeof(float));
@@ -99,6 +93,22 @@ public sealed unsafe partial class NativeVector : IDisposable
         }
     }
 
+    /// <summary>A part of sum = last + (... + (second + first)), as <see cref="VectorKernels.AddChain"/> adds.</summary>
+    /// <param name="chain">The vectors, the innermost summand first; at least one.</param>
+    /// <param name="first">First element.</param>
+    /// <param name="count">Elements.</param>
+    /// <param name="sum">Where the sum goes, which may be one of them.</param>
+    public static void AddChain(ReadOnlySpan<NativeVector> chain, long first, long count, NativeVector sum)
+    {
+        Span<nint> parts = stackalloc nint[chain.Length];
+        for (var i = 0; i < chain.Length; i++)
+        {
+            parts[i] = (nint)chain[i].Part(first, count);
+        }
+
+        VectorKernels.AddChain(parts, sum.Part(first, count), count);
+    }
+
     /// <inheritdoc/>
     public void Dispose()
     {
@@ -116,6 +126,14 @@ public sealed unsafe partial class NativeVector : IDisposable
         // PROT_READ | PROT_WRITE; MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE: the values of Linux on x64 and arm64.
         var pages = MapPages(null, bytes, 0x1 | 0x2, 0x2 | 0x20 | 0x8000, -1, 0);
         return (nint)pages == -1 ? throw new InsufficientMemoryException($"The system has no {bytes:N0} bytes for a vector.") : pages;
+    }
+
+    private float* Part(long offset, long count)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(offset);
+        ArgumentOutOfRangeException.ThrowIfNegative(count);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(offset, Count - count);
+        return Data + offset;
     }
 
     private void Free()

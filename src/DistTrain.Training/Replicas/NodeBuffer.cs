@@ -1,5 +1,4 @@
 using DistTrain.Core.Layouts;
-using DistTrain.Core.Numerics;
 using DistTrain.Core.Reduction;
 using DistTrain.Training.Native;
 using static TorchSharp.torch;
@@ -10,7 +9,7 @@ namespace DistTrain.Training.Replicas;
 public abstract class NodeBuffer
 {
     /// <summary>What is folded beside the sums.</summary>
-    public NodeHeader Header { get; internal set; } = new(0, 0, []);
+    public NodeHeader Header { get; set; } = new(0, 0, []);
 
     /// <summary>Whether the sums accumulate in host memory: then <see cref="ToHost"/> shows them all the while.</summary>
     public virtual bool AccumulatesInHost => false;
@@ -36,18 +35,8 @@ public abstract class NodeBuffer
     public void Add(NodeBuffer right)
     {
         AddValues(right);
-        AddHeader(right);
+        Header = NodeHeader.Add(Header, right.Header);
     }
-
-    /// <summary>A part of <see cref="Add"/>, where both accumulate in host memory.</summary>
-    /// <param name="right">What is added; it keeps its values.</param>
-    /// <param name="first">First element.</param>
-    /// <param name="count">Elements.</param>
-    public void AddPart(NodeBuffer right, long first, int count) =>
-        VectorKernels.AddInPlace(ToHost().Span(first, count), right.ToHost().Span(first, count));
-
-    /// <summary>What is left of <see cref="Add"/> when all elements are added.</summary>
-    public void AddHeader(NodeBuffer right) => Header = NodeHeader.Add(Header, right.Header);
 
     /// <summary>The sum of squares of the parameters' part, over its tiles in index order; a device adds in an order of its own, always the same.</summary>
     internal abstract double SumOfSquares(ParameterLayout layout);

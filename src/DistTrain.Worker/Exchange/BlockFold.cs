@@ -1,39 +1,43 @@
 using DistTrain.Core.Reduction;
+using DistTrain.Training.Native;
 using DistTrain.Training.Replicas;
 
 namespace DistTrain.Worker.Exchange;
 
 /// <summary>
-/// The worker's half of a reduction: folds the blocks it computes, from left to right, and hands out each cover node as soon as it is complete. Node
-/// memory is rented from a pool and kept until the operation is over: a node may have to be sent again, to other members.
+/// The worker's half of a reduction: folds the blocks it computes, from left to right, along the tree up to the nodes of its cover. Node memory is rented from a pool and kept until the operation is
+/// over: a node may have to be sent again, to other members.
 /// </summary>
 internal sealed class BlockFold
 {
     private readonly NodePool _pool;
     private readonly HashSet<NodeId> _cover;
-    private readonly TreeFold<NodeBuffer> _fold;
     private readonly ReductionTree _tree;
+    private readonly NativeVector? _rootPlace;
     private readonly NodeId? _perWorker;
-    private readonly Dictionary<NodeId, NodeBuffer> _complete = [];
-    private NodeBuffer? _sum;
+
+    // What waits for its right sibling, and what is complete: a sum is always that of all its node's blocks.
+    private readonly Dictionary<NodeId, NodeBuffer> _sums = [];
+    private int _next;
 
     /// <summary>A fold of the canonical tree.</summary>
     /// <param name="spec">Which nodes each rank sends.</param>
     /// <param name="rank">The own rank.</param>
     /// <param name="pool">Where node memory comes from.</param>
     /// <param name="earlier">A fold of the same operation that broke off: the nodes of the own cover that it holds are taken over, all others given back.</param>
-    public BlockFold(ReductionSpec spec, int rank, NodePool pool, BlockFold? earlier = null)
+    /// <param name="rootPlace">Where the sum of all blocks is to lie in the end, where only this worker writes there; what it is added up from is kept then. Null where others do.</param>
+    public BlockFold(ReductionSpec spec, int rank, NodePool pool, BlockFold? earlier = null, NativeVector? rootPlace = null)
     {
         _pool = pool;
         _tree = spec.Tree;
         _cover = [.. spec.Covers[rank]];
-        _fold = new TreeFold<NodeBuffer>(_tree, Add);
+        _rootPlace = rootPlace;
         if (earlier is not null)
         {
             TakeOver(earlier);
         }
 
-        Kept = [.. _complete.Select(c => (c.Key, c.Value))];
+        Kept = [.. _sums.Select(s => (s.Key, s.Value))];
     }
 
     /// <summary>A fold that adds all blocks in a row, for <c>debug.foldPerWorker</c>.</summary>
@@ -43,7 +47,6 @@ internal sealed class BlockFold
     {
         _pool = pool;
         _cover = [];
-        _fold = new TreeFold<NodeBuffer>(default, Add);
         _perWorker = node;
         Kept = [];
     }
@@ -51,86 +54,78 @@ internal sealed class BlockFold
     /// <summary>Cover nodes that were complete from the start.</summary>
     public IReadOnlyList<(NodeId Node, NodeBuffer Buffer)> Kept { get; }
 
-    /// <summary>The names of all complete nodes it holds, so that no two overlap.</summary>
-    public IReadOnlyList<NodeId> Held => _perWorker is null ? [.. _complete.Keys, .. _fold.Waiting.Keys] : [];
+    /// <summary>The names of all nodes it holds, so that no two overlap.</summary>
+    public IReadOnlyList<NodeId> Held => _perWorker is null ? [.. _sums.Keys] : [];
 
-    /// <summary>The name that the sum of a block has.</summary>
-    public NodeId Leaf(int block) => _perWorker ?? _tree.Leaf(block);
-
-    /// <summary>
-    /// The sum that a block is going to be added to next, where it waits already: the block may then be accumulated on top of it. It is the caller's from now on, who hands it to
-    /// <see cref="Add(NodeId, NodeBuffer)"/> or <see cref="TryBegin"/> under the name that both have together, or back to the pool.
-    /// </summary>
-    public (NodeId Node, NodeBuffer Sum)? TakeLeft(int block)
+    /// <summary>Begins a block, which is handed back to <see cref="Complete"/> or <see cref="Drop"/>. Until then what it is added to is held, but for a sum that it is accumulated on.</summary>
+    /// <param name="block">The block: they ascend.</param>
+    /// <param name="onTop">Whether it may be accumulated on the sum it is going to be added to next, where that waits already.</param>
+    public CompletingNode Begin(int block, bool onTop)
     {
-        var leaf = Leaf(block);
-        return _perWorker is null && leaf != _tree.Root && !leaf.IsLeft && _fold.Take(leaf.Sibling, out var left) ? (_tree.Canonical(leaf.Parent), left!) : null;
-    }
-
-    /// <summary>Takes the sum of a block, or of one and what it was accumulated on.</summary>
-    /// <returns>The cover node it completes; null where none is complete yet.</returns>
-    public (NodeId Node, NodeBuffer Buffer)? Add(NodeId name, NodeBuffer buffer)
-    {
-        if (_perWorker is not null)
+        ArgumentOutOfRangeException.ThrowIfLessThan(block, _next);
+        var name = _perWorker ?? _tree.Leaf(block);
+        var sum = default(NodeBuffer);
+        if (onTop && LeftOf(name) is { } below && _sums.Remove(below, out sum))
         {
-            _sum = _sum is null ? buffer : Add(_sum, buffer);
-            return null;
+            name = _tree.Canonical(name.Parent);
         }
 
-        var (node, sum) = _fold.Add(name, buffer);
-        if (!_cover.Contains(node))
+        var (node, lefts) = (name, new List<(NodeId, NodeBuffer)>());
+        while (LeftOf(node) is { } left)
         {
-            return null;
-        }
-
-        _fold.Take(node, out _);
-        _complete.Add(node, sum);
-        return (node, sum);
-    }
-
-    /// <summary>
-    /// The cover node that a block is going to complete, so that it can be completed in parts while the block is still computed. Nothing of it is held until then: what it is made of is
-    /// the caller's, who hands it to <see cref="Complete"/> or <see cref="Drop"/>.
-    /// </summary>
-    /// <param name="name">The block, or what it makes together with the sum it is accumulated on.</param>
-    /// <param name="buffer">Where it is going to be accumulated.</param>
-    /// <returns>Null where it completes none, or where sums do not lie in host memory; then it is for <see cref="Add(NodeId, NodeBuffer)"/>.</returns>
-    public CompletingNode? TryBegin(NodeId name, NodeBuffer buffer)
-    {
-        if (_perWorker is not null)
-        {
-            return null;
-        }
-
-        var (node, path) = (name, new List<NodeBuffer> { buffer });
-        while (node != _tree.Root && !node.IsLeft && _fold.Waiting.TryGetValue(node.Sibling, out var left))
-        {
-            path.Add(left);
+            lefts.Add((left, _sums[left]));
             node = _tree.Canonical(node.Parent);
         }
 
-        if (!_cover.Contains(node) || _fold.Waiting.ContainsKey(node.Sibling) || path.Exists(p => !p.AccumulatesInHost))
+        if (_perWorker is not null && _sums.TryGetValue(name, out var row))
         {
-            return null;
+            lefts.Add((name, row));
         }
 
-        foreach (var waiting in _fold.Waiting.Where(w => path.Contains(w.Value)).Select(w => w.Key).ToList())
-        {
-            _fold.Take(waiting, out _);
-        }
-
-        return new CompletingNode(node, path);
+        var buffer = sum ?? _pool.Rent();
+        _next = block + 1;
+        var place = buffer.AccumulatesInHost && node == _tree.Root && lefts.Count > 0 ? _rootPlace : null;
+        return new CompletingNode(name, buffer, lefts, node, place) { IsOnTop = sum is not null, IsCover = _cover.Contains(node) };
     }
 
-    /// <summary>Holds a node that is complete.</summary>
+    /// <summary>Holds a node that is final, or what it was added up from where its sums lie in a place that is not the fold's.</summary>
     public void Complete(CompletingNode node)
     {
-        _complete.Add(node.Node, node.Sum);
-        Return(node.Path.SkipLast(1));
+        if (node.Place is not null)
+        {
+            _sums.Add(node.Name, node.Block);
+            return;
+        }
+
+        foreach (var (left, _) in node.Lefts)
+        {
+            _sums.Remove(left);
+        }
+
+        node.Sum.Header = node.Header;
+        _sums.Add(node.Node, node.Sum);
+        foreach (var buffer in node.Lefts.Select(left => left.Sum).Prepend(node.Block).SkipLast(1))
+        {
+            _pool.Return(buffer);
+        }
     }
 
-    /// <summary>Gives back the memory of a node that was not completed: its sums are no node's any more.</summary>
-    public void Drop(CompletingNode node) => Return(node.Path);
+    /// <summary>Gives back the memory of a block that was not computed, and of the sum that a part of it was added to: they are no node's any more.</summary>
+    public void Drop(CompletingNode node)
+    {
+        _pool.Return(node.Block);
+        if (!node.IsBegun || node.Place is not null || node.Lefts.Count == 0)
+        {
+            return;
+        }
+
+        // Where sums are folded as a whole, each of them may be a part of the next.
+        foreach (var (left, sum) in node.FoldsInParts ? node.Lefts.TakeLast(1) : node.Lefts)
+        {
+            _sums.Remove(left);
+            _pool.Return(sum);
+        }
+    }
 
     /// <summary>What is left to send after the last block.</summary>
     /// <param name="createZero">Makes the sum of no blocks.</param>
@@ -141,50 +136,39 @@ internal sealed class BlockFold
             return null;
         }
 
-        _sum ??= createZero();
-        return (node, _sum);
+        if (!_sums.TryGetValue(node, out var sum))
+        {
+            _sums.Add(node, sum = createZero());
+        }
+
+        return (node, sum);
     }
 
     /// <summary>Gives all memory back.</summary>
     public void Release()
     {
-        Return(_complete.Values.Concat(_fold.Waiting.Values));
-
-        if (_sum is not null)
+        foreach (var sum in _sums.Values)
         {
-            _pool.Return(_sum);
-            _sum = null;
+            _pool.Return(sum);
         }
 
-        _complete.Clear();
-        _fold.Clear();
+        _sums.Clear();
     }
+
+    /// <summary>The sum that a node is added to next, as its left sibling; null where that is not here, or the node is one to be sent.</summary>
+    private NodeId? LeftOf(NodeId node) =>
+        _perWorker is null && !_cover.Contains(node) && !node.IsLeft && _sums.ContainsKey(node.Sibling) ? node.Sibling : null;
 
     private void TakeOver(BlockFold earlier)
     {
         foreach (var node in _cover)
         {
-            if (earlier._complete.Remove(node, out var buffer) || earlier._fold.Take(node, out buffer))
+            if (earlier._sums.Remove(node, out var sum))
             {
-                _complete.Add(node, buffer!);
+                _sums.Add(node, sum);
             }
         }
 
         earlier.Release();
-    }
-
-    private void Return(IEnumerable<NodeBuffer> buffers)
-    {
-        foreach (var buffer in buffers)
-        {
-            _pool.Return(buffer);
-        }
-    }
-
-    private NodeBuffer Add(NodeBuffer left, NodeBuffer right)
-    {
-        left.Add(right);
-        _pool.Return(right);
-        return left;
     }
 }

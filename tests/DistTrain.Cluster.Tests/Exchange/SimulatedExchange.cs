@@ -118,7 +118,7 @@ internal sealed class SimulatedExchange : IDisposable
 
         private AllReduce? _current;
         private BlockFold? _fold;
-        private EarlySend? _early;
+        private NodeSend? _send;
         private int _block;
 
         public int Number => number;
@@ -188,7 +188,7 @@ internal sealed class SimulatedExchange : IDisposable
         {
             var operation = Operation;
             var spec = Plans.Spec(operation.Blocks, operation.Ranges);
-            _fold = new BlockFold(spec, number, _pool);
+            _fold = new BlockFold(spec, number, _pool, rootPlace: operation.Ranges.Count == 1 ? _reduced[Done % 2].Values : null);
             _block = operation.Ranges[number].First;
             _current = new AllReduce(
                 (ulong)Done + 1, 42, number, spec, new ShardTable(world._layout.Tiles, operation.Ranges.Count), world._layout.Tiles,
@@ -203,50 +203,54 @@ internal sealed class SimulatedExchange : IDisposable
 
         private void Compute(int block)
         {
-            var node = _pool.Rent();
-            var values = node.ToHost().Span(0, (int)world._layout.Count);
-            if (_current!.IsWorthEarlySends && _fold!.TryBegin(_fold.Leaf(block), node) is { } completing)
+            var node = _fold!.Begin(block, onTop: false);
+            var values = node.Block.ToHost().Span(0, (int)world._layout.Count);
+            var send = node.IsCover ? _send ??= new NodeSend(_current!.Shards, world._layout) : null;
+            send?.Begin(_current!, node);
+            if (send is not null && _current!.IsWorthEarlySends)
             {
                 values.Fill(float.NaN);
-                ComputeInParts(block, node, completing);
-                return;
+                ComputeInParts(block, node, send);
+            }
+            else
+            {
+                for (var i = 0; i < values.Length; i++)
+                {
+                    values[i] = Value(Done, block, i);
+                }
             }
 
-            for (var i = 0; i < values.Length; i++)
+            node.Block.Header = SimulatedExchange.Header(Done, block, Operation.Metrics);
+            if (send is null)
             {
-                values[i] = Value(Done, block, i);
+                node.FoldAll();
+            }
+            else
+            {
+                send.Finish();
             }
 
-            node.Header = SimulatedExchange.Header(Done, block, Operation.Metrics);
-            if (_fold!.Add(_fold.Leaf(block), node) is var (name, complete))
-            {
-                _current!.Offer(name, complete.ToHost(), complete.Header);
-            }
+            _fold.Complete(node);
         }
 
         /// <summary>Parameters become final in any order, which need not be told; what is frozen is so from the start.</summary>
-        private void ComputeInParts(int block, NodeBuffer node, CompletingNode completing)
+        private void ComputeInParts(int block, CompletingNode node, NodeSend send)
         {
-            var early = _early ??= new EarlySend(_current!.Shards, world._layout);
-            early.Begin(_current!, completing);
             foreach (var (slot, number) in world._layout.Slots
                 .Select((slot, number) => (slot, number)).OrderBy(s => s.slot.Kind == SlotKind.Frozen ? -1 : world._random.Next()).ToList())
             {
                 for (var i = 0; i < slot.Count; i++)
                 {
-                    node.ToHost().Span(slot.Offset + i, 1)[0] = Value(Done, block, slot.Offset + i);
+                    node.Block.ToHost().Span(slot.Offset + i, 1)[0] = Value(Done, block, slot.Offset + i);
                 }
 
                 if (slot.Kind == SlotKind.Parameter && world._random.Next(200) > 0)
                 {
-                    early.TakeFinal(number);
+                    send.TakeFinal(number);
                 }
             }
 
-            world.EarlyMessages += world._links.Where(l => l.From == number).Sum(l => l.Messages.Count(m => m.Node == completing.Node));
-            node.Header = SimulatedExchange.Header(Done, block, Operation.Metrics);
-            early.Finish();
-            _fold!.Complete(completing);
+            world.EarlyMessages += world._links.Where(l => l.From == number).Sum(l => l.Messages.Count(m => m.Node == node.Node));
         }
 
         private static ChunkPayload Copy(NativeVector vector, Chunk chunk)

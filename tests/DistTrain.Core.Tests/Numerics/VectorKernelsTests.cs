@@ -1,5 +1,7 @@
+using System.Runtime.InteropServices;
 using CsCheck;
 using DistTrain.Core.Numerics;
+using DistTrain.Core.Reduction;
 
 namespace DistTrain.Core.Tests.Numerics;
 
@@ -75,6 +77,54 @@ public class VectorKernelsTests
             AssertSameBits([.. left.Zip(right, (l, r) => l + r)], sum);
             Assert.Equal(Bits(EightLanes(left)), Bits(VectorKernels.SumOfSquares(left)));
         });
+
+    /// <summary>As many levels as a tree may have, and a sum that lies in any of the vectors or elsewhere.</summary>
+    [Fact]
+    public unsafe void A_chain_has_the_bits_of_adding_one_by_one_in_place_and_writes_nothing_but_the_sum() =>
+        Gen.Select(Gen.Int[1, ReductionTree.MaxLevel + 1], Gen.Int[0, 150], Gen.Int[0, ReductionTree.MaxLevel + 1], Gen.Int[0, 1000]).Always(drawn =>
+        {
+            var (levels, length, at, seed) = drawn;
+            var vectors = Enumerable.Range(0, levels).Select(level => Numbers(length, seed + (31 * level))).ToArray();
+            if (length > 0)
+            {
+                vectors[seed % levels][seed % length] = float.PositiveInfinity;
+                vectors[^1][seed % length] = float.NegativeInfinity;
+            }
+
+            var expected = vectors[0].ToArray();
+            foreach (var vector in vectors.Skip(1))
+            {
+                var left = vector.ToArray();
+                VectorKernels.AddInPlace(left, expected);
+                expected = left;
+            }
+
+            // One more than there are vectors, each with an element on both sides that is nobody's.
+            using var memory = new NativeRows(levels + 1, length + 2, -7);
+            var chain = new nint[levels];
+            for (var level = 0; level < levels; level++)
+            {
+                vectors[level].CopyTo(memory.Row(level)[1..]);
+                chain[level] = (nint)(memory.Address(level) + 1);
+            }
+
+            var sum = Math.Min(at, levels);
+            VectorKernels.AddChain(chain, memory.Address(sum) + 1, length);
+            for (var row = 0; row <= levels; row++)
+            {
+                var untouched = row < levels ? vectors[row] : [.. Enumerable.Repeat(-7f, length)];
+                AssertSameBits([-7, .. row == sum ? expected : untouched, -7], memory.Row(row).ToArray());
+            }
+        });
+
+    [Fact]
+    public void The_order_of_a_chain_shows_in_the_bits()
+    {
+        // Otherwise the comparison above would prove nothing about order.
+        float[][] v = [Numbers(1_000, 1), Numbers(1_000, 2), Numbers(1_000, 3)];
+
+        Assert.NotEqual(v[0].Select((_, i) => v[2][i] + (v[1][i] + v[0][i])), v[0].Select((_, i) => v[2][i] + v[1][i] + v[0][i]));
+    }
 
     [Fact]
     public void The_order_of_eight_lanes_shows_in_the_bits()
@@ -158,4 +208,24 @@ public class VectorKernelsTests
         Assert.Equal(expected.Select(BitConverter.SingleToUInt32Bits), actual.Select(BitConverter.SingleToUInt32Bits));
 
     private static long Bits(double value) => BitConverter.DoubleToInt64Bits(value);
+
+    /// <summary>Rows of one number, in memory that stays where it is.</summary>
+    private sealed unsafe class NativeRows : IDisposable
+    {
+        private readonly int _length;
+        private readonly float* _data;
+
+        public NativeRows(int rows, int length, float value)
+        {
+            _length = length;
+            _data = (float*)NativeMemory.Alloc((nuint)(rows * length), sizeof(float));
+            new Span<float>(_data, rows * length).Fill(value);
+        }
+
+        public float* Address(int row) => _data + (row * _length);
+
+        public Span<float> Row(int row) => new(Address(row), _length);
+
+        public void Dispose() => NativeMemory.Free(_data);
+    }
 }

@@ -8,7 +8,7 @@ using DistTrain.Worker.Exchange;
 namespace DistTrain.Cluster.Tests.Exchange;
 
 /// <summary>In which order chunks go while the backward pass goes on: every link has something to carry, from the first moment on.</summary>
-public sealed class EarlySendTests
+public sealed class NodeSendTests
 {
     private const int World = 4;
 
@@ -23,7 +23,7 @@ public sealed class EarlySendTests
         var firsts = new List<int>();
         for (var rank = 0; rank < World; rank++)
         {
-            var sent = Send(rank, early => early.TakeFinal(1));
+            var sent = Send(rank, send => send.TakeFinal(1));
             var others = Enumerable.Range(1, World - 1).Select(i => (rank + i) % World).ToList();
             Assert.Equal(others, sent.Take(World - 1).Select(s => s.Owner));
             firsts.Add(sent[0].Owner);
@@ -47,34 +47,34 @@ public sealed class EarlySendTests
     {
         var shards = new ShardTable(Layout.Tiles, World);
         var all = Enumerable.Range(0, World).Where(o => o != 1).SelectMany(o => shards.Chunks(o).Index().Select(c => (o, c.Index))).Order();
-        Assert.Equal(all, Send(1, early => early.Finish()).Order());
-        Assert.Equal(all, Send(1, early =>
+        Assert.Equal(all, Send(1, send => send.Finish()).Order());
+        Assert.Equal(all, Send(1, send =>
         {
-            early.TakeFinal(2);
-            early.TakeFinal(0);
-            early.TakeFinal(1);
-            early.Finish();
+            send.TakeFinal(2);
+            send.TakeFinal(0);
+            send.TakeFinal(1);
+            send.Finish();
         }).Order());
     }
 
     /// <summary>What a rank sends to others of its node, in order. The sender has sent another one before.</summary>
-    private static List<(int Owner, int Index)> Send(int rank, Action<EarlySend> act)
+    private static List<(int Owner, int Index)> Send(int rank, Action<NodeSend> act)
     {
         using var pool = new HostNodePool(Layout);
         using var sums = new NativeVector(Layout.Count);
         var shards = new ShardTable(Layout.Tiles, World);
         var spec = Plans.Spec(World, [.. Enumerable.Range(0, World).Select(r => new BlockRange(r, r + 1))]);
-        var early = new EarlySend(shards, Layout);
+        var send = new NodeSend(shards, Layout);
         var links = new Links();
-        foreach (var step in new Action<EarlySend>[] { e => e.TakeFinal(0), act })
+        foreach (var step in new Action<NodeSend>[] { e => e.TakeFinal(0), act })
         {
             var node = pool.Rent();
             node.SetZero(0);
             links.Sent.Clear();
-            early.Begin(
+            send.Begin(
                 new AllReduce(1, 42, rank, spec, shards, Layout.Tiles, 0, new ReducedVector(sums, new double[Layout.Tiles.Count]), links),
-                new CompletingNode(new NodeId(0, rank), [node]));
-            step(early);
+                new CompletingNode(new NodeId(0, rank), node, [], new NodeId(0, rank)));
+            step(send);
         }
 
         return links.Sent;

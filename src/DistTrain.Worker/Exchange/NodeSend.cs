@@ -3,10 +3,10 @@ using DistTrain.Core.Layouts;
 namespace DistTrain.Worker.Exchange;
 
 /// <summary>
-/// Sends cover nodes chunk by chunk while the backward pass of their last block still runs: a chunk goes when all slots it lies in are final. Chunk 0 of every shard carries the header, which is known at
-/// the end only. One node at a time; what it needs to know of the vector is found once.
+/// Folds and sends cover nodes chunk by chunk, where it is told of slots that are final while the backward pass of their last block still runs: a chunk goes when all slots it lies in are. Chunk 0 of
+/// every shard carries the header, which is known at the end only. One node at a time; what it needs to know of the vector is found once.
 /// </summary>
-internal sealed class EarlySend
+internal sealed class NodeSend
 {
     private readonly IReadOnlyList<Slot> _slots;
     private readonly (int Owner, int Index, Chunk Chunk)[] _chunks;
@@ -19,10 +19,10 @@ internal sealed class EarlySend
 
     /// <summary>For nodes of one layout, cut in one way.</summary>
     /// <param name="shards">How the vector is cut.</param>
-    /// <param name="layout">Where the slots lie.</param>
-    public EarlySend(ShardTable shards, ParameterLayout layout)
+    /// <param name="layout">Where the slots lie; null where nodes are a header only.</param>
+    public NodeSend(ShardTable shards, ParameterLayout? layout)
     {
-        (Shards, _slots) = (shards, layout.Slots);
+        (Shards, _slots) = (shards, layout?.Slots ?? []);
         _firstOf = new int[shards.WorldSize + 1];
         for (var owner = 0; owner < shards.WorldSize; owner++)
         {
@@ -81,7 +81,7 @@ internal sealed class EarlySend
     /// <summary>Sends what is left, now that the whole block is final.</summary>
     public void Finish()
     {
-        _node.FoldHeader();
+        _node.FoldRest();
         SendInTurns(0, _chunks.Length, isWhole: true);
     }
 
@@ -138,7 +138,7 @@ internal sealed class EarlySend
         var (owner, index, chunk) = _chunks[number];
         _isSent[number] = true;
         _node.Fold(chunk.FirstElement, chunk.Count);
-        _allReduce.Offer(_node.Node, _node.Sum.ToHost(), index == 0 ? _node.Sum.Header : null, owner, index..(index + 1));
+        _allReduce.Offer(_node.Node, _node.Values, index == 0 ? _node.Header : null, owner, index..(index + 1));
     }
 
     /// <summary>The first of the chunks that a slot lies in, which follow one another as the shards do, and the one behind the last.</summary>
