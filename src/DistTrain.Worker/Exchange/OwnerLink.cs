@@ -73,16 +73,7 @@ internal sealed class OwnerLink(PeerGroup group, int owner, LinkDialer dialer, C
 
     private async Task RunAsync(IFrameStream<NodeChunk, ShardChunk> call)
     {
-        // A break shows first in whichever direction is in use; the other one ends with the call, at the latest with the generation.
-        Task[] directions = [SendNodesAsync(call), TakeShardsAsync(call)];
-        var first = await Task.WhenAny(directions);
-        if (!group.IsOver)
-        {
-            group.Break(owner, first.Exception is null ? "it ended the call" : PeerGroup.Sentence(first.Exception.GetBaseException()));
-        }
-
-        await _over.CancelAsync();
-        await Task.WhenAll(directions).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await group.AwaitEndAsync(owner, SendNodesAsync(call), TakeShardsAsync(call), _over).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         await call.DisposeAsync();
     }
 

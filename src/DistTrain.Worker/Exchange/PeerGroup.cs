@@ -17,13 +17,15 @@ namespace DistTrain.Worker.Exchange;
 /// </summary>
 internal sealed class PeerGroup : IPeerLinks, IAsyncDisposable
 {
+    private const string CutHere = "it was cut here";
+
     private readonly RunTag _tag;
     private readonly int _rank;
     private readonly OwnerLink?[] _outgoing;
     private readonly SendQueue<ShardSend>[] _shards;
     private readonly Task?[] _served;
     private readonly Meetings _meetings;
-    private bool _isOver;
+    private bool _isClosed;
     private readonly CancellationTokenSource _ended = new();
     private readonly CancellationTokenSource[] _links;
     private readonly TaskCompletionSource<BrokenLink> _broken = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -134,34 +136,22 @@ internal sealed class PeerGroup : IPeerLinks, IAsyncDisposable
         var served = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         lock (_served)
         {
-            if (_isOver || _served[peer] is { IsCompleted: false })
+            if (_isClosed || _served[peer] is { IsCompleted: false })
             {
                 throw new RpcException(new Status(
-                    StatusCode.FailedPrecondition, _isOver ? "The generation is over." : $"Rank {peer} has a call to rank {_rank} already."));
+                    StatusCode.FailedPrecondition, _isClosed ? "The generation is over." : $"Rank {peer} has a call to rank {_rank} already."));
             }
 
             _served[peer] = served.Task;
         }
 
         using var both = CancellationTokenSource.CreateLinkedTokenSource(cancellation, _links[peer].Token);
-        var sending = SendShardsAsync(peer, call, both.Token);
         try
         {
-            await TakeNodesAsync(peer, call, both.Token);
-            if (!IsOver)
-            {
-                Break(peer, "it ended the call");
-            }
-        }
-        catch (Exception e) when (!IsOver)
-        {
-            Break(peer, Sentence(e));
-            throw;
+            await AwaitEndAsync(peer, SendShardsAsync(peer, call, both.Token), TakeNodesAsync(peer, call, both.Token), both);
         }
         finally
         {
-            await both.CancelAsync();
-            await sending.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             served.SetResult();
         }
     }
@@ -176,7 +166,7 @@ internal sealed class PeerGroup : IPeerLinks, IAsyncDisposable
         Task?[] served;
         lock (_served)
         {
-            (_isOver, served) = (true, [.. _served]);
+            (_isClosed, served) = (true, [.. _served]);
         }
 
         await _ended.CancelAsync();
@@ -191,8 +181,32 @@ internal sealed class PeerGroup : IPeerLinks, IAsyncDisposable
         _ended.Dispose();
     }
 
-    /// <summary>A link that was made does not hold.</summary>
-    internal void Break(int rank, string reason) => BreakUnlinked(rank, $"the link to {Addresses[rank]} broke: {reason}");
+    /// <summary>
+    /// Waits for a call to end. A break shows first in whichever direction is in use; the other one is ended then. Until the generation is over, it is a break.
+    /// </summary>
+    /// <param name="rank">The other end.</param>
+    /// <param name="sending">The one direction.</param>
+    /// <param name="taking">The other one.</param>
+    /// <param name="both">Ends both.</param>
+    /// <exception cref="Exception">What broke the one that ended first.</exception>
+    internal async Task AwaitEndAsync(int rank, Task sending, Task taking, CancellationTokenSource both)
+    {
+        var first = await Task.WhenAny(sending, taking);
+        if (!IsOver)
+        {
+            var reason = first switch
+            {
+                { IsCanceled: true } => CutHere,
+                { Exception: { } e } => Sentence(e.GetBaseException()),
+                _ => "it ended the call",
+            };
+            BreakUnlinked(rank, $"the link to {Addresses[rank]} broke: {reason}");
+        }
+
+        await both.CancelAsync();
+        await Task.WhenAll(sending, taking).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await first;
+    }
 
     /// <summary>A link cannot be made.</summary>
     internal void BreakUnlinked(int rank, string reason) => _broken.TrySetResult(new BrokenLink(rank, reason));
@@ -204,7 +218,7 @@ internal sealed class PeerGroup : IPeerLinks, IAsyncDisposable
     internal static string Sentence(Exception e) => e switch
     {
         RpcException rpc => rpc.Status.Detail.Length > 0 ? rpc.Status.Detail : $"{rpc.StatusCode}",
-        OperationCanceledException => "it was cut here",
+        OperationCanceledException => CutHere,
         _ => e.Message,
     };
 
