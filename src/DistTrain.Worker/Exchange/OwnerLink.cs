@@ -22,6 +22,7 @@ internal sealed class OwnerLink(PeerGroup group, int owner, LinkDialer dialer, C
     private readonly SendQueue<NodeSend> _nodes = new();
     private readonly ChunkPayload _place = ChunkPayload.Movable();
     private readonly CancellationTokenSource _over = CancellationTokenSource.CreateLinkedTokenSource(cut);
+    private Task _opening = Task.CompletedTask;
     private Task _running = Task.CompletedTask;
 
     /// <summary>How the owner is reached; empty where it is not yet.</summary>
@@ -36,15 +37,33 @@ internal sealed class OwnerLink(PeerGroup group, int owner, LinkDialer dialer, C
 
     /// <summary>Opens the call and has the owner's answer.</summary>
     /// <returns>Whether it is open; else the group knows why.</returns>
-    public async Task<bool> TryOpenAsync(CancellationToken cancellation)
+    public Task<bool> TryOpenAsync(CancellationToken cancellation)
+    {
+        var opening = OpenAsync(cancellation);
+        _opening = opening;
+        return opening;
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask DisposeAsync()
+    {
+        await _over.CancelAsync();
+        await _opening.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await _running;
+        dialer.Dispose();
+        _over.Dispose();
+    }
+
+    private async Task<bool> OpenAsync(CancellationToken cancellation)
     {
         var address = group.Addresses[owner];
+        using var opening = CancellationTokenSource.CreateLinkedTokenSource(cancellation, _over.Token);
         IFrameStream<NodeChunk, ShardChunk>? call = null;
         try
         {
-            call = await dialer.OpenAsync(group.Tag, group.Rank, owner, cancellation, _over.Token);
-            await call.SendAsync(Head(new NodeChunk(), 0), ChunkPayload.Empty, cancellation);
-            if (!await call.MoveNextAsync(cancellation))
+            call = await dialer.OpenAsync(group.Tag, group.Rank, owner, opening.Token, _over.Token);
+            await call.SendAsync(Head(new NodeChunk(), 0), ChunkPayload.Empty, opening.Token);
+            if (!await call.MoveNextAsync(opening.Token))
             {
                 throw new RpcException(new Status(StatusCode.Unavailable, $"Rank {owner} at {address} ended the call without an answer."));
             }
@@ -55,20 +74,11 @@ internal sealed class OwnerLink(PeerGroup group, int owner, LinkDialer dialer, C
         }
         catch (Exception e) when (e is RpcException or OperationCanceledException or IOException or SocketException or InvalidDataException or InvalidOperationException)
         {
-            var reason = e is RpcException ? PeerGroup.Sentence(e) : "no answer in time";
+            var reason = cancellation.IsCancellationRequested && !_over.IsCancellationRequested ? "no answer in time" : PeerGroup.Sentence(e);
             await (call?.DisposeAsync() ?? ValueTask.CompletedTask);
             group.BreakUnlinked(owner, $"{address} is not reached: see that --advertise names an address its peers can reach ({reason})");
             return false;
         }
-    }
-
-    /// <inheritdoc/>
-    public async ValueTask DisposeAsync()
-    {
-        await _over.CancelAsync();
-        await _running;
-        dialer.Dispose();
-        _over.Dispose();
     }
 
     private async Task RunAsync(IFrameStream<NodeChunk, ShardChunk> call)

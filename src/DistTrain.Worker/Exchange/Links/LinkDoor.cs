@@ -171,7 +171,15 @@ internal sealed class LinkDoor : IAsyncDisposable
         IFrameStream<ShardChunk, NodeChunk> call = isUnix
             ? new SharedFrames<ShardChunk, NodeChunk>(meeting.Segment!, socket, isOwner: true, HeadCodec.Nodes())
             : new TcpFrames<ShardChunk, NodeChunk>(socket, HeadCodec.Nodes());
-        await socket.SendAsync(meeting.Proof, SocketFlags.None, cancellation);
-        return (group, caller.Rank, call);
+        try
+        {
+            await socket.SendAsync(meeting.Proof, SocketFlags.None, cancellation);
+            return (group, caller.Rank, call);
+        }
+        catch
+        {
+            await call.DisposeAsync();
+            throw;
+        }
     }
 }
