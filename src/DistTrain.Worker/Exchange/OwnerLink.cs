@@ -36,10 +36,12 @@ internal sealed class OwnerLink(PeerGroup group, int owner, LinkDialer dialer, C
         _nodes.Add(new NodeSend(operation, weightsHash, node, values, header, shards, chunks));
 
     /// <summary>Opens the call and has the owner's answer.</summary>
+    /// <param name="probe">By which the owner finds out whether it is on this host.</param>
+    /// <param name="cancellation">Ends the attempt.</param>
     /// <returns>Whether it is open; else the group knows why.</returns>
-    public Task<bool> TryOpenAsync(CancellationToken cancellation)
+    public Task<bool> TryOpenAsync(HostProbe probe, CancellationToken cancellation)
     {
-        var opening = OpenAsync(cancellation);
+        var opening = OpenAsync(probe, cancellation);
         _opening = opening;
         return opening;
     }
@@ -54,14 +56,14 @@ internal sealed class OwnerLink(PeerGroup group, int owner, LinkDialer dialer, C
         _over.Dispose();
     }
 
-    private async Task<bool> OpenAsync(CancellationToken cancellation)
+    private async Task<bool> OpenAsync(HostProbe probe, CancellationToken cancellation)
     {
         var address = group.Addresses[owner];
         using var opening = CancellationTokenSource.CreateLinkedTokenSource(cancellation, _over.Token);
         IFrameStream<NodeChunk, ShardChunk>? call = null;
         try
         {
-            call = await dialer.OpenAsync(group.Tag, group.Rank, owner, opening.Token, _over.Token);
+            call = await dialer.OpenAsync(group.Tag, group.Rank, owner, probe, opening.Token, _over.Token);
             await call.SendAsync(Head(new NodeChunk(), 0), ChunkPayload.Empty, opening.Token);
             if (!await call.MoveNextAsync(opening.Token))
             {

@@ -24,6 +24,7 @@ internal sealed class PeerGroup : IPeerLinks, IAsyncDisposable
     private readonly OwnerLink?[] _outgoing;
     private readonly SendQueue<ShardSend>[] _shards;
     private readonly Task?[] _served;
+    private readonly LinkSettings _settings;
     private readonly Meetings _meetings;
     private bool _isClosed;
     private readonly CancellationTokenSource _ended = new();
@@ -39,14 +40,14 @@ internal sealed class PeerGroup : IPeerLinks, IAsyncDisposable
     /// <param name="links">By which ways; gRPC where nothing is said.</param>
     public PeerGroup(RunTag tag, int rank, IReadOnlyList<Uri> addresses, TimeSpan connectTimeout, LinkSettings? links = null)
     {
-        links ??= LinkSettings.GrpcOnly;
-        _meetings = new Meetings(links);
+        _settings = links ?? LinkSettings.GrpcOnly;
+        _meetings = new Meetings(_settings);
         _tag = tag;
         _rank = rank;
         Addresses = addresses;
         _links = [.. addresses.Select(_ => CancellationTokenSource.CreateLinkedTokenSource(_ended.Token))];
         _outgoing = [.. addresses.Select((address, owner) =>
-            owner == rank ? null : new OwnerLink(this, owner, new LinkDialer(address, connectTimeout, links), _links[owner].Token))];
+            owner == rank ? null : new OwnerLink(this, owner, new LinkDialer(address, connectTimeout, _settings), _links[owner].Token))];
         _shards = [.. addresses.Select(_ => new SendQueue<ShardSend>())];
         _served = new Task?[addresses.Count];
     }
@@ -91,7 +92,8 @@ internal sealed class PeerGroup : IPeerLinks, IAsyncDisposable
     /// <returns>Whether all did; else <see cref="Broken"/> says which did not.</returns>
     public async Task<bool> LinkAsync(CancellationToken cancellation)
     {
-        var opened = await Task.WhenAll(_outgoing.OfType<OwnerLink>().Select(link => link.TryOpenAsync(cancellation)));
+        using var probe = HostProbe.Create(_settings, _tag, _rank);
+        var opened = await Task.WhenAll(_outgoing.OfType<OwnerLink>().Select(link => link.TryOpenAsync(probe, cancellation)));
         return opened.All(o => o);
     }
 
@@ -176,7 +178,6 @@ internal sealed class PeerGroup : IPeerLinks, IAsyncDisposable
             await link.DisposeAsync();
         }
 
-        _meetings.Dispose();
         Array.ForEach(_links, link => link.Dispose());
         _ended.Dispose();
     }

@@ -1,4 +1,5 @@
 using System.Net.Sockets;
+using System.Text;
 using DistTrain.Protocol.V1;
 using DistTrain.TestKit;
 using DistTrain.Worker.Exchange.Links;
@@ -69,6 +70,7 @@ public sealed class LinkLeakTests : IDisposable
         await using (var pair = await LinkedPair.StartAsync((_, s) => s with { Folder = _folder.At("one"), Transports = [Transports.SharedMemory] }))
         {
             var tag = pair.Groups[1].Tag;
+            using var probe = HostProbe.Create(new LinkSettings { Folder = _folder.At("one"), Transports = [Transports.SharedMemory] }, tag, 0);
             using var segment = SharedSegment.Create(_folder.At("one"), tag, 0, 1);
             var met = pair.Groups[1].Meet(new MeetRequest
             {
@@ -77,17 +79,23 @@ public sealed class LinkLeakTests : IDisposable
                 Generation = tag.Generation,
                 Rank = 0,
                 Transports = { Transports.SharedMemory },
-                Segment = segment.Name,
+                Probe = probe.Name,
                 Proof = ByteString.CopyFrom(new byte[Introduction.SecretBytes]),
             });
             using var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
             await socket.ConnectAsync(new UnixDomainSocketEndPoint($"\0{met.Socket}"), TestContext.Current.CancellationToken);
+            await new Introduction(tag, 0, met.Token.ToByteArray()).SendAsync(socket, TestContext.Current.CancellationToken);
+            Assert.NotNull(await Introduction.ReceiveAsync(socket, Introduction.SecretBytes, TestContext.Current.CancellationToken));
 
             // Whatever is sent to one that takes nothing any more fails.
             socket.Shutdown(SocketShutdown.Receive);
-            await new Introduction(tag, 0, met.Token.ToByteArray()).SendAsync(socket, TestContext.Current.CancellationToken);
-            var ended = new byte[1];
-            Assert.Equal(0, await socket.ReceiveAsync(ended, TestContext.Current.CancellationToken));
+            await Introduction.SendAsync(socket, (byte[])[(byte)segment.Name.Length, .. Encoding.ASCII.GetBytes(segment.Name)], TestContext.Current.CancellationToken);
+            socket.Blocking = false;
+            for (var fault = SocketError.Success; fault is SocketError.Success or SocketError.WouldBlock;)
+            {
+                await Task.Yield();
+                socket.Send([0], SocketFlags.None, out fault);
+            }
         }
 
         AssertNothingMapped();

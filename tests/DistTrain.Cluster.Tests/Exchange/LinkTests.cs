@@ -1,5 +1,11 @@
+using DistTrain.Protocol.Hosting;
+using DistTrain.Protocol.V1;
 using DistTrain.TestKit;
+using DistTrain.Worker.Exchange;
 using DistTrain.Worker.Exchange.Links;
+using Grpc.Core;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.Extensions.DependencyInjection;
 
 namespace DistTrain.Cluster.Tests.Exchange;
 
@@ -36,6 +42,25 @@ public sealed class LinkTests : IDisposable
         Assert.Equal(("tcp", $"the two workers do not share {_folder.At("two")}"), await pair.LinkAsync());
         await pair.ReduceAsync(1, 100_000);
         Assert.Empty(Directory.GetFiles(_folder.Path, "*", SearchOption.AllDirectories));
+    }
+
+    [Fact]
+    public async Task Memory_is_made_for_those_who_share_it_and_for_nobody_else()
+    {
+        // Peers that have been asked, and have not answered.
+        var peers = new SlowPeers(39);
+        await using var server = GrpcListener.Create("127.0.0.1:0", all => all.AddSingleton(peers), log: new LogBook());
+        server.MapGrpcService<SlowPeers>();
+        var address = new Uri($"http://{await GrpcListener.StartAsync(server, "127.0.0.1:0", CancellationToken.None)}");
+        var settings = new LinkSettings { Folder = _folder.At("one"), Transports = Transports.Of("auto"), Socket = "disttrain-nobody" };
+        await using var group = new PeerGroup(new RunTag(1, 1, 1), 0, [.. Enumerable.Repeat(address, 40)], TimeSpan.FromSeconds(60), settings);
+        using var cancellation = new CancellationTokenSource();
+        var linking = group.LinkAsync(cancellation.Token);
+        await peers.AllAsked.WaitAsync(TimeSpan.FromSeconds(60), TestContext.Current.CancellationToken);
+        Assert.InRange(Assert.Single(Directory.GetFiles(_folder.At("one")).Select(path => new FileInfo(path).Length)), 1, 4096);
+        await cancellation.CancelAsync();
+        Assert.False(await linking);
+        Assert.Empty(Directory.GetFiles(_folder.At("one")));
     }
 
     [Fact]
@@ -114,7 +139,7 @@ public sealed class LinkTests : IDisposable
             File.SetLastWriteTimeUtc(path, now - TimeSpan.FromHours(1));
         }
 
-        SharedSegment.Sweep(folder, now);
+        SharedFolder.Sweep(folder, now);
         Assert.Equal([young, Path.Combine(folder, living.Name), foreign], Directory.GetFiles(folder).OrderBy(p => p == foreign).ThenBy(p => p != young));
     }
 
@@ -123,15 +148,35 @@ public sealed class LinkTests : IDisposable
     [InlineData("disttrain-../x")]
     [InlineData("passwd")]
     [InlineData("")]
-    public void A_name_that_is_no_segments_is_not_opened(string name) =>
-        Assert.EndsWith("is no segment's name", Assert.Throws<InvalidDataException>(() => SharedSegment.Open(_folder.At("one"), name)).Message);
+    public void A_name_that_no_worker_gives_is_not_opened(string name) =>
+        Assert.EndsWith("is no name of a worker's file", Assert.Throws<InvalidDataException>(() => SharedSegment.Open(_folder.At("one"), name)).Message);
 
     [Fact]
     public void A_link_or_a_file_of_another_length_is_no_segment()
     {
         File.WriteAllText(_folder.At("one/disttrain-short"), "short");
         File.CreateSymbolicLink(_folder.At("one/disttrain-link"), _folder.At("one/disttrain-short"));
-        Assert.EndsWith("is no segment", Assert.Throws<InvalidDataException>(() => SharedSegment.Open(_folder.At("one"), "disttrain-short")).Message);
+        Assert.EndsWith("has not 2,101,248 bytes", Assert.Throws<InvalidDataException>(() => SharedSegment.Open(_folder.At("one"), "disttrain-short")).Message);
         Assert.EndsWith("is a link", Assert.Throws<InvalidDataException>(() => SharedSegment.Open(_folder.At("one"), "disttrain-link")).Message);
+    }
+
+    /// <summary>Peers that never answer.</summary>
+    private sealed class SlowPeers(int count) : Peer.PeerBase
+    {
+        private readonly TaskCompletionSource _all = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        private int _asked;
+
+        public Task AllAsked => _all.Task;
+
+        public override async Task<MeetReply> Meet(MeetRequest request, ServerCallContext context)
+        {
+            if (Interlocked.Increment(ref _asked) == count)
+            {
+                _all.SetResult();
+            }
+
+            await Task.Delay(Timeout.InfiniteTimeSpan, context.CancellationToken);
+            return new MeetReply();
+        }
     }
 }

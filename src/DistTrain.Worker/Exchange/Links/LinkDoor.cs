@@ -132,7 +132,7 @@ internal sealed class LinkDoor : IAsyncDisposable
 
             await group.ServeAsync(rank, call, _over.Token);
         }
-        catch (Exception e) when (e is OperationCanceledException or SocketException or IOException or InvalidDataException or RpcException or ObjectDisposedException)
+        catch (Exception e) when (e is OperationCanceledException or SocketException or IOException or UnauthorizedAccessException or InvalidDataException or RpcException or ObjectDisposedException)
         {
             // The group knows why, where it is one's call; a stranger's is nobody's business.
         }
@@ -164,22 +164,17 @@ internal sealed class LinkDoor : IAsyncDisposable
         var isUnix = socket.AddressFamily == AddressFamily.Unix;
         if (isUnix != (meeting.Transport == Transports.SharedMemory))
         {
-            meeting.Segment?.Dispose();
             return default;
         }
 
-        IFrameStream<ShardChunk, NodeChunk> call = isUnix
-            ? new SharedFrames<ShardChunk, NodeChunk>(meeting.Segment!, socket, isOwner: true, HeadCodec.Nodes())
-            : new TcpFrames<ShardChunk, NodeChunk>(socket, HeadCodec.Nodes());
-        try
+        await Introduction.SendAsync(socket, meeting.Proof, cancellation);
+        if (!isUnix)
         {
-            await socket.SendAsync(meeting.Proof, SocketFlags.None, cancellation);
-            return (group, caller.Rank, call);
+            return (group, caller.Rank, new TcpFrames<ShardChunk, NodeChunk>(socket, HeadCodec.Nodes()));
         }
-        catch
-        {
-            await call.DisposeAsync();
-            throw;
-        }
+
+        return await Handover.TakeAsync(socket, meeting.Folder, cancellation) is { } segment
+            ? (group, caller.Rank, new SharedFrames<ShardChunk, NodeChunk>(segment, socket, isOwner: true, HeadCodec.Nodes()))
+            : default;
     }
 }
