@@ -121,31 +121,45 @@ public sealed class LinkTests : IDisposable
     }
 
     [Fact]
-    public void What_a_killed_process_left_is_swept_and_what_somebody_has_is_not()
+    public void What_killed_processes_left_is_swept_and_what_somebody_has_is_not()
     {
+        const string Name = "disttrain-00000000000000ab-7-0-1-0123456789abcdef";
         var folder = _folder.At("one");
         using var living = SharedSegment.Create(folder, default, 0, 1);
-        var left = Path.Combine(folder, "disttrain-0000000000000000-1-0-1-left");
-        var young = Path.Combine(folder, "disttrain-0000000000000000-1-0-1-young");
-        var foreign = Path.Combine(folder, "somebody-elses");
-        foreach (var path in new[] { left, young, foreign })
-        {
-            File.WriteAllText(path, "");
-        }
-
-        var now = File.GetLastWriteTimeUtc(young);
-        foreach (var path in new[] { left, foreign, Path.Combine(folder, living.Name) })
+        using var probe = HostProbe.Create(new LinkSettings { Folder = folder, Transports = [SharedMemory] }, default, 0);
+        Leave("disttrain-00000000000000ab-7-0-1-0000000000000001", SharedSegment.Bytes);
+        Leave("disttrain-00000000000000ab-7-0-1-0000000000000002", 0);
+        Leave("disttrain-00000000000000ab-18446744073709551615-2147483647-probe-0000000000000003", HostProbe.Bytes);
+        string[] kept =
+        [
+            living.Name, probe.Name, Leave("somebody-elses", 0), Leave("disttrain-mydata", 0), Leave($"{Name}.bak", 0), Leave($"x{Name}", 0), Leave(Name[..^1], 0),
+            Leave("disttrain-00000000000000ab-7-0-1-0000000000000004", HostProbe.Bytes), Leave("disttrain-00000000000000ab-7-0-probe-0000000000000005", SharedSegment.Bytes),
+            Leave("disttrain-00000000000000ab-7-0-1-0000000000000006", 1),
+        ];
+        Assert.Equal(13, Directory.GetFiles(folder).Length);
+        var now = DateTime.UtcNow;
+        foreach (var path in Directory.GetFiles(folder))
         {
             File.SetLastWriteTimeUtc(path, now - TimeSpan.FromHours(1));
         }
 
-        SharedFolder.Sweep(folder, now);
-        Assert.Equal([young, Path.Combine(folder, living.Name), foreign], Directory.GetFiles(folder).OrderBy(p => p == foreign).ThenBy(p => p != young));
+        var young = Leave("disttrain-00000000000000ab-7-0-1-0000000000000007", SharedSegment.Bytes);
+        SharedFolder.Sweep(folder, File.GetLastWriteTimeUtc(_folder.At($"one/{young}")));
+        Assert.Equal(kept.Append(young).Order(StringComparer.Ordinal), Directory.GetFiles(folder).Select(p => Path.GetFileName(p)).Order(StringComparer.Ordinal));
+
+        string Leave(string name, long bytes)
+        {
+            using var file = new FileStream(Path.Combine(folder, name), FileMode.CreateNew);
+            file.SetLength(bytes);
+            return name;
+        }
     }
 
     [Theory]
-    [InlineData("../one/disttrain-x")]
+    [InlineData("../one/disttrain-00000000000000ab-7-0-1-0123456789abcdef")]
+    [InlineData("disttrain-00000000000000ab-7-0-1-0123456789abcdef\n")]
     [InlineData("disttrain-../x")]
+    [InlineData("disttrain-mydata")]
     [InlineData("passwd")]
     [InlineData("")]
     public void A_name_that_no_worker_gives_is_not_opened(string name) =>
@@ -154,10 +168,23 @@ public sealed class LinkTests : IDisposable
     [Fact]
     public void A_link_or_a_file_of_another_length_is_no_segment()
     {
-        File.WriteAllText(_folder.At("one/disttrain-short"), "short");
-        File.CreateSymbolicLink(_folder.At("one/disttrain-link"), _folder.At("one/disttrain-short"));
-        Assert.EndsWith("has not 2,101,248 bytes", Assert.Throws<InvalidDataException>(() => SharedSegment.Open(_folder.At("one"), "disttrain-short")).Message);
-        Assert.EndsWith("is a link", Assert.Throws<InvalidDataException>(() => SharedSegment.Open(_folder.At("one"), "disttrain-link")).Message);
+        var (shorter, link) = ("disttrain-00000000000000ab-7-0-1-0000000000000001", "disttrain-00000000000000ab-7-0-1-0000000000000002");
+        File.WriteAllText(_folder.At($"one/{shorter}"), "short");
+        File.CreateSymbolicLink(_folder.At($"one/{link}"), _folder.At($"one/{shorter}"));
+        Assert.EndsWith("has not 2,101,248 bytes", Assert.Throws<InvalidDataException>(() => SharedSegment.Open(_folder.At("one"), shorter)).Message);
+        Assert.EndsWith("is a link", Assert.Throws<InvalidDataException>(() => SharedSegment.Open(_folder.At("one"), link)).Message);
+    }
+
+    [Fact]
+    public void A_probe_is_its_users_alone_and_nothing_but_one_is_read_as_one()
+    {
+        using var probe = HostProbe.Create(new LinkSettings { Folder = _folder.At("one"), Transports = [SharedMemory] }, default, 0);
+        Assert.True(probe.IsSeenAs(HostProbe.Read(_folder.At("one"), probe.Name)));
+        Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, new FileInfo(_folder.At($"one/{probe.Name}")).UnixFileMode);
+        using var other = HostProbe.Create(new LinkSettings { Folder = _folder.At("one"), Transports = [SharedMemory] }, default, 0);
+        Assert.False(probe.IsSeenAs(HostProbe.Read(_folder.At("one"), other.Name)));
+        using var segment = SharedSegment.Create(_folder.At("one"), default, 0, 1);
+        Assert.EndsWith("has not 32 bytes", Assert.Throws<InvalidDataException>(() => HostProbe.Read(_folder.At("one"), segment.Name)).Message);
     }
 
     /// <summary>Peers that never answer.</summary>

@@ -8,7 +8,8 @@ namespace DistTrain.Worker.Exchange.Links;
 /// </summary>
 internal sealed class HostProbe : IDisposable
 {
-    private const int Bytes = 32;
+    /// <summary>Its length.</summary>
+    public const int Bytes = 32;
 
     private readonly byte[] _content = RandomNumberGenerator.GetBytes(Bytes);
     private readonly FileStream? _file;
@@ -35,7 +36,7 @@ internal sealed class HostProbe : IDisposable
         HostProbe? probe = null;
         try
         {
-            var file = SharedFolder.Create(settings.Folder, tag, rank, "probe", Bytes);
+            var file = SharedFolder.Create(settings.Folder, tag, rank, SharedFolder.Probe, Bytes);
             probe = new HostProbe(file, "");
             file.Write(probe._content);
             SharedFolder.Sweep(settings.Folder, File.GetLastWriteTimeUtc(file.Name));

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.IO.MemoryMappedFiles;
 using System.Security.Cryptography;
 
@@ -15,9 +16,11 @@ internal sealed unsafe class SharedSegment : IDisposable
     /// <summary>How many frames may be under way in each direction: a megabyte, as a pod has 64 for all.</summary>
     public const int Slots = 4;
 
+    /// <summary>Its length.</summary>
+    public const int Bytes = ControlBytes + 2 * RingBytes;
+
     private const int ControlBytes = 4096;
     private const int RingBytes = Slots * SharedRing.SlotBytes;
-    private const int Bytes = ControlBytes + 2 * RingBytes;
 
     private readonly FileStream _file;
     private readonly MemoryMappedFile _map;
@@ -59,7 +62,7 @@ internal sealed unsafe class SharedSegment : IDisposable
     /// <exception cref="UnauthorizedAccessException">The folder may not be written.</exception>
     public static SharedSegment Create(string folder, RunTag tag, int rank, int owner)
     {
-        var segment = new SharedSegment(SharedFolder.Create(folder, tag, rank, $"{owner}", Bytes), isNamed: true);
+        var segment = new SharedSegment(SharedFolder.Create(folder, tag, rank, owner.ToString(CultureInfo.InvariantCulture), Bytes), isNamed: true);
         RandomNumberGenerator.Fill(new Span<byte>(segment._start, ContentBytes));
         return segment;
     }
