@@ -34,6 +34,23 @@ public sealed class LinkTests : IDisposable
         }
     }
 
+    [Theory]
+    [InlineData(SharedMemory)]
+    [InlineData("tcp")]
+    [InlineData("grpc")]
+    public async Task An_evaluation_of_many_classes_comes_through(string transport)
+    {
+        await using var pair = await LinkedPair.StartAsync((_, s) => s with { Folder = _folder.At("one"), Transports = Transports.Of(transport) });
+        Assert.Equal(transport, (await pair.LinkAsync()).Transport);
+
+        // 50 classes: each counted as each. Then numbers, and the most.
+        var sizes = new[] { (0, 2501), (100_000, 1), (0, 32_000), (100_000, 1) };
+        for (var i = 0; i < sizes.Length; i++)
+        {
+            await pair.ReduceAsync((ulong)i + 1, sizes[i].Item1, sizes[i].Item2);
+        }
+    }
+
     [Fact]
     public async Task Workers_whose_folders_differ_share_no_memory_and_say_so()
     {
