@@ -79,6 +79,29 @@ public sealed class FramesTests : IDisposable
     }
 
     [Fact]
+    public async Task Nobody_waits_to_wake_one_that_does_not_listen()
+    {
+        var segment = SharedSegment.Create(_folder.Path, default, 0, 1);
+        using var opened = SharedSegment.Open(_folder.Path, segment.Name);
+        var (near, far) = await Sockets.ConnectedAsync(_folder.At("socket"));
+        using (far)
+        {
+            near.Blocking = false;
+            for (var fault = SocketError.Success; fault != SocketError.WouldBlock;)
+            {
+                near.Send([1], SocketFlags.None, out fault);
+            }
+
+            near.Blocking = true;
+            await using var caller = new SharedFrames<NodeChunk, ShardChunk>(segment, near, isOwner: false, HeadCodec.Shards());
+            Assert.True(opened.Ring(toOwner: true).AwaitFrame());
+            await Task.Run(() => caller.SendAsync(new NodeChunk(), ChunkPayload.Empty, TestContext.Current.CancellationToken).AsTask(), TestContext.Current.CancellationToken)
+                .WaitAsync(TimeSpan.FromSeconds(20), TestContext.Current.CancellationToken);
+            Assert.True(opened.Ring(toOwner: true).HasFrame);
+        }
+    }
+
+    [Fact]
     public async Task A_sender_waits_for_a_slot_and_learns_that_nobody_will_free_it()
     {
         await using var ends = await EndsAsync("shared-memory");
