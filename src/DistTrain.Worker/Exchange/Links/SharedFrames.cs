@@ -76,13 +76,15 @@ internal sealed class SharedFrames<TSent, TReceived> : IFrameStream<TSent, TRece
         while (!_in.HasFrame)
         {
             cancellation.ThrowIfCancellationRequested();
+
+            // What came before the other process ended is still there: so it is asked first whether it has, then whether there is a frame.
+            var isLost = _isLost;
             if (!_in.AwaitFrame())
             {
                 break;
             }
 
-            // What came before the other process ended is still there.
-            if (_isLost)
+            if (isLost)
             {
                 return false;
             }
