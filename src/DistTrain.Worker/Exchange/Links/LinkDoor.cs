@@ -39,11 +39,14 @@ internal sealed class LinkDoor : IAsyncDisposable
 
         _listener.Bind(new UnixDomainSocketEndPoint($"\0{Name}"));
         _listener.Listen(Backlog);
-        _accepting = AcceptAsync();
+        _accepting = Acceptor.RunAsync(_listener.AcceptAsync, Take, time, _over.Token);
     }
 
     /// <summary>The socket's name.</summary>
     public string Name { get; }
+
+    /// <summary>The clock.</summary>
+    public TimeProvider Time => _time;
 
     /// <summary>By which ways a member of a run reaches others, and is reached.</summary>
     /// <param name="option">The value of <c>transport</c>.</param>
@@ -85,21 +88,6 @@ internal sealed class LinkDoor : IAsyncDisposable
         await _accepting;
         await Task.WhenAll(calls);
         _over.Dispose();
-    }
-
-    private async Task AcceptAsync()
-    {
-        try
-        {
-            while (true)
-            {
-                Take(await _listener.AcceptAsync(_over.Token));
-            }
-        }
-        catch (Exception e) when (e is OperationCanceledException or SocketException or ObjectDisposedException)
-        {
-            // The worker ends.
-        }
     }
 
     private void Forget(Task call)
