@@ -1,4 +1,5 @@
 using System.Net.Sockets;
+using DistTrain.Worker.Exchange;
 using DistTrain.Worker.Exchange.Links;
 using Microsoft.Extensions.Time.Testing;
 
@@ -41,5 +42,21 @@ public sealed class LinkDoorTests
                     throw new InvalidOperationException("It was not cancelled.");
             }
         }
+    }
+
+    [Fact]
+    public async Task Strangers_that_are_gone_are_not_counted_any_more()
+    {
+        var door = new LinkDoor(new PeerGroupDirectory(TimeProvider.System, Soon), TimeProvider.System);
+        await Task.WhenAll(Enumerable.Range(0, 2).Select(_ => Task.Run(() =>
+        {
+            // Each is gone before it has said anything.
+            for (var i = 0; i < 20_000; i++)
+            {
+                door.Take(new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified));
+            }
+        })));
+        await door.DisposeAsync();
+        Assert.Equal(0, door.Strangers);
     }
 }

@@ -11,8 +11,8 @@ namespace DistTrain.Worker.Exchange.Links;
 /// </summary>
 internal sealed class LinkDoor : IAsyncDisposable
 {
-    /// <summary>Connections that have not introduced themselves yet: more than peers there may be, and a bound on strangers.</summary>
-    private const int MostStrangers = 256;
+    /// <summary>Connections that have not introduced themselves yet: a bound on strangers, with room for all peers of a large run, which come at once.</summary>
+    private const int MostStrangers = 4096;
 
     private const int Backlog = 512;
 
@@ -47,6 +47,18 @@ internal sealed class LinkDoor : IAsyncDisposable
 
     /// <summary>The clock.</summary>
     public TimeProvider Time => _time;
+
+    /// <summary>How many connections have not introduced themselves yet.</summary>
+    public int Strangers
+    {
+        get
+        {
+            lock (_calls)
+            {
+                return _strangers;
+            }
+        }
+    }
 
     /// <summary>By which ways a member of a run reaches others, and is reached.</summary>
     /// <param name="option">The value of <c>transport</c>.</param>
@@ -115,7 +127,10 @@ internal sealed class LinkDoor : IAsyncDisposable
             }
             finally
             {
-                Interlocked.Decrement(ref _strangers);
+                lock (_calls)
+                {
+                    _strangers--;
+                }
             }
 
             await group.ServeAsync(rank, call, _over.Token);
