@@ -102,6 +102,21 @@ public sealed class FramesTests : IDisposable
     }
 
     [Fact]
+    public void A_head_with_a_field_that_is_not_known_here_leaves_nothing_behind()
+    {
+        // Field 14, a number, after the known ones.
+        byte[] bytes = [.. new NodeChunk { Run = 7, Level = 2 }.ToByteArray(), 14 << 3, 99];
+        var codec = HeadCodec.Nodes();
+        for (var frame = 0; frame < 1000; frame++)
+        {
+            codec.Read(bytes);
+            Assert.Equal((7UL, 2), (codec.Head.Run, codec.Head.Level));
+        }
+
+        Assert.InRange(codec.Head.CalculateSize(), 0, 2 * bytes.Length);
+    }
+
+    [Fact]
     public async Task A_sender_waits_for_a_slot_and_learns_that_nobody_will_free_it()
     {
         await using var ends = await EndsAsync("shared-memory");
