@@ -99,7 +99,22 @@ public sealed class StateFeedTests : IAsyncDisposable
     }
 
     [Fact]
-    public async Task A_joiner_that_takes_nothing_is_given_up_and_nothing_is_kept_for_it()
+    public async Task Nothing_is_kept_for_a_joiner_that_was_cut_off()
+    {
+        using var feed = await _executor.FeedAsync();
+        var joiner = new Joiner(2);
+        var sending = feed.SendAsync(joiner, Soon, TimeProvider.System, CancellationToken.None);
+        await joiner.Paused.WaitAsync(Soon, TestContext.Current.CancellationToken);
+        var vectors = Enumerable.Range(0, 5).Select(_ => new ReducedVector(new NativeVector(1), [0])).ToList();
+        Assert.Equal([true, true, true, true, false], vectors.Select((vector, i) => feed.Add(Step((ulong)i + 1), new Core.Reduction.NodeHeader(1, 4, []), vector)));
+        Assert.DoesNotContain(vectors, vector => vector.IsRead);
+        joiner.GoOn();
+        await Assert.ThrowsAsync<InvalidOperationException>(() => sending);
+        vectors.ForEach(vector => vector.Values.Dispose());
+    }
+
+    [Fact]
+    public async Task A_joiner_that_takes_nothing_is_given_up()
     {
         var time = new FakeTimeProvider();
         using var feed = await _executor.FeedAsync();
@@ -131,9 +146,11 @@ public sealed class StateFeedTests : IAsyncDisposable
         Assert.False(again.IsOver);
     }
 
+    private static Operation Step(ulong number) =>
+        new(number, OperationKind.Train, (long)number, new SampleRange(0, 0, 4), new BatchGeometry(4, 4, 1), 0.1, WritesCheckpoint: false, IsLast: false);
+
     private Task StepAsync() => _executor.ExecuteAsync(
-        new Operation(++_operation, OperationKind.Train, (long)_operation, new SampleRange(0, 0, 4), new BatchGeometry(4, 4, 1), 0.1, WritesCheckpoint: false, IsLast: false),
-        [WorkShare.Of(new BlockRange(0, 1))], _alone, CancellationToken.None);
+        Step(++_operation), [WorkShare.Of(new BlockRange(0, 1))], _alone, CancellationToken.None);
 
     private float[] Copy() => [.. _replica.State.SelectMany(s => s.Vector.Span(0, (int)s.Vector.Count).ToArray())];
 

@@ -146,6 +146,12 @@ internal sealed class StateFeed : IDisposable
                 piece.Copy = null;
             }
         }
+
+        // A joiner that hangs is told late; what has waited for it is free at once.
+        while (_items.Reader.TryRead(out var item))
+        {
+            item.Reduced?.Release();
+        }
     }
 
     /// <summary>Sends everything, until the joiner hangs up.</summary>
@@ -177,14 +183,7 @@ internal sealed class StateFeed : IDisposable
     }
 
     /// <inheritdoc/>
-    public void Dispose()
-    {
-        Close("the joiner hung up");
-        while (_items.Reader.TryRead(out var item))
-        {
-            item.Reduced?.Release();
-        }
-    }
+    public void Dispose() => Close("the joiner hung up");
 
     private async Task SendAllAsync(Func<StateChunk, ChunkPayload, Task> write, CancellationToken cancellation)
     {
