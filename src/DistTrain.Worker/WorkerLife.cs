@@ -89,6 +89,7 @@ internal sealed partial class WorkerLife(
 
         // A peer's call may come before this worker learns of the generation; the peer waits no longer for its links.
         services.Groups.Patience = _timeouts.Link;
+        services.States.Patience = _timeouts.Stuck;
         await using var leave = cancellation.Register(() => session.Send(new Protocol.V1.WorkerMessage
         {
             Leave = new Protocol.V1.Leave { Sentence = "it was asked to end" },

@@ -14,6 +14,7 @@ using DistTrain.Worker;
 using DistTrain.Worker.Exchange;
 using DistTrain.Worker.Healing;
 using Grpc.Core;
+using Microsoft.Extensions.Time.Testing;
 
 namespace DistTrain.Cluster.Tests;
 
@@ -64,7 +65,7 @@ public sealed class StateFeedTests : IAsyncDisposable
         var before = Copy();
         using var feed = await _executor.FeedAsync();
         var joiner = new Joiner(chunks);
-        var sending = feed.SendAsync(joiner, CancellationToken.None);
+        var sending = feed.SendAsync(joiner, Soon, TimeProvider.System, CancellationToken.None);
         await joiner.Paused.WaitAsync(Soon, TestContext.Current.CancellationToken);
         await StepAsync();
         await StepAsync();
@@ -84,7 +85,7 @@ public sealed class StateFeedTests : IAsyncDisposable
     {
         using var feed = await _executor.FeedAsync();
         var joiner = new Joiner(2);
-        var sending = feed.SendAsync(joiner, CancellationToken.None);
+        var sending = feed.SendAsync(joiner, Soon, TimeProvider.System, CancellationToken.None);
         await joiner.Paused.WaitAsync(Soon, TestContext.Current.CancellationToken);
         for (var step = 0; step < 6; step++)
         {
@@ -98,11 +99,42 @@ public sealed class StateFeedTests : IAsyncDisposable
     }
 
     [Fact]
+    public async Task Nothing_is_kept_for_a_joiner_that_was_cut_off()
+    {
+        using var feed = await _executor.FeedAsync();
+        var joiner = new Joiner(2);
+        var sending = feed.SendAsync(joiner, Soon, TimeProvider.System, CancellationToken.None);
+        await joiner.Paused.WaitAsync(Soon, TestContext.Current.CancellationToken);
+        var vectors = Enumerable.Range(0, 5).Select(_ => new ReducedVector(new NativeVector(1), [0])).ToList();
+        Assert.Equal([true, true, true, true, false], vectors.Select((vector, i) => feed.Add(Step((ulong)i + 1), new Core.Reduction.NodeHeader(1, 4, []), vector)));
+        Assert.DoesNotContain(vectors, vector => vector.IsRead);
+        joiner.GoOn();
+        await Assert.ThrowsAsync<InvalidOperationException>(() => sending);
+        vectors.ForEach(vector => vector.Values.Dispose());
+    }
+
+    [Fact]
+    public async Task A_joiner_that_takes_nothing_is_given_up()
+    {
+        var time = new FakeTimeProvider();
+        using var feed = await _executor.FeedAsync();
+        var joiner = new Joiner(2);
+        var sending = feed.SendAsync(joiner, TimeSpan.FromSeconds(60), time, CancellationToken.None);
+        await joiner.Paused.WaitAsync(Soon, TestContext.Current.CancellationToken);
+        time.Advance(TimeSpan.FromSeconds(59));
+        Assert.False(sending.IsCompleted);
+        time.Advance(TimeSpan.FromSeconds(1));
+        var over = await Assert.ThrowsAsync<InvalidOperationException>(() => sending.WaitAsync(Soon, TestContext.Current.CancellationToken));
+        Assert.Equal("the joiner took nothing for 60 s", over.Message);
+        Assert.True(feed.IsOver);
+    }
+
+    [Fact]
     public async Task A_state_that_is_given_up_is_read_by_nobody()
     {
         using var feed = await _executor.FeedAsync();
         var joiner = new Joiner(2);
-        var sending = feed.SendAsync(joiner, CancellationToken.None);
+        var sending = feed.SendAsync(joiner, Soon, TimeProvider.System, CancellationToken.None);
         await joiner.Paused.WaitAsync(Soon, TestContext.Current.CancellationToken);
         await _executor.CloseFeedsAsync();
         joiner.GoOn();
@@ -114,9 +146,11 @@ public sealed class StateFeedTests : IAsyncDisposable
         Assert.False(again.IsOver);
     }
 
+    private static Operation Step(ulong number) =>
+        new(number, OperationKind.Train, (long)number, new SampleRange(0, 0, 4), new BatchGeometry(4, 4, 1), 0.1, WritesCheckpoint: false, IsLast: false);
+
     private Task StepAsync() => _executor.ExecuteAsync(
-        new Operation(++_operation, OperationKind.Train, (long)_operation, new SampleRange(0, 0, 4), new BatchGeometry(4, 4, 1), 0.1, WritesCheckpoint: false, IsLast: false),
-        [WorkShare.Of(new BlockRange(0, 1))], _alone, CancellationToken.None);
+        Step(++_operation), [WorkShare.Of(new BlockRange(0, 1))], _alone, CancellationToken.None);
 
     private float[] Copy() => [.. _replica.State.SelectMany(s => s.Vector.Span(0, (int)s.Vector.Count).ToArray())];
 
@@ -164,6 +198,8 @@ public sealed class StateFeedTests : IAsyncDisposable
 
             return found.SelectMany(v => v);
         }
+
+        public Task WriteAsync(ChunkFrame<StateChunk> message, CancellationToken cancellationToken) => WriteAsync(message).WaitAsync(cancellationToken);
 
         public async Task WriteAsync(ChunkFrame<StateChunk> message)
         {

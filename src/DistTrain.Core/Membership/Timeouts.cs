@@ -90,7 +90,7 @@ public sealed record Timeouts(TimeSpan FailureDetection)
     [Description("longest pause of a worker that waits without a state of its own, once it has waited as long as a first answer may take: at most five seconds, as nobody waits for it")]
     public TimeSpan PatientRedial => Shortest(TimeSpan.FromSeconds(5), 2.5 * FailureDetection);
 
-    [Description("how long a worker may be at one block or update, unless fifteen times its longest is longer, or a coordinator's loop may stand still, before it calls itself stuck")]
+    [Description("how long a worker may be at one block or update, unless fifteen times its longest is longer, or a coordinator's loop may stand still, before it calls itself stuck; and a joiner take nothing of the state it is sent")]
     public TimeSpan Stuck => Longest(TimeSpan.FromMinutes(1), 30 * FailureDetection);
 
     [Description("the same for what nobody has measured: a first block, building the model, a copy whose source does something else, the end of a run")]

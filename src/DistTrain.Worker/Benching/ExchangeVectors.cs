@@ -6,10 +6,14 @@ using DistTrain.Worker.Exchange;
 
 namespace DistTrain.Worker.Benching;
 
-/// <summary>The vectors of one worker that takes part in all-reduces of one size: every rank offers one node, filled with its rank + 1.</summary>
+/// <summary>The vectors of one worker that takes part in all-reduces of one size: every rank offers one node, whose numbers say where they are.</summary>
 internal sealed class ExchangeVectors : IDisposable
 {
     private const int Piece = 1 << 20;
+
+    /// <summary>Numbers that differ within a chunk and from one chunk to the next; so small that their sums are exact.</summary>
+    private const int Period = 1021;
+
     private readonly int _world;
     private readonly ParameterLayout _layout;
     private readonly ShardTable _shards;
@@ -32,7 +36,11 @@ internal sealed class ExchangeVectors : IDisposable
         _reduced = [.. Enumerable.Range(0, 2).Select(_ => new ReducedVector(new NativeVector(_layout.Count), new double[_layout.Tiles.Count]))];
         for (var at = 0L; at < _own.Count; at += Piece)
         {
-            _own.Span(at, (int)Math.Min(Piece, _own.Count - at)).Fill(rank + 1);
+            var piece = _own.Span(at, (int)Math.Min(Piece, _own.Count - at));
+            for (var i = 0; i < piece.Length; i++)
+            {
+                piece[i] = Value(at + i, rank + 1);
+            }
         }
     }
 
@@ -43,7 +51,7 @@ internal sealed class ExchangeVectors : IDisposable
     /// <param name="group">The workers.</param>
     /// <param name="first">The number of the first operation; they count on from there.</param>
     /// <param name="times">How many.</param>
-    /// <exception cref="WorkerException">A link broke, or a sum is wrong.</exception>
+    /// <exception cref="WorkerException">A link broke.</exception>
     public async Task ReduceAsync(PeerGroup group, ulong first, int times)
     {
         for (var i = 0; i < times; i++)
@@ -60,9 +68,35 @@ internal sealed class ExchangeVectors : IDisposable
             }
 
             await operation.Whole;
-            if (reduced.Values.Span(_own.Count - 1, 1)[0] != _world * (_world + 1) / 2)
+        }
+    }
+
+    /// <summary>Forgets the sums, while no worker reduces: nothing of an earlier one is taken for a later one's.</summary>
+    public void Forget()
+    {
+        foreach (var reduced in _reduced)
+        {
+            for (var at = 0L; at < reduced.Values.Count; at += Piece)
             {
-                throw new WorkerException($"Rank {group.Rank} has a wrong sum of {Bytes} bytes.");
+                reduced.Values.Span(at, (int)Math.Min(Piece, reduced.Values.Count - at)).Clear();
+            }
+        }
+    }
+
+    /// <summary>Looks at every number of the last sum.</summary>
+    /// <exception cref="WorkerException">One is wrong.</exception>
+    public void Check()
+    {
+        var (sums, ranks) = (_reduced[_done % 2].Values, _world * (_world + 1) / 2);
+        for (var at = 0L; at < sums.Count; at += Piece)
+        {
+            var piece = sums.Span(at, (int)Math.Min(Piece, sums.Count - at));
+            for (var i = 0; i < piece.Length; i++)
+            {
+                if (piece[i] != Value(at + i, ranks))
+                {
+                    throw new WorkerException($"The sum of {Bytes} bytes is wrong: number {at + i} is {piece[i]}, not {Value(at + i, ranks)}.");
+                }
             }
         }
     }
@@ -88,4 +122,6 @@ internal sealed class ExchangeVectors : IDisposable
         _own.Dispose();
         Array.ForEach(_reduced, r => r.Values.Dispose());
     }
+
+    private static float Value(long element, int ranks) => (1 + element % Period) * ranks;
 }

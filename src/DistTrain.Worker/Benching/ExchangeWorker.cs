@@ -130,6 +130,7 @@ public sealed class ExchangeWorker : IAsyncDisposable
             _vectors = new ExchangeVectors(_rank, _world, bytes);
         }
 
+        _vectors.Forget();
         var (allocated, cpu, started) = (GC.GetTotalAllocatedBytes(), Environment.CpuUsage.TotalTime, Stopwatch.GetTimestamp());
         if (transport == Memcpy)
         {
@@ -145,9 +146,15 @@ public sealed class ExchangeWorker : IAsyncDisposable
             throw new WorkerException($"'{transport}' is not linked.");
         }
 
-        var took = Stopwatch.GetElapsedTime(started).TotalMilliseconds;
-        return string.Create(
-            CultureInfo.InvariantCulture, $"{took} {(Environment.CpuUsage.TotalTime - cpu).TotalSeconds} {GC.GetTotalAllocatedBytes() - allocated}");
+        var took = string.Create(
+            CultureInfo.InvariantCulture,
+            $"{Stopwatch.GetElapsedTime(started).TotalMilliseconds} {(Environment.CpuUsage.TotalTime - cpu).TotalSeconds} {GC.GetTotalAllocatedBytes() - allocated}");
+        if (transport != Memcpy)
+        {
+            _vectors.Check();
+        }
+
+        return took;
     }
 
     /// <summary>A group, and how many operations it has done.</summary>

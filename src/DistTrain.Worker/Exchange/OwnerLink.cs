@@ -22,6 +22,7 @@ internal sealed class OwnerLink(PeerGroup group, int owner, LinkDialer dialer, C
     private readonly SendQueue<NodeSend> _nodes = new();
     private readonly ChunkPayload _place = ChunkPayload.Movable();
     private readonly CancellationTokenSource _over = CancellationTokenSource.CreateLinkedTokenSource(cut);
+    private Task _opening = Task.CompletedTask;
     private Task _running = Task.CompletedTask;
 
     /// <summary>How the owner is reached; empty where it is not yet.</summary>
@@ -35,16 +36,36 @@ internal sealed class OwnerLink(PeerGroup group, int owner, LinkDialer dialer, C
         _nodes.Add(new NodeSend(operation, weightsHash, node, values, header, shards, chunks));
 
     /// <summary>Opens the call and has the owner's answer.</summary>
+    /// <param name="probe">By which the owner finds out whether it is on this host.</param>
+    /// <param name="cancellation">Ends the attempt.</param>
     /// <returns>Whether it is open; else the group knows why.</returns>
-    public async Task<bool> TryOpenAsync(CancellationToken cancellation)
+    public Task<bool> TryOpenAsync(HostProbe probe, CancellationToken cancellation)
+    {
+        var opening = OpenAsync(probe, cancellation);
+        _opening = opening;
+        return opening;
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask DisposeAsync()
+    {
+        await _over.CancelAsync();
+        await _opening.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await _running;
+        dialer.Dispose();
+        _over.Dispose();
+    }
+
+    private async Task<bool> OpenAsync(HostProbe probe, CancellationToken cancellation)
     {
         var address = group.Addresses[owner];
+        using var opening = CancellationTokenSource.CreateLinkedTokenSource(cancellation, _over.Token);
         IFrameStream<NodeChunk, ShardChunk>? call = null;
         try
         {
-            call = await dialer.OpenAsync(group.Tag, group.Rank, owner, cancellation, _over.Token);
-            await call.SendAsync(Head(new NodeChunk(), 0), ChunkPayload.Empty, cancellation);
-            if (!await call.MoveNextAsync(cancellation))
+            call = await dialer.OpenAsync(group.Tag, group.Rank, owner, probe, opening.Token, _over.Token);
+            await call.SendAsync(Head(new NodeChunk(), 0), ChunkPayload.Empty, opening.Token);
+            if (!await call.MoveNextAsync(opening.Token))
             {
                 throw new RpcException(new Status(StatusCode.Unavailable, $"Rank {owner} at {address} ended the call without an answer."));
             }
@@ -55,34 +76,16 @@ internal sealed class OwnerLink(PeerGroup group, int owner, LinkDialer dialer, C
         }
         catch (Exception e) when (e is RpcException or OperationCanceledException or IOException or SocketException or InvalidDataException or InvalidOperationException)
         {
-            var reason = e is RpcException ? PeerGroup.Sentence(e) : "no answer in time";
+            var reason = cancellation.IsCancellationRequested && !_over.IsCancellationRequested ? "no answer in time" : PeerGroup.Sentence(e);
             await (call?.DisposeAsync() ?? ValueTask.CompletedTask);
             group.BreakUnlinked(owner, $"{address} is not reached: see that --advertise names an address its peers can reach ({reason})");
             return false;
         }
     }
 
-    /// <inheritdoc/>
-    public async ValueTask DisposeAsync()
-    {
-        await _over.CancelAsync();
-        await _running;
-        dialer.Dispose();
-        _over.Dispose();
-    }
-
     private async Task RunAsync(IFrameStream<NodeChunk, ShardChunk> call)
     {
-        // A break shows first in whichever direction is in use; the other one ends with the call, at the latest with the generation.
-        Task[] directions = [SendNodesAsync(call), TakeShardsAsync(call)];
-        var first = await Task.WhenAny(directions);
-        if (!group.IsOver)
-        {
-            group.Break(owner, first.Exception is null ? "it ended the call" : PeerGroup.Sentence(first.Exception.GetBaseException()));
-        }
-
-        await _over.CancelAsync();
-        await Task.WhenAll(directions).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await group.AwaitEndAsync(owner, SendNodesAsync(call), TakeShardsAsync(call), _over).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         await call.DisposeAsync();
     }
 

@@ -17,13 +17,16 @@ namespace DistTrain.Worker.Exchange;
 /// </summary>
 internal sealed class PeerGroup : IPeerLinks, IAsyncDisposable
 {
+    private const string CutHere = "it was cut here";
+
     private readonly RunTag _tag;
     private readonly int _rank;
     private readonly OwnerLink?[] _outgoing;
     private readonly SendQueue<ShardSend>[] _shards;
     private readonly Task?[] _served;
+    private readonly LinkSettings _settings;
     private readonly Meetings _meetings;
-    private bool _isOver;
+    private bool _isClosed;
     private readonly CancellationTokenSource _ended = new();
     private readonly CancellationTokenSource[] _links;
     private readonly TaskCompletionSource<BrokenLink> _broken = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -37,14 +40,14 @@ internal sealed class PeerGroup : IPeerLinks, IAsyncDisposable
     /// <param name="links">By which ways; gRPC where nothing is said.</param>
     public PeerGroup(RunTag tag, int rank, IReadOnlyList<Uri> addresses, TimeSpan connectTimeout, LinkSettings? links = null)
     {
-        links ??= LinkSettings.GrpcOnly;
-        _meetings = new Meetings(links);
+        _settings = links ?? LinkSettings.GrpcOnly;
+        _meetings = new Meetings(_settings);
         _tag = tag;
         _rank = rank;
         Addresses = addresses;
         _links = [.. addresses.Select(_ => CancellationTokenSource.CreateLinkedTokenSource(_ended.Token))];
         _outgoing = [.. addresses.Select((address, owner) =>
-            owner == rank ? null : new OwnerLink(this, owner, new LinkDialer(address, connectTimeout, links), _links[owner].Token))];
+            owner == rank ? null : new OwnerLink(this, owner, new LinkDialer(address, connectTimeout, _settings), _links[owner].Token))];
         _shards = [.. addresses.Select(_ => new SendQueue<ShardSend>())];
         _served = new Task?[addresses.Count];
     }
@@ -89,7 +92,8 @@ internal sealed class PeerGroup : IPeerLinks, IAsyncDisposable
     /// <returns>Whether all did; else <see cref="Broken"/> says which did not.</returns>
     public async Task<bool> LinkAsync(CancellationToken cancellation)
     {
-        var opened = await Task.WhenAll(_outgoing.OfType<OwnerLink>().Select(link => link.TryOpenAsync(cancellation)));
+        using var probe = HostProbe.Create(_settings, _tag, _rank);
+        var opened = await Task.WhenAll(_outgoing.OfType<OwnerLink>().Select(link => link.TryOpenAsync(probe, cancellation)));
         return opened.All(o => o);
     }
 
@@ -134,34 +138,22 @@ internal sealed class PeerGroup : IPeerLinks, IAsyncDisposable
         var served = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         lock (_served)
         {
-            if (_isOver || _served[peer] is { IsCompleted: false })
+            if (_isClosed || _served[peer] is { IsCompleted: false })
             {
                 throw new RpcException(new Status(
-                    StatusCode.FailedPrecondition, _isOver ? "The generation is over." : $"Rank {peer} has a call to rank {_rank} already."));
+                    StatusCode.FailedPrecondition, _isClosed ? "The generation is over." : $"Rank {peer} has a call to rank {_rank} already."));
             }
 
             _served[peer] = served.Task;
         }
 
         using var both = CancellationTokenSource.CreateLinkedTokenSource(cancellation, _links[peer].Token);
-        var sending = SendShardsAsync(peer, call, both.Token);
         try
         {
-            await TakeNodesAsync(peer, call, both.Token);
-            if (!IsOver)
-            {
-                Break(peer, "it ended the call");
-            }
-        }
-        catch (Exception e) when (!IsOver)
-        {
-            Break(peer, Sentence(e));
-            throw;
+            await AwaitEndAsync(peer, SendShardsAsync(peer, call, both.Token), TakeNodesAsync(peer, call, both.Token), both);
         }
         finally
         {
-            await both.CancelAsync();
-            await sending.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             served.SetResult();
         }
     }
@@ -176,7 +168,7 @@ internal sealed class PeerGroup : IPeerLinks, IAsyncDisposable
         Task?[] served;
         lock (_served)
         {
-            (_isOver, served) = (true, [.. _served]);
+            (_isClosed, served) = (true, [.. _served]);
         }
 
         await _ended.CancelAsync();
@@ -186,13 +178,36 @@ internal sealed class PeerGroup : IPeerLinks, IAsyncDisposable
             await link.DisposeAsync();
         }
 
-        _meetings.Dispose();
         Array.ForEach(_links, link => link.Dispose());
         _ended.Dispose();
     }
 
-    /// <summary>A link that was made does not hold.</summary>
-    internal void Break(int rank, string reason) => BreakUnlinked(rank, $"the link to {Addresses[rank]} broke: {reason}");
+    /// <summary>
+    /// Waits for a call to end. A break shows first in whichever direction is in use; the other one is ended then. Until the generation is over, it is a break.
+    /// </summary>
+    /// <param name="rank">The other end.</param>
+    /// <param name="sending">The one direction.</param>
+    /// <param name="taking">The other one.</param>
+    /// <param name="both">Ends both.</param>
+    /// <exception cref="Exception">What broke the one that ended first.</exception>
+    internal async Task AwaitEndAsync(int rank, Task sending, Task taking, CancellationTokenSource both)
+    {
+        var first = await Task.WhenAny(sending, taking);
+        if (!IsOver)
+        {
+            var reason = first switch
+            {
+                { IsCanceled: true } => CutHere,
+                { Exception: { } e } => Sentence(e.GetBaseException()),
+                _ => "it ended the call",
+            };
+            BreakUnlinked(rank, $"the link to {Addresses[rank]} broke: {reason}");
+        }
+
+        await both.CancelAsync();
+        await Task.WhenAll(sending, taking).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await first;
+    }
 
     /// <summary>A link cannot be made.</summary>
     internal void BreakUnlinked(int rank, string reason) => _broken.TrySetResult(new BrokenLink(rank, reason));
@@ -204,7 +219,7 @@ internal sealed class PeerGroup : IPeerLinks, IAsyncDisposable
     internal static string Sentence(Exception e) => e switch
     {
         RpcException rpc => rpc.Status.Detail.Length > 0 ? rpc.Status.Detail : $"{rpc.StatusCode}",
-        OperationCanceledException => "it was cut here",
+        OperationCanceledException => CutHere,
         _ => e.Message,
     };
 

@@ -10,7 +10,7 @@ namespace DistTrain.Worker.Exchange;
 /// Where peers call. A peer may learn of a generation sooner than this worker does, so its call waits a bounded time for the group it names.
 /// </summary>
 /// <remarks>
-/// FailedPrecondition: stale or foreign, the caller must not go on. DeadlineExceeded: this worker never learned of the generation.
+/// FailedPrecondition: stale or foreign, the caller must not go on. DeadlineExceeded: this worker never learned of the generation, or the caller said nothing.
 /// InvalidArgument: a bug in the caller.
 /// </remarks>
 internal sealed class PeerService(PeerGroupDirectory groups, StateSource states) : PeerServiceBase
@@ -19,9 +19,16 @@ internal sealed class PeerService(PeerGroupDirectory groups, StateSource states)
     public override async Task Exchange(
         IAsyncStreamReader<ChunkFrame<NodeChunk>> requests, IServerStreamWriter<ChunkFrame<ShardChunk>> responses, ServerCallContext context)
     {
-        if (!await requests.MoveNext(context.CancellationToken))
+        try
         {
-            return;
+            if (!await requests.MoveNext(context.CancellationToken).WaitAsync(groups.Patience, groups.Time, context.CancellationToken))
+            {
+                return;
+            }
+        }
+        catch (TimeoutException)
+        {
+            throw new RpcException(new Status(StatusCode.DeadlineExceeded, "The caller did not say in time who it is."));
         }
 
         var hello = requests.Current.Head;
@@ -45,7 +52,7 @@ internal sealed class PeerService(PeerGroupDirectory groups, StateSource states)
         try
         {
             using var feed = await states.OpenAsync(request.Run);
-            await feed.SendAsync(responses, context.CancellationToken);
+            await feed.SendAsync(responses, states.Patience, groups.Time, context.CancellationToken);
         }
         catch (InvalidOperationException e) when (!context.CancellationToken.IsCancellationRequested)
         {
@@ -70,7 +77,10 @@ internal sealed class PeerGroupDirectory(TimeProvider time, TimeSpan patience)
     private PeerGroup? _current;
     private TaskCompletionSource _changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
-    /// <summary>How long a call waits for its generation.</summary>
+    /// <summary>The clock.</summary>
+    public TimeProvider Time => time;
+
+    /// <summary>How long a call waits for its generation, and is waited for.</summary>
     public TimeSpan Patience { get; set; } = patience;
 
     /// <summary>Makes a group the current one.</summary>

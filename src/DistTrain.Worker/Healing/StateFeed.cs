@@ -146,19 +146,54 @@ internal sealed class StateFeed : IDisposable
                 piece.Copy = null;
             }
         }
+
+        // A joiner that hangs is told late; what has waited for it is free at once.
+        while (_items.Reader.TryRead(out var item))
+        {
+            item.Reduced?.Release();
+        }
     }
 
     /// <summary>Sends everything, until the joiner hangs up.</summary>
+    /// <param name="joiner">Where to.</param>
+    /// <param name="patience">How long it may take nothing of what it is sent: what it has not read yet is kept for it.</param>
+    /// <param name="time">The clock.</param>
+    /// <param name="cancellation">Ends the feed.</param>
     /// <exception cref="InvalidOperationException">The joiner has to ask anew; the message says why.</exception>
-    public async Task SendAsync(IServerStreamWriter<ChunkFrame<StateChunk>> joiner, CancellationToken cancellation)
+    public async Task SendAsync(IServerStreamWriter<ChunkFrame<StateChunk>> joiner, TimeSpan patience, TimeProvider time, CancellationToken cancellation)
     {
-        await joiner.WriteAsync(new ChunkFrame<StateChunk>(new StateChunk { State = _header }, ChunkPayload.Empty), cancellation);
+        using var deadline = new CancellationTokenSource(Timeout.InfiniteTimeSpan, time);
+        using var both = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, cancellation);
+        try
+        {
+            await SendAllAsync(WriteAsync, cancellation);
+        }
+        catch (Exception e) when (deadline.IsCancellationRequested)
+        {
+            Close($"the joiner took nothing for {patience.TotalSeconds:0.#} s");
+            throw new InvalidOperationException(_over, e);
+        }
+
+        async Task WriteAsync(StateChunk head, ChunkPayload payload)
+        {
+            deadline.CancelAfter(patience);
+            await joiner.WriteAsync(new ChunkFrame<StateChunk>(head, payload), both.Token);
+            deadline.CancelAfter(Timeout.InfiniteTimeSpan);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => Close("the joiner hung up");
+
+    private async Task SendAllAsync(Func<StateChunk, ChunkPayload, Task> write, CancellationToken cancellation)
+    {
+        await write(new StateChunk { State = _header }, ChunkPayload.Empty);
         foreach (var piece in _pieces)
         {
             for (var at = 0; at < piece.Count; at += ShardTable.MaxChunkElements)
             {
                 using var payload = Take(piece, at);
-                await SendAsync(joiner, piece.Index, piece.Offset + at, payload, cancellation);
+                await write(Chunk(piece.Index, piece.Offset + at), payload);
             }
 
             Done(piece);
@@ -168,11 +203,11 @@ internal sealed class StateFeed : IDisposable
         {
             try
             {
-                await joiner.WriteAsync(new ChunkFrame<StateChunk>(new StateChunk { Applied = item.Head }, ChunkPayload.Empty), cancellation);
+                await write(new StateChunk { Applied = item.Head }, ChunkPayload.Empty);
                 for (var offset = 0L; offset < (item.Reduced?.Values.Count ?? 0); offset += ShardTable.MaxChunkElements)
                 {
                     using var payload = Take(item.Reduced!.Values, offset, item.Reduced.Values.Count);
-                    await SendAsync(joiner, 0, offset, payload, cancellation);
+                    await write(Chunk(0, offset), payload);
                 }
             }
             finally
@@ -182,19 +217,7 @@ internal sealed class StateFeed : IDisposable
         }
     }
 
-    /// <inheritdoc/>
-    public void Dispose()
-    {
-        Close("the joiner hung up");
-        while (_items.Reader.TryRead(out var item))
-        {
-            item.Reduced?.Release();
-        }
-    }
-
-    private static Task SendAsync(
-        IServerStreamWriter<ChunkFrame<StateChunk>> joiner, int index, long offset, ChunkPayload payload, CancellationToken cancellation) =>
-        joiner.WriteAsync(new ChunkFrame<StateChunk>(new StateChunk { Vector = (uint)index, Offset = offset }, payload), cancellation);
+    private static StateChunk Chunk(int vector, long offset) => new() { Vector = (uint)vector, Offset = offset };
 
     /// <summary>Chunks are copied one by one while nobody changes the state; whoever is about to waits for one chunk at most, never for the joiner.</summary>
     private ChunkPayload Take(Piece piece, int at)

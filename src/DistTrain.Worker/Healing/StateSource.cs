@@ -1,3 +1,4 @@
+using DistTrain.Core.Membership;
 using Grpc.Core;
 
 namespace DistTrain.Worker.Healing;
@@ -6,6 +7,9 @@ namespace DistTrain.Worker.Healing;
 internal sealed class StateSource
 {
     private volatile Offer? _offer;
+
+    /// <summary>How long a joiner may take nothing of what it is sent.</summary>
+    public TimeSpan Patience { get; set; } = Timeouts.Default.Stuck;
 
     /// <summary>Offers a state.</summary>
     /// <param name="run">The run it belongs to.</param>

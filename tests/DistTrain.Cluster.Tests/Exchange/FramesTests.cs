@@ -79,6 +79,44 @@ public sealed class FramesTests : IDisposable
     }
 
     [Fact]
+    public async Task Nobody_waits_to_wake_one_that_does_not_listen()
+    {
+        var segment = SharedSegment.Create(_folder.Path, default, 0, 1);
+        using var opened = SharedSegment.Open(_folder.Path, segment.Name);
+        var (near, far) = await Sockets.ConnectedAsync(_folder.At("socket"));
+        using (far)
+        {
+            near.Blocking = false;
+            for (var fault = SocketError.Success; fault != SocketError.WouldBlock;)
+            {
+                near.Send([1], SocketFlags.None, out fault);
+            }
+
+            near.Blocking = true;
+            await using var caller = new SharedFrames<NodeChunk, ShardChunk>(segment, near, isOwner: false, HeadCodec.Shards());
+            Assert.True(opened.Ring(toOwner: true).AwaitFrame());
+            await Task.Run(() => caller.SendAsync(new NodeChunk(), ChunkPayload.Empty, TestContext.Current.CancellationToken).AsTask(), TestContext.Current.CancellationToken)
+                .WaitAsync(TimeSpan.FromSeconds(20), TestContext.Current.CancellationToken);
+            Assert.True(opened.Ring(toOwner: true).HasFrame);
+        }
+    }
+
+    [Fact]
+    public void A_head_with_a_field_that_is_not_known_here_leaves_nothing_behind()
+    {
+        // Field 14, a number, after the known ones.
+        byte[] bytes = [.. new NodeChunk { Run = 7, Level = 2 }.ToByteArray(), 14 << 3, 99];
+        var codec = HeadCodec.Nodes();
+        for (var frame = 0; frame < 1000; frame++)
+        {
+            codec.Read(bytes);
+            Assert.Equal((7UL, 2), (codec.Head.Run, codec.Head.Level));
+        }
+
+        Assert.InRange(codec.Head.CalculateSize(), 0, 2 * bytes.Length);
+    }
+
+    [Fact]
     public async Task A_sender_waits_for_a_slot_and_learns_that_nobody_will_free_it()
     {
         await using var ends = await EndsAsync("shared-memory");
@@ -102,7 +140,8 @@ public sealed class FramesTests : IDisposable
     [InlineData(128, ulong.MaxValue, "frames are under way in 4 slots")]
     [InlineData(4096, (ulong)uint.MaxValue, "says it holds -1 bytes")]
     [InlineData(4096, (ulong)(ShardTable.MaxChunkElements + 1) << 32, "says it holds 0 bytes and 61441 numbers")]
-    [InlineData(4096, 16_384UL, "says it holds 16384 bytes")]
+    [InlineData(4096, 16_377UL | 1UL << 32, "says it holds 16377 bytes and 1 numbers")]
+    [InlineData(4096, 262_137UL, "says it holds 262137 bytes and 0 numbers")]
     public async Task Shared_memory_that_says_what_cannot_be_is_refused(long offset, ulong value, string why)
     {
         await using var ends = await EndsAsync("shared-memory");
@@ -120,7 +159,8 @@ public sealed class FramesTests : IDisposable
 
     [Theory]
     [InlineData(-1, 0, "a message says it holds -1 bytes")]
-    [InlineData(16_385, 0, "a message says it holds 16385 bytes")]
+    [InlineData(16_377, 1, "a message says it holds 16377 bytes and 1 numbers")]
+    [InlineData(262_137, 0, "a message says it holds 262137 bytes and 0 numbers")]
     [InlineData(0, -1, "and -1 numbers")]
     [InlineData(0, ShardTable.MaxChunkElements + 1, "61441 numbers; a chunk has at most 61440")]
     [InlineData(3, 0, "a message is refused")]
@@ -136,6 +176,32 @@ public sealed class FramesTests : IDisposable
             bytes.AsSpan(8).Fill(0xFF);
             await far.SendAsync(bytes, TestContext.Current.CancellationToken);
             Assert.Contains(why, (await Assert.ThrowsAsync<InvalidDataException>(async () => await owner.MoveNextAsync(TestContext.Current.CancellationToken))).Message);
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(Kinds))]
+    public async Task A_head_alone_may_take_the_place_of_numbers_and_no_more(string kind)
+    {
+        await using var ends = await EndsAsync(kind);
+        using var one = ChunkPayload.Rent(1);
+        one.Values.Fill(3);
+        var none = ChunkPayload.Empty;
+        foreach (var (metrics, payload) in new[] { (2000, one), (32_700, none), (1, one), (2100, none) })
+        {
+            var head = new NodeChunk { Level = metrics, Header = new NodeHeader { MetricSums = { Enumerable.Range(0, metrics).Select(m => (double)m) } } };
+            var sending = ends.Caller.SendAsync(head, payload, TestContext.Current.CancellationToken).AsTask();
+            Assert.True(await ends.Owner.MoveNextAsync(TestContext.Current.CancellationToken));
+            await sending;
+            Assert.Equal(head, ends.Owner.Head);
+            Assert.Equal(payload.Values.ToArray(), ends.Owner.Payload.Values.ToArray());
+        }
+
+        foreach (var (metrics, payload) in new[] { (2100, one), (33_000, none) })
+        {
+            var head = new NodeChunk { Header = new NodeHeader { MetricSums = { new double[metrics] } } };
+            var refused = await Assert.ThrowsAsync<InvalidDataException>(async () => await ends.Caller.SendAsync(head, payload, TestContext.Current.CancellationToken));
+            Assert.EndsWith("too long for a frame: set transport to grpc", refused.Message);
         }
     }
 

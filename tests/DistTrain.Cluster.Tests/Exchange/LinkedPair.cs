@@ -51,13 +51,14 @@ internal sealed class LinkedPair : IAsyncDisposable
     /// <summary>Has the two reduce vectors, each a block of its own.</summary>
     /// <param name="operation">The number of the operation, one more than the last.</param>
     /// <param name="elements">How long the vectors are.</param>
-    public async Task ReduceAsync(ulong operation, int elements)
+    /// <param name="metrics">How many metric sums there are beside them.</param>
+    public async Task ReduceAsync(ulong operation, int elements, int metrics = 1)
     {
         var layout = new ParameterLayout([("p", [elements], SlotKind.Parameter)]);
         var spec = Plans.Spec(2, [new BlockRange(0, 1), new BlockRange(1, 2)]);
         var reduced = new List<NativeVector>();
         var owned = new List<NativeVector>();
-        await Task.WhenAll(Groups.Select(group =>
+        var headers = await Task.WhenAll(Groups.Select(group =>
         {
             var (own, sum) = (new NativeVector(layout.Count), new NativeVector(layout.Count));
             for (var i = 0; i < elements; i++)
@@ -68,11 +69,13 @@ internal sealed class LinkedPair : IAsyncDisposable
             owned.Add(own);
             reduced.Add(sum);
             var all = new AllReduce(
-                operation, 42, group.Rank, spec, new ShardTable(layout.Tiles, 2), layout.Tiles, 1, new ReducedVector(sum, new double[layout.Tiles.Count]), group);
+                operation, 42, group.Rank, spec, new ShardTable(layout.Tiles, 2), layout.Tiles, metrics, new ReducedVector(sum, new double[layout.Tiles.Count]), group);
             group.Operations.Begin(all);
-            all.Offer(new NodeId(0, group.Rank), own, SimulatedExchange.Header((int)operation, group.Rank, 1));
+            all.Offer(new NodeId(0, group.Rank), own, SimulatedExchange.Header((int)operation, group.Rank, metrics));
             return all.Whole.WaitAsync(Patience);
         }));
+        var (one, other) = (SimulatedExchange.Header((int)operation, 0, metrics), SimulatedExchange.Header((int)operation, 1, metrics));
+        Assert.All(headers, header => Assert.Equal(one.MetricSums.Zip(other.MetricSums, (left, right) => left + right), header.MetricSums));
         for (var i = 0; i < elements; i++)
         {
             var sum = SimulatedExchange.Value((int)operation, 0, i) + SimulatedExchange.Value((int)operation, 1, i);

@@ -30,6 +30,7 @@ public sealed class PeerProtocolTests : IAsyncLifetime
 
     private readonly ParameterLayout _layout = new([("p", [10_000], SlotKind.Parameter)]);
     private readonly LogBook _log = new();
+    private readonly PeerGroupDirectory _directory = new(TimeProvider.System, Patience);
     private NativeVector _own = null!;
     private NativeVector _reduced = null!;
     private WebApplication _server = null!;
@@ -43,13 +44,12 @@ public sealed class PeerProtocolTests : IAsyncLifetime
         (_own, _reduced) = (new NativeVector(_layout.Count), new NativeVector(_layout.Count));
         _own.Span(0, 10_000).Fill(1.5f);
         _shards = new ShardTable(_layout.Tiles, 2);
-        var directory = new PeerGroupDirectory(TimeProvider.System, Patience);
-        _server = GrpcListener.Create("127.0.0.1:0", services => services.AddSingleton(new PeerService(directory, new StateSource())), log: _log);
+        _server = GrpcListener.Create("127.0.0.1:0", services => services.AddSingleton(new PeerService(_directory, new StateSource())), log: _log);
         _server.MapGrpcService<PeerService>();
         var bound = await GrpcListener.StartAsync(_server, "127.0.0.1:0", CancellationToken.None);
         var address = new Uri($"http://{bound}");
         _group = new PeerGroup(Tag, 0, [address, address], Patience);
-        directory.Set(_group);
+        _directory.Set(_group);
         var spec = Plans.Spec(2, [new BlockRange(0, 1), new BlockRange(1, 2)]);
         _operation = new AllReduce(
             7, Weights, 0, spec, _shards, _layout.Tiles, 0, new ReducedVector(_reduced, new double[_layout.Tiles.Count]), _group);
@@ -222,6 +222,16 @@ public sealed class PeerProtocolTests : IAsyncLifetime
         }
 
         await ExchangeAsync();
+    }
+
+    [Fact]
+    public async Task A_caller_that_says_nothing_is_hung_up_on()
+    {
+        _directory.Patience = TimeSpan.FromMilliseconds(100);
+        using var call = Open();
+        using var late = new CancellationTokenSource(Patience);
+        var refused = await Assert.ThrowsAsync<RpcException>(() => call.ResponseStream.MoveNext(late.Token));
+        Assert.Equal((StatusCode.DeadlineExceeded, "The caller did not say in time who it is."), (refused.StatusCode, refused.Status.Detail));
     }
 
     private AsyncDuplexStreamingCall<NodeChunk, ShardChunk> Open() => new Peer.PeerClient(_channel).Exchange();

@@ -33,9 +33,15 @@ internal readonly record struct Introduction(RunTag Tag, int Rank, byte[] Token)
         BinaryPrimitives.WriteUInt64LittleEndian(bytes.AsSpan(16), Tag.Term);
         BinaryPrimitives.WriteUInt64LittleEndian(bytes.AsSpan(24), Tag.Generation);
         Token.CopyTo(bytes, 32);
-        for (var sent = 0; sent < Bytes;)
+        await SendAsync(socket, bytes, cancellation);
+    }
+
+    /// <summary>Sends so many bytes.</summary>
+    public static async Task SendAsync(Socket socket, ReadOnlyMemory<byte> bytes, CancellationToken cancellation)
+    {
+        while (!bytes.IsEmpty)
         {
-            sent += await socket.SendAsync(bytes.AsMemory(sent), SocketFlags.None, cancellation);
+            bytes = bytes[await socket.SendAsync(bytes, SocketFlags.None, cancellation)..];
         }
     }
 

@@ -27,74 +27,89 @@ internal sealed class LinkDialer(Uri address, TimeSpan connectTimeout, LinkSetti
     /// <param name="tag">Run, term and generation.</param>
     /// <param name="rank">The own rank.</param>
     /// <param name="owner">The peer's.</param>
+    /// <param name="probe">By which the peer finds out whether it is on this host.</param>
     /// <param name="opening">Ends the attempt.</param>
     /// <param name="over">Ends the call, whenever.</param>
     /// <exception cref="RpcException">The peer is not reached, or does not belong to the generation.</exception>
     public async Task<IFrameStream<NodeChunk, ShardChunk>> OpenAsync(
-        RunTag tag, int rank, int owner, CancellationToken opening, CancellationToken over)
+        RunTag tag, int rank, int owner, HostProbe probe, CancellationToken opening, CancellationToken over)
     {
-        var wanted = settings.Transports.ToList();
         var reasons = new List<string>();
-        while (wanted.Count > 0)
+        var wanted = settings.Transports.ToList();
+        if (probe.Problem.Length > 0 && wanted.Remove(Transports.SharedMemory))
         {
-            var tried = wanted[^1];
-            using var attempt = new Attempt(tag, rank, wanted);
-            try
-            {
-                attempt.CreateSegment(settings.Folder, owner);
-                var reply = await MeetAsync(attempt.Request, opening);
-                attempt.Segment?.Unlink();
-                reasons.AddRange(reply.Reason.Length > 0 ? [reply.Reason] : []);
-                if (!wanted.Contains(reply.Transport))
-                {
-                    break;
-                }
+            reasons.Add($"{Transports.SharedMemory}: {probe.Problem}");
+        }
 
-                tried = reply.Transport;
-                var call = await ConnectAsync(attempt, reply, opening);
-                Reason = string.Join("; ", reasons);
-                return call;
-            }
-            catch (Exception e) when (e is SocketException or IOException or UnauthorizedAccessException or InvalidDataException or OperationCanceledException
-                && !opening.IsCancellationRequested)
-            {
-                tried = attempt.Segment is null && wanted.Contains(Transports.SharedMemory) ? Transports.SharedMemory : tried;
-                reasons.Add($"{tried}: {(e is OperationCanceledException ? "no answer in time" : e.Message.TrimEnd('.'))}");
-            }
-            catch (RpcException e) when (e.StatusCode == StatusCode.Unimplemented)
-            {
-                reasons.Add("the other worker knows no other way");
-                break;
-            }
-
-            wanted.RemoveRange(0, wanted.IndexOf(tried) + 1);
+        IFrameStream<NodeChunk, ShardChunk>? call = null;
+        while (wanted.Count > 0 && call is null)
+        {
+            (call, var tried, var reason) = await TryAsync(tag, rank, owner, probe, wanted, opening);
+            reasons.AddRange(reason.Length > 0 ? [reason] : []);
+            wanted.RemoveRange(0, wanted.IndexOf(tried) is var at and >= 0 ? at + 1 : wanted.Count);
         }
 
         Reason = string.Join("; ", reasons);
-        var grpc = _channel.CreateCallInvoker().AsyncDuplexStreamingCall(PeerContract.Exchange, null, new CallOptions(cancellationToken: over));
-        return new GrpcFrames<NodeChunk, ShardChunk>(grpc.RequestStream, grpc.ResponseStream, grpc.Dispose);
+        return call ?? OpenGrpc(over);
     }
 
     /// <inheritdoc/>
     public void Dispose() => _channel.Dispose();
 
-    private async Task<MeetReply> MeetAsync(MeetRequest request, CancellationToken cancellation)
+    /// <summary>Tries the way that the peer chooses.</summary>
+    /// <returns>The call, or none; which way that was, empty for none; and why it was no better one, or why it failed.</returns>
+    private async Task<(IFrameStream<NodeChunk, ShardChunk>? Call, string Tried, string Reason)> TryAsync(
+        RunTag tag, int rank, int owner, HostProbe probe, IReadOnlyList<string> wanted, CancellationToken opening)
     {
-        using var call = _channel.CreateCallInvoker().AsyncUnaryCall(PeerContract.Meet, null, new CallOptions(cancellationToken: cancellation), request);
-        return await call;
-    }
-
-    private async Task<IFrameStream<NodeChunk, ShardChunk>> ConnectAsync(Attempt attempt, MeetReply reply, CancellationToken opening)
-    {
-        var isShared = reply.Transport == Transports.SharedMemory;
-        if (isShared && !attempt.Segment!.Content.SequenceEqual(reply.Content.Span))
+        var request = new MeetRequest
         {
-            throw new InvalidDataException("the other worker reads something else in a segment of that name");
+            Run = tag.Run,
+            Term = tag.Term,
+            Generation = tag.Generation,
+            Rank = rank,
+            Transports = { wanted },
+            Probe = probe.Name,
+            Proof = ByteString.CopyFrom(RandomNumberGenerator.GetBytes(Introduction.SecretBytes)),
+        };
+        MeetReply reply;
+        try
+        {
+            using var call = _channel.CreateCallInvoker().AsyncUnaryCall(PeerContract.Meet, null, new CallOptions(cancellationToken: opening), request);
+            reply = await call;
+        }
+        catch (RpcException e) when (e.StatusCode == StatusCode.Unimplemented)
+        {
+            return (null, "", "the other worker knows no other way");
         }
 
+        if (!wanted.Contains(reply.Transport))
+        {
+            return (null, "", reply.Reason);
+        }
+
+        try
+        {
+            if (reply.Transport == Transports.SharedMemory && !probe.IsSeenAs(reply.Content.Span))
+            {
+                throw new InvalidDataException("the other worker reads something else in a file of that name");
+            }
+
+            return (await ConnectAsync(tag, request, owner, reply, opening), reply.Transport, reply.Reason);
+        }
+        catch (Exception e) when (e is SocketException or IOException or UnauthorizedAccessException or InvalidDataException or OperationCanceledException
+            && !opening.IsCancellationRequested)
+        {
+            var failed = $"{reply.Transport}: {(e is OperationCanceledException ? "no answer in time" : e.Message.TrimEnd('.'))}";
+            return (null, reply.Transport, reply.Reason.Length > 0 ? $"{reply.Reason}; {failed}" : failed);
+        }
+    }
+
+    private async Task<IFrameStream<NodeChunk, ShardChunk>> ConnectAsync(RunTag tag, MeetRequest request, int owner, MeetReply reply, CancellationToken opening)
+    {
         // What does not answer must leave time for what is tried next.
         using var deadline = CancellationTokenSource.CreateLinkedTokenSource(opening);
         deadline.CancelAfter(connectTimeout / 4);
+        var isShared = reply.Transport == Transports.SharedMemory;
         var socket = isShared
             ? new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified)
             : new Socket(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
@@ -102,12 +117,20 @@ internal sealed class LinkDialer(Uri address, TimeSpan connectTimeout, LinkSetti
         {
             EndPoint end = isShared ? new UnixDomainSocketEndPoint($"\0{reply.Socket}") : new DnsEndPoint(address.DnsSafeHost, address.Port);
             await socket.ConnectAsync(end, deadline.Token);
-            await new Introduction(attempt.Tag, attempt.Request.Rank, Secret(reply.Token)).SendAsync(socket, deadline.Token);
+            await new Introduction(tag, request.Rank, Secret(reply.Token)).SendAsync(socket, deadline.Token);
             var proof = await Introduction.ReceiveAsync(socket, Introduction.SecretBytes, deadline.Token);
-            return proof is null || !CryptographicOperations.FixedTimeEquals(proof, attempt.Request.Proof.Span)
-                ? throw new InvalidDataException("what answers is not the other worker, but perhaps a proxy")
-                : isShared ? new SharedFrames<NodeChunk, ShardChunk>(attempt.TakeSegment(), socket, isOwner: false, HeadCodec.Shards())
-                : new TcpFrames<NodeChunk, ShardChunk>(socket, HeadCodec.Shards());
+            if (proof is null || !CryptographicOperations.FixedTimeEquals(proof, request.Proof.Span))
+            {
+                throw new InvalidDataException("what answers is not the other worker, but perhaps a proxy");
+            }
+
+            if (!isShared)
+            {
+                return new TcpFrames<NodeChunk, ShardChunk>(socket, HeadCodec.Shards());
+            }
+
+            var segment = await Handover.GiveAsync(socket, () => SharedSegment.Create(settings.Folder, tag, request.Rank, owner), deadline.Token);
+            return new SharedFrames<NodeChunk, ShardChunk>(segment, socket, isOwner: false, HeadCodec.Shards());
         }
         catch
         {
@@ -116,42 +139,12 @@ internal sealed class LinkDialer(Uri address, TimeSpan connectTimeout, LinkSetti
         }
     }
 
+    private GrpcFrames<NodeChunk, ShardChunk> OpenGrpc(CancellationToken over)
+    {
+        var grpc = _channel.CreateCallInvoker().AsyncDuplexStreamingCall(PeerContract.Exchange, null, new CallOptions(cancellationToken: over));
+        return new GrpcFrames<NodeChunk, ShardChunk>(grpc.RequestStream, grpc.ResponseStream, grpc.Dispose);
+    }
+
     private static byte[] Secret(ByteString token) =>
         token.Length == Introduction.SecretBytes ? token.ToByteArray() : throw new InvalidDataException("the other worker gave no token");
-
-    /// <summary>What is offered to the peer, and taken back where it does not come to a call.</summary>
-    private sealed class Attempt(RunTag tag, int rank, IReadOnlyList<string> wanted) : IDisposable
-    {
-        public RunTag Tag => tag;
-
-        public MeetRequest Request { get; } = new()
-        {
-            Run = tag.Run,
-            Term = tag.Term,
-            Generation = tag.Generation,
-            Rank = rank,
-            Transports = { wanted },
-            Proof = ByteString.CopyFrom(RandomNumberGenerator.GetBytes(Introduction.SecretBytes)),
-        };
-
-        public SharedSegment? Segment { get; private set; }
-
-        public void CreateSegment(string folder, int owner)
-        {
-            if (wanted.Contains(Transports.SharedMemory))
-            {
-                Segment = SharedSegment.Create(folder, tag, rank, owner);
-                Request.Segment = Segment.Name;
-            }
-        }
-
-        public SharedSegment TakeSegment()
-        {
-            var segment = Segment!;
-            Segment = null;
-            return segment;
-        }
-
-        public void Dispose() => Segment?.Dispose();
-    }
 }

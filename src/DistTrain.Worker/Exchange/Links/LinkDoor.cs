@@ -11,8 +11,8 @@ namespace DistTrain.Worker.Exchange.Links;
 /// </summary>
 internal sealed class LinkDoor : IAsyncDisposable
 {
-    /// <summary>Connections that have not introduced themselves yet: more than peers there may be, and a bound on strangers.</summary>
-    private const int MostStrangers = 256;
+    /// <summary>Connections that have not introduced themselves yet: a bound on strangers, with room for all peers of a large run, which come at once.</summary>
+    private const int MostStrangers = 4096;
 
     private const int Backlog = 512;
 
@@ -39,11 +39,26 @@ internal sealed class LinkDoor : IAsyncDisposable
 
         _listener.Bind(new UnixDomainSocketEndPoint($"\0{Name}"));
         _listener.Listen(Backlog);
-        _accepting = AcceptAsync();
+        _accepting = Acceptor.RunAsync(_listener.AcceptAsync, Take, time, _over.Token);
     }
 
     /// <summary>The socket's name.</summary>
     public string Name { get; }
+
+    /// <summary>The clock.</summary>
+    public TimeProvider Time => _time;
+
+    /// <summary>How many connections have not introduced themselves yet.</summary>
+    public int Strangers
+    {
+        get
+        {
+            lock (_calls)
+            {
+                return _strangers;
+            }
+        }
+    }
 
     /// <summary>By which ways a member of a run reaches others, and is reached.</summary>
     /// <param name="option">The value of <c>transport</c>.</param>
@@ -87,21 +102,6 @@ internal sealed class LinkDoor : IAsyncDisposable
         _over.Dispose();
     }
 
-    private async Task AcceptAsync()
-    {
-        try
-        {
-            while (true)
-            {
-                Take(await _listener.AcceptAsync(_over.Token));
-            }
-        }
-        catch (Exception e) when (e is OperationCanceledException or SocketException or ObjectDisposedException)
-        {
-            // The worker ends.
-        }
-    }
-
     private void Forget(Task call)
     {
         lock (_calls)
@@ -127,12 +127,15 @@ internal sealed class LinkDoor : IAsyncDisposable
             }
             finally
             {
-                Interlocked.Decrement(ref _strangers);
+                lock (_calls)
+                {
+                    _strangers--;
+                }
             }
 
             await group.ServeAsync(rank, call, _over.Token);
         }
-        catch (Exception e) when (e is OperationCanceledException or SocketException or IOException or InvalidDataException or RpcException or ObjectDisposedException)
+        catch (Exception e) when (e is OperationCanceledException or SocketException or IOException or UnauthorizedAccessException or InvalidDataException or RpcException or ObjectDisposedException)
         {
             // The group knows why, where it is one's call; a stranger's is nobody's business.
         }
@@ -164,14 +167,17 @@ internal sealed class LinkDoor : IAsyncDisposable
         var isUnix = socket.AddressFamily == AddressFamily.Unix;
         if (isUnix != (meeting.Transport == Transports.SharedMemory))
         {
-            meeting.Segment?.Dispose();
             return default;
         }
 
-        IFrameStream<ShardChunk, NodeChunk> call = isUnix
-            ? new SharedFrames<ShardChunk, NodeChunk>(meeting.Segment!, socket, isOwner: true, HeadCodec.Nodes())
-            : new TcpFrames<ShardChunk, NodeChunk>(socket, HeadCodec.Nodes());
-        await socket.SendAsync(meeting.Proof, SocketFlags.None, cancellation);
-        return (group, caller.Rank, call);
+        await Introduction.SendAsync(socket, meeting.Proof, cancellation);
+        if (!isUnix)
+        {
+            return (group, caller.Rank, new TcpFrames<ShardChunk, NodeChunk>(socket, HeadCodec.Nodes()));
+        }
+
+        return await Handover.TakeAsync(socket, meeting.Folder, cancellation) is { } segment
+            ? (group, caller.Rank, new SharedFrames<ShardChunk, NodeChunk>(segment, socket, isOwner: true, HeadCodec.Nodes()))
+            : default;
     }
 }

@@ -12,6 +12,6 @@ internal sealed record LinkSettings
     /// <summary>The name of its Unix-domain socket; null where it has none.</summary>
     public string? Socket { get; init; }
 
-    /// <summary>Where segments of shared memory are.</summary>
-    public string Folder { get; init; } = SharedSegment.Folder;
+    /// <summary>Where shared memory is.</summary>
+    public string Folder { get; init; } = SharedFolder.Standard;
 }

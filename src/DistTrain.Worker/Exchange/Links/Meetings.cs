@@ -6,14 +6,13 @@ namespace DistTrain.Worker.Exchange.Links;
 
 /// <summary>What an owner has agreed on with the ranks that are about to call it: one way each, which the next connection with the right token takes.</summary>
 /// <param name="settings">What this worker uses.</param>
-internal sealed class Meetings(LinkSettings settings) : IDisposable
+internal sealed class Meetings(LinkSettings settings)
 {
     /// <summary>More than there are; a caller that names more is not heard out.</summary>
     private const int MostTransports = 8;
 
     private readonly Lock _lock = new();
     private readonly Dictionary<int, Meeting> _agreed = [];
-    private bool _isClosed;
 
     /// <summary>Agrees on a way; what was agreed on with the same rank before is void.</summary>
     public MeetReply Meet(MeetRequest request)
@@ -23,20 +22,28 @@ internal sealed class Meetings(LinkSettings settings) : IDisposable
         Meeting? agreed = null;
         foreach (var transport in request.Transports.Take(MostTransports))
         {
-            if (Refuse(transport, request, out var segment) is { } reason)
+            if (Refuse(transport, request, out var content) is { } reason)
             {
                 reasons.Add(reason);
                 continue;
             }
 
-            agreed = new Meeting(transport, RandomNumberGenerator.GetBytes(Introduction.SecretBytes), request.Proof.ToByteArray(), segment);
+            agreed = new Meeting(transport, RandomNumberGenerator.GetBytes(Introduction.SecretBytes), request.Proof.ToByteArray(), settings.Folder);
             (reply.Transport, reply.Token, reply.Socket) = (transport, ByteString.CopyFrom(agreed.Token), settings.Socket ?? "");
-            reply.Content = segment is null ? ByteString.Empty : ByteString.CopyFrom(segment.Content);
+            reply.Content = ByteString.CopyFrom(content);
             break;
         }
 
         reply.Reason = string.Join("; ", reasons);
-        Replace(request.Rank, agreed);
+        lock (_lock)
+        {
+            _agreed.Remove(request.Rank);
+            if (agreed is not null)
+            {
+                _agreed[request.Rank] = agreed;
+            }
+        }
+
         return reply;
     }
 
@@ -52,40 +59,9 @@ internal sealed class Meetings(LinkSettings settings) : IDisposable
         }
     }
 
-    /// <inheritdoc/>
-    public void Dispose()
+    private string? Refuse(string transport, MeetRequest request, out byte[] content)
     {
-        lock (_lock)
-        {
-            _isClosed = true;
-            foreach (var meeting in _agreed.Values)
-            {
-                meeting.Segment?.Dispose();
-            }
-
-            _agreed.Clear();
-        }
-    }
-
-    private void Replace(int rank, Meeting? agreed)
-    {
-        lock (_lock)
-        {
-            _agreed.Remove(rank, out var former);
-            former?.Segment?.Dispose();
-            if (agreed is null || _isClosed)
-            {
-                agreed?.Segment?.Dispose();
-                return;
-            }
-
-            _agreed[rank] = agreed;
-        }
-    }
-
-    private string? Refuse(string transport, MeetRequest request, out SharedSegment? segment)
-    {
-        segment = null;
+        content = [];
         if (settings.Socket is null || !settings.Transports.Contains(transport))
         {
             return $"the other worker does not use {transport}";
@@ -98,14 +74,14 @@ internal sealed class Meetings(LinkSettings settings) : IDisposable
 
         try
         {
-            segment = SharedSegment.Open(settings.Folder, request.Segment);
+            content = HostProbe.Read(settings.Folder, request.Probe);
             return null;
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or InvalidDataException or NotSupportedException)
         {
             return e is FileNotFoundException or DirectoryNotFoundException
                 ? $"the two workers do not share {settings.Folder}"
-                : $"the other worker cannot use the segment in {settings.Folder} ({e.Message.TrimEnd('.')})";
+                : $"the other worker cannot read this one's file in {settings.Folder} ({e.Message.TrimEnd('.')})";
         }
     }
 }
@@ -114,5 +90,5 @@ internal sealed class Meetings(LinkSettings settings) : IDisposable
 /// <param name="Transport">Its name.</param>
 /// <param name="Token">What the caller says first.</param>
 /// <param name="Proof">What the owner answers.</param>
-/// <param name="Segment">The memory, where it is shared.</param>
-internal sealed record Meeting(string Transport, byte[] Token, byte[] Proof, SharedSegment? Segment);
+/// <param name="Folder">Where memory is that is shared.</param>
+internal sealed record Meeting(string Transport, byte[] Token, byte[] Proof, string Folder);

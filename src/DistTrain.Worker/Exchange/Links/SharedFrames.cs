@@ -38,6 +38,9 @@ internal sealed class SharedFrames<TSent, TReceived> : IFrameStream<TSent, TRece
         (_segment, _socket, _codec) = (segment, socket, codec);
         (_out, _in) = (segment.Ring(toOwner: !isOwner), segment.Ring(toOwner: isOwner));
         Payload = ChunkPayload.Empty;
+
+        // Who rings must not wait until he is heard: he may have to read, so that the other end can listen.
+        socket.Blocking = false;
         _listening = ListenAsync();
     }
 
@@ -73,13 +76,15 @@ internal sealed class SharedFrames<TSent, TReceived> : IFrameStream<TSent, TRece
         while (!_in.HasFrame)
         {
             cancellation.ThrowIfCancellationRequested();
+
+            // What came before the other process ended is still there: so it is asked first whether it has, then whether there is a frame.
+            var isLost = _isLost;
             if (!_in.AwaitFrame())
             {
                 break;
             }
 
-            // What came before the other process ended is still there.
-            if (_isLost)
+            if (isLost)
             {
                 return false;
             }
@@ -139,15 +144,8 @@ internal sealed class SharedFrames<TSent, TReceived> : IFrameStream<TSent, TRece
             return;
         }
 
-        try
-        {
-            // One byte for each time that somebody began to wait: they never fill the socket.
-            _socket.Send(Bell);
-        }
-        catch (SocketException)
-        {
-            // The other process is gone, which the listening half learns for itself.
-        }
+        // Where the socket is full, the other end has bells to hear, and looks for what is new when it hears them. Where the other process is gone, the listening half learns of it for itself.
+        _socket.Send(Bell, SocketFlags.None, out _);
     }
 
     private async Task ListenAsync()

@@ -41,7 +41,7 @@ internal sealed class SharedPort(LinkDoor door) : IConnectionListenerFactory
         public Listener(Socket socket, LinkDoor door)
         {
             (_socket, _door, EndPoint) = (socket, door, socket.LocalEndPoint!);
-            _accepting = AcceptAsync();
+            _accepting = Acceptor.RunAsync(socket.AcceptAsync, connection => _ = SortAsync(connection), door.Time, _over.Token);
         }
 
         public EndPoint EndPoint { get; }
@@ -87,26 +87,6 @@ internal sealed class SharedPort(LinkDoor door) : IConnectionListenerFactory
 
             [UnsafeAccessor(UnsafeAccessorKind.Method, Name = "set_MemoryPoolFactory")]
             static extern void SetPool(SocketConnectionFactoryOptions options, IMemoryPoolFactory<byte> pools);
-        }
-
-        private async Task AcceptAsync()
-        {
-            while (!_over.IsCancellationRequested)
-            {
-                try
-                {
-                    var connection = await _socket.AcceptAsync(_over.Token);
-                    _ = SortAsync(connection);
-                }
-                catch (SocketException)
-                {
-                    // The caller has changed its mind, or the system has no handle left for it.
-                }
-                catch (Exception e) when (e is OperationCanceledException or ObjectDisposedException)
-                {
-                    return;
-                }
-            }
         }
 
         private async Task SortAsync(Socket connection)

@@ -12,15 +12,14 @@ namespace DistTrain.Worker.Exchange.Links;
 /// <remarks>What the other process writes is believed as far as it can be right: counters within the ring, lengths within the slot.</remarks>
 internal sealed unsafe class SharedRing
 {
-    /// <summary>Bytes of a slot: its head, then the numbers of the largest chunk.</summary>
-    public const int SlotBytes = 256 * 1024;
+    /// <summary>Bytes of a slot: its head, then the numbers of the largest chunk, or a longer head.</summary>
+    public const int SlotBytes = FrameSize.Bytes;
 
     /// <summary>Bytes of a ring's control words, which lie so far apart that no two share a cache line or its neighbour.</summary>
     public const int ControlBytes = 4 * Apart;
 
     private const int Apart = 128;
-    private const int HeadBytes = SlotBytes - ShardTable.MaxChunkElements * sizeof(float);
-    private const int LengthBytes = 2 * sizeof(int);
+    private const int NumbersAt = FrameSize.LengthBytes + FrameSize.HeadBytes;
 
     private readonly ulong* _written;
     private readonly ulong* _taken;
@@ -28,7 +27,7 @@ internal sealed unsafe class SharedRing
     private readonly int* _writerWaits;
     private readonly byte* _slots;
     private readonly ulong _count;
-    private readonly byte[] _head = new byte[HeadBytes];
+    private readonly byte[] _head = new byte[FrameSize.HeadBytes];
     private readonly ChunkPayload _passing = ChunkPayload.Movable(isPassing: true);
     private ulong _own;
 
@@ -67,13 +66,9 @@ internal sealed unsafe class SharedRing
     {
         var slot = _slots + _own % _count * SlotBytes;
         var length = head.CalculateSize();
-        if (length > HeadBytes - LengthBytes)
-        {
-            throw new InvalidDataException($"a message of {length} bytes beside its numbers does not fit a slot of shared memory: set transport to tcp or grpc");
-        }
-
-        head.WriteTo(new Span<byte>(slot + LengthBytes, length));
-        payload.Values.CopyTo(new Span<float>(slot + HeadBytes, ShardTable.MaxChunkElements));
+        FrameSize.CheckSent(length, payload.Count);
+        head.WriteTo(new Span<byte>(slot + FrameSize.LengthBytes, length));
+        payload.Values.CopyTo(new Span<float>(slot + NumbersAt, ShardTable.MaxChunkElements));
         (((int*)slot)[0], ((int*)slot)[1]) = (length, payload.Count);
         Volatile.Write(ref *_written, ++_own);
         return Wakes(ref *_readerWaits);
@@ -85,15 +80,13 @@ internal sealed unsafe class SharedRing
     {
         var slot = _slots + _own % _count * SlotBytes;
         var (length, count) = (Volatile.Read(ref ((int*)slot)[0]), Volatile.Read(ref ((int*)slot)[1]));
-        if (length is < 0 or > HeadBytes - LengthBytes || count is < 0 or > ShardTable.MaxChunkElements)
-        {
-            throw new InvalidDataException($"a slot of shared memory says it holds {length} bytes and {count} numbers");
-        }
+        FrameSize.CheckReceived(length, count);
 
         // What is looked at twice must not change in between.
-        new Span<byte>(slot + LengthBytes, length).CopyTo(_head);
-        codec.Read(_head.AsSpan(0, length));
-        return _passing.Move((float*)(slot + HeadBytes), count);
+        var head = length <= _head.Length ? _head : new byte[length];
+        new Span<byte>(slot + FrameSize.LengthBytes, length).CopyTo(head);
+        codec.Read(head.AsSpan(0, length));
+        return _passing.Move((float*)(slot + NumbersAt), count);
     }
 
     /// <summary>The slot that was read may be written again.</summary>

@@ -16,18 +16,15 @@ internal sealed class TcpFrames<TSent, TReceived> : IFrameStream<TSent, TReceive
     where TSent : IBufferMessage, IMessage<TSent>
     where TReceived : IBufferMessage, IMessage<TReceived>
 {
-    /// <summary>The largest head, norms and all.</summary>
-    private const int MaxHeadBytes = 16 * 1024;
-
-    private const int LengthBytes = 2 * sizeof(int);
+    private const int LengthBytes = FrameSize.LengthBytes;
 
     /// <summary>Numbers that are few are sent in one piece with their head.</summary>
     private const int SmallBytes = 16 * 1024;
 
     private readonly Socket _socket;
     private readonly HeadCodec<TReceived> _codec;
-    private readonly byte[] _out = GC.AllocateUninitializedArray<byte>(LengthBytes + MaxHeadBytes + SmallBytes, pinned: true);
-    private readonly byte[] _in = GC.AllocateUninitializedArray<byte>(LengthBytes + MaxHeadBytes, pinned: true);
+    private readonly byte[] _out = GC.AllocateUninitializedArray<byte>(LengthBytes + FrameSize.HeadBytes + SmallBytes, pinned: true);
+    private readonly byte[] _in = GC.AllocateUninitializedArray<byte>(LengthBytes + FrameSize.HeadBytes, pinned: true);
     private readonly NativeBytes _sending = new();
     private readonly NativeBytes _receiving = new();
     private int _first;
@@ -66,14 +63,21 @@ internal sealed class TcpFrames<TSent, TReceived> : IFrameStream<TSent, TReceive
         }
 
         var (head, count) = (Number(0), Number(sizeof(int)));
-        if (head is < 0 or > MaxHeadBytes || count is < 0 or > ShardTable.MaxChunkElements)
+        FrameSize.CheckReceived(head, count);
+        if (head <= FrameSize.HeadBytes)
         {
-            throw new InvalidDataException($"a message says it holds {head} bytes and {count} numbers; a chunk has at most {ShardTable.MaxChunkElements}");
+            await FillAsync(LengthBytes + head, mayEnd: false, cancellation);
+            _codec.Read(_in.AsSpan(_first + LengthBytes, head));
+            _first += LengthBytes + head;
+        }
+        else
+        {
+            var bytes = new byte[head];
+            _first += LengthBytes;
+            await ReceiveAsync(bytes, cancellation);
+            _codec.Read(bytes);
         }
 
-        await FillAsync(LengthBytes + head, mayEnd: false, cancellation);
-        _codec.Read(_in.AsSpan(_first + LengthBytes, head));
-        _first += LengthBytes + head;
         Payload = await ReceiveAsync(count, cancellation);
         return true;
     }
@@ -83,23 +87,20 @@ internal sealed class TcpFrames<TSent, TReceived> : IFrameStream<TSent, TReceive
     public async ValueTask SendAsync(TSent head, ChunkPayload payload, CancellationToken cancellation)
     {
         var length = head.CalculateSize();
-        if (length > MaxHeadBytes)
-        {
-            throw new InvalidDataException($"a message of {length} bytes beside its numbers is too long for a frame: set transport to grpc");
-        }
-
-        BinaryPrimitives.WriteInt32LittleEndian(_out, length);
-        BinaryPrimitives.WriteInt32LittleEndian(_out.AsSpan(sizeof(int)), payload.Count);
-        head.WriteTo(_out.AsSpan(LengthBytes, length));
+        FrameSize.CheckSent(length, payload.Count);
+        var frame = length <= FrameSize.HeadBytes ? _out : new byte[LengthBytes + length];
+        BinaryPrimitives.WriteInt32LittleEndian(frame, length);
+        BinaryPrimitives.WriteInt32LittleEndian(frame.AsSpan(sizeof(int)), payload.Count);
+        head.WriteTo(frame.AsSpan(LengthBytes, length));
         var bytes = LengthBytes + length;
         var isSmall = payload.Count * sizeof(float) <= SmallBytes;
         if (isSmall)
         {
-            MemoryMarshal.AsBytes(payload.Values).CopyTo(_out.AsSpan(bytes));
+            MemoryMarshal.AsBytes(payload.Values).CopyTo(frame.AsSpan(bytes));
             bytes += payload.Count * sizeof(float);
         }
 
-        await SendAsync(_out.AsMemory(0, bytes), cancellation);
+        await SendAsync(frame.AsMemory(0, bytes), cancellation);
         if (!isSmall)
         {
             await SendAsync(_sending.Of(payload), cancellation);
@@ -130,23 +131,28 @@ internal sealed class TcpFrames<TSent, TReceived> : IFrameStream<TSent, TReceive
         var payload = (Place is null || count == 0 ? null : await Place(Head, count, cancellation)) ?? ChunkPayload.Rent(count);
         try
         {
-            var left = _receiving.Of(payload);
-            var early = Math.Min(left.Length, _end - _first);
-            _in.AsSpan(_first, early).CopyTo(left.Span);
-            _first += early;
-            left = left[early..];
-            while (!left.IsEmpty)
-            {
-                var received = await _socket.ReceiveAsync(left, SocketFlags.None, cancellation);
-                left = received > 0 ? left[received..] : throw new IOException("it ended the call within a message");
-            }
-
+            await ReceiveAsync(_receiving.Of(payload), cancellation);
             return payload;
         }
         catch
         {
             payload.Dispose();
             throw;
+        }
+    }
+
+    /// <summary>Receives into memory, beginning with what is in the buffer already.</summary>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    private async ValueTask ReceiveAsync(Memory<byte> left, CancellationToken cancellation)
+    {
+        var early = Math.Min(left.Length, _end - _first);
+        _in.AsSpan(_first, early).CopyTo(left.Span);
+        _first += early;
+        left = left[early..];
+        while (!left.IsEmpty)
+        {
+            var received = await _socket.ReceiveAsync(left, SocketFlags.None, cancellation);
+            left = received > 0 ? left[received..] : throw new IOException("it ended the call within a message");
         }
     }
 
