@@ -51,7 +51,10 @@ public sealed class RestartTests : IDisposable
         Assert.All(run.Workers, w => Assert.True(w.Success, w.Sentence));
         Assert.Equal(["restarted", "resumed", "restarted", "resumed"], run.Events.Where(e => e is "restarted" or "resumed" or "rollback"));
         Assert.Equal((3, 3), (Final(run), run.Metrics[^1].GetProperty("worldSize").GetInt32()));
-        Assert.Equal(["coordinator", "coordinator"], run.Summary.GetProperty("recoveries").EnumerateArray().Select(r => r.GetProperty("kind").GetString()!));
+
+        // The relay resets one connection after another, and two workers may do a step without the third before theirs are gone, too.
+        var kinds = run.Summary.GetProperty("recoveries").EnumerateArray().Select(r => r.GetProperty("kind").GetString()!);
+        Assert.Equal(["coordinator", "coordinator"], kinds.Where(k => k != "connection"));
     }
 
     [Fact]
