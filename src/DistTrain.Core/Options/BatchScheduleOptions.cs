@@ -19,7 +19,7 @@ public sealed record BatchScheduleOptions
     [Description("of stages: when -> samples of a step from then on, such as 2 epochs, 500 steps or 1000000 samples, all in one unit")]
     public IReadOnlyDictionary<string, long> Stages { get; init; } = new Dictionary<string, long>();
 
-    [Description("of warmup: samples of the first step; of noise: the least"), Range(0L, 1L << 40)]
+    [Description("of warmup: samples of the first step; of noise: the least, two micro-batches or more"), Range(0L, 1L << 40)]
     public long First { get; init; }
 
     [Description("the most samples of a step that decay, plateau and noise come to"), Range(0L, 1L << 40)]

@@ -35,7 +35,7 @@ internal static class BatchScheduleRules
             BatchScheduleOptions.Warmup => Warmup(batch, schedule),
             BatchScheduleOptions.Decay => Decay(options).Concat(Cap(batch)),
             BatchScheduleOptions.Plateau => Evidence(options).Concat(Cap(batch)),
-            BatchScheduleOptions.Noise => Evidence(options).Concat(Cap(batch)).Concat(Noise(batch)),
+            BatchScheduleOptions.Noise => Evidence(options).Concat(Cap(batch)).Concat(Noise(batch)).Concat(NoiseRules.Check(options)),
             _ => [],
         };
         return problems.Concat(OfOthers(schedule));

@@ -107,7 +107,10 @@ public sealed record RunOptions
         Geometry, Batch.MicroFrom.Where(f => IsStep(f.Key)).Select(f => new GeometryChange(OperationKind.Train, long.Parse(f.Key, CultureInfo.InvariantCulture), f.Value)));
 
     /// <summary>Whether the moments of the gradients are measured: the noise scale is asked for, or the batch or the rate follows them.</summary>
-    public bool MeasuresNoise => Batch.NoiseScale || Batch.Schedule.Name == BatchScheduleOptions.Noise || Schedule.Scaling == AdaScaleProgress.Name;
+    public bool MeasuresNoise => Batch.NoiseScale || FollowsNoise;
+
+    /// <summary>Whether the batch or the rate follows the moments of the gradients.</summary>
+    public bool FollowsNoise => Batch.Schedule.Name == BatchScheduleOptions.Noise || Schedule.Scaling == AdaScaleProgress.Name;
 
     /// <summary>The same run with the size of micro-batches that was found for it, where that was left to its workers.</summary>
     /// <param name="micro">The size; 0 where it is not known.</param>
