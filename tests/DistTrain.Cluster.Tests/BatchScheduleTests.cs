@@ -136,7 +136,7 @@ public sealed class BatchScheduleTests : IDisposable
     }
 
     [Theory]
-    [InlineData(16, "Completed 16 steps, and ended early: the validation loss has not improved on .* in 2 evaluations\\.", "stop.patience=2", "stop.minimumImprovement=1000")]
+    [InlineData(16, "Completed 16 steps, and ended early: the validation loss has not improved on .* by more than 1000 in 2 evaluations\\.", "stop.patience=2", "stop.minimumImprovement=1000")]
     [InlineData(6, "Completed 6 steps, and ended early: the validation loss is .*, and stop\\.validationLoss 1000\\.", "stop.validationLoss=1000")]
     public async Task A_run_that_ends_early_says_why_and_leaves_its_last_state_and_evaluation(int steps, string sentence, params string[] stop)
     {

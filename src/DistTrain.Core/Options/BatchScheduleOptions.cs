@@ -40,7 +40,7 @@ public sealed record BatchScheduleOptions
     [Description("of plateau: evaluations without improvement before the batch grows"), Range(1, 1_000_000)]
     public int Patience { get; init; } = 3;
 
-    [Description("of plateau: how much the validation loss has to fall to count as improved"), Range(0.0, 1e12)]
+    [Description("of plateau: by more than how much the validation loss has to fall below its best to count as improved"), Range(0.0, 1e12)]
     public double MinimumImprovement { get; init; }
 
     [Description("epochs between two changes by noise"), Range(0.0, 1e6)]

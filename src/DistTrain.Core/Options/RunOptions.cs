@@ -345,7 +345,7 @@ public sealed record StopOptions
     [Description("evaluations without improvement of the validation loss after which the run ends early"), Range(0, 1_000_000)]
     public int Patience { get; init; }
 
-    [Description("how much the validation loss has to fall to count as improved"), Range(0.0, 1e12)]
+    [Description("by more than how much the validation loss has to fall below its best to count as improved"), Range(0.0, 1e12)]
     public double MinimumImprovement { get; init; }
 
     [Description("the run ends early when the validation loss has come down to this"), Range(0.0, 1e12)]
