@@ -52,16 +52,16 @@ public sealed class BatchScheduleTests
     }
 
     [Fact]
-    public void Where_the_rate_would_decay_the_batch_grows_until_its_cap_and_then_the_rate_does()
+    public void Where_the_rate_would_decay_the_batch_grows_until_its_cap_and_the_rate_takes_the_rest()
     {
         (string, string)[] decaying =
         [
             ("schedule.name", "step"), ("schedule.everyEpochs", "2"), ("schedule.factor", "0.5"), ("schedule.warmupEpochs", "1"), ("optimizer.learningRate", "0.4"), ("stop.epochs", "12"),
         ];
         var (decayed, grown) = (Rates(decaying), Rates([.. decaying, ("batch.schedule.name", "decay"), ("batch.schedule.most", "300")]));
-        Assert.Equal([64, 128, 256], grown.Length.Stages.Select(s => s.Batch));
-        Assert.Equal([0, 3000, 5000], grown.Length.Stages.Select(s => s.Samples));
-        foreach (var (samples, rate, batch) in new[] { (2999L, 0.4, 64L), (3000, 0.4, 128), (4999, 0.4, 128), (5000, 0.4, 256), (7000, 0.2, 256), (9000, 0.1, 256) })
+        Assert.Equal([64, 128, 256, 300], grown.Length.Stages.Select(s => s.Batch));
+        Assert.Equal([0, 3000, 5000, 7000], grown.Length.Stages.Select(s => s.Samples));
+        foreach (var (samples, rate, batch) in new[] { (2999L, 0.4, 64L), (3000, 0.4, 128), (4999, 0.4, 128), (5000, 0.4, 256), (6999, 0.4, 256), (7000, 0.234375, 300), (9000, 0.1171875, 300) })
         {
             Assert.Equal(rate, grown.Schedule.RateOf(samples, 1));
             Assert.Equal(batch, grown.Length.BatchOf(grown.Length.StepsTo(samples + 1)));
@@ -71,6 +71,26 @@ public sealed class BatchScheduleTests
         }
 
         Assert.True(grown.Length.Steps(new StopOptions { Epochs = 12 }) < decayed.Length.Steps(new StopOptions { Epochs = 12 }) / 2);
+    }
+
+    /// <summary>Rate over batch is that of the run whose rate decays, wherever the cap is, also below the first growth.</summary>
+    [Theory]
+    [InlineData(64, "64", 0.1)]
+    [InlineData(300, "64 300", 0.1)]
+    [InlineData(640, "64 640", 0.1)]
+    [InlineData(6399, "64 640 6399", 0.1)]
+    [InlineData(90, "64 80 90", 0.8)]
+    [InlineData(100, "64 80 100", 0.8)]
+    public void The_batch_grows_to_its_cap(long most, string batches, double factor)
+    {
+        (string, string)[] decaying = [("schedule.name", "step"), ("schedule.everySamples", "700"), ("schedule.factor", $"{factor}"), ("optimizer.learningRate", "0.4")];
+        var (decayed, grown) = (Rates(decaying), Rates([.. decaying, ("batch.schedule.name", "decay"), ("batch.schedule.most", $"{most}")]));
+        Assert.Equal(batches, string.Join(' ', grown.Length.Stages.Select(s => s.Batch)));
+        Assert.All(Enumerable.Range(1, 60).Select(step => (long)step), step =>
+        {
+            var before = grown.Length.SamplesOf(step - 1);
+            Assert.Equal(decayed.Schedule.RateOf(before, 1) / 64, grown.Schedule.RateOf(before, 1) / grown.Length.BatchOf(step), 1e-12);
+        });
     }
 
     [Fact]
