@@ -16,7 +16,7 @@ public sealed record BatchScheduleOptions
         AllowedValues(Constant, InStages, Warmup, Decay, Plateau, Noise)]
     public string Name { get; init; } = Constant;
 
-    [Description("of stages: when -> samples of a step from then on, such as 2 epochs, 500 steps or 1000000 samples, all in one unit")]
+    [Description("of stages: when -> samples of a step from then on, such as 2 epochs, 500 steps or 1000000 samples, all in one unit"), Example("2 epochs=256")]
     public IReadOnlyDictionary<string, long> Stages { get; init; } = new Dictionary<string, long>();
 
     [Description("of warmup: samples of the first step; of noise: the least, two micro-batches or more"), Range(0L, 1L << 40)]

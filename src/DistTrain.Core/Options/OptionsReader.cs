@@ -118,7 +118,7 @@ public static class OptionsReader
             {
                 if (left.Remove(key, out var whole))
                 {
-                    problems.Add(new OptionProblem(Join(path, key), whole, $"takes a value for each number; set one below it, such as {Join(path, key)}.1"));
+                    problems.Add(new OptionProblem(Join(path, key), whole, $"takes values below it; set one, such as {Join(path, key)}.{property.GetCustomAttribute<ExampleAttribute>()!.Text}"));
                 }
 
                 foreach (var (name, text) in TakeBelow(key, left))

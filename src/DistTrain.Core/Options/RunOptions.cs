@@ -385,7 +385,7 @@ public sealed record MemoryOptions
 /// <summary>Deliberate trouble.</summary>
 public sealed record DebugOptions
 {
-    [Description("worker number -> pause after every micro-batch, to make a worker slow on purpose"), HostOnly]
+    [Description("worker number -> pause after every micro-batch, to make a worker slow on purpose"), HostOnly, Example("0=20ms")]
     public IReadOnlyDictionary<string, TimeSpan> DelayPerMicroBatch { get; init; } = new Dictionary<string, TimeSpan>();
 
     [Description("add each worker's blocks up before they meet the others': "
