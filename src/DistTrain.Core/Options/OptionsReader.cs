@@ -62,6 +62,7 @@ public static class OptionsReader
         // A value that could not be read is reported once, not once more as missing.
         static bool Explains(OptionProblem first, OptionProblem then) =>
             first.Key.Equals(then.Key, StringComparison.OrdinalIgnoreCase)
+            || first.Key.Equals(then.Follows, StringComparison.OrdinalIgnoreCase)
             || (then.Value is null && first.Key.StartsWith(then.Key + ".", StringComparison.OrdinalIgnoreCase));
     }
 

@@ -95,6 +95,13 @@ public class RunOptionsTests
         Assert.Equal($"{key} is '{value}': {remedy}.", Assert.Single(problems).ToString());
     }
 
+    [Theory]
+    [InlineData("schedule.scaling", "schedule.referenceBatch=64")]
+    [InlineData("batch.schedule.name", "batch.schedule.first=8", "batch.schedule.stages.2 epochs=64")]
+    [InlineData("schedule.name", "batch.schedule.name=decay", "batch.schedule.most=128")]
+    public void What_follows_from_a_wrong_value_is_not_told_as_well(string key, params string[] others) => Assert.Equal(
+        [key], OptionsReader.ReadRun(With([(key, "foo"), .. others.Select(o => o.Split('=')).Select(o => (o[0], o[1]))])).Problems.Select(p => p.Key));
+
     [Fact]
     public void What_is_missing_is_named() =>
         Assert.Equal(
