@@ -54,7 +54,7 @@ internal sealed partial class CoordinatorLoop
         _fingerprint = ProgramIdentity.Fingerprint(options);
         _machine = new RunMachine(options, ProgramIdentity.Version, _fingerprint, run.Memory);
         _ledger = new RunLedger(time);
-        _noise = new StepNoise(options.Seed);
+        _noise = new StepNoise(options.Seed, () => _machine.Course?.Length);
         _lines = new StepLines(run.Folder, _ledger, run.Lines, run.Memory?.Checkpoint ?? 0, _noise, Beat);
         Run = run.Id;
         Term = run.Term;

@@ -1,19 +1,22 @@
 using System.Text.Json.Serialization;
 using DistTrain.Core.BatchScience;
 using DistTrain.Core.Membership;
+using DistTrain.Core.Runs;
 
 namespace DistTrain.Coordinator;
 
 /// <summary>
 /// The noise scale of a run that measures it: the moments of every step go into its line, the noise scale into that of every <see cref="Every"/>th. A coordinator that starts again has them from the lines.
 /// </summary>
-internal sealed class StepNoise(ulong seed)
+/// <param name="seed">Of the intervals.</param>
+/// <param name="length">How large the steps of the run are; null as long as that is not known.</param>
+internal sealed class StepNoise(ulong seed, Func<RunLength?> length)
 {
     /// <summary>Steps from one noise scale to the next: it moves slowly, and its interval takes a tenth of a millisecond.</summary>
     public const int Every = 10;
 
     private readonly NoiseTrack _track = new(seed);
-    private long _batch;
+    private long _step;
 
     /// <summary>Begins with the steps that are written down, and no others.</summary>
     public void Restore(IEnumerable<StepRecord> steps)
@@ -22,7 +25,7 @@ internal sealed class StepNoise(ulong seed)
         foreach (var step in steps)
         {
             _track.Add(step.Step, step.Noise?.Moments(step.GlobalBatch), step.PreconditionedNoise?.Moments(step.GlobalBatch));
-            _batch = step.GlobalBatch;
+            _step = step.Step;
         }
     }
 
@@ -34,7 +37,7 @@ internal sealed class StepNoise(ulong seed)
         var preconditioned = report.Preconditioned?.Moments(report.Weight, operation.Samples.Count);
         _track.Add(step.Step, plain, preconditioned);
         _track.Trim();
-        _batch = operation.Geometry.Global;
+        _step = step.Step;
         var noted = step with { Noise = NoiseRecord.Of(plain), PreconditionedNoise = NoiseRecord.Of(preconditioned) };
         return report.Gradients is not null && step.Step % Every == 0 ? With(noted) : noted;
     }
@@ -43,8 +46,10 @@ internal sealed class StepNoise(ulong seed)
     public NoiseReport? Last()
     {
         var (plain, preconditioned) = _track.Of();
-        return plain is null ? null : NoiseReport.Of(plain, preconditioned, _batch);
+        return plain is null ? null : ReportOf(plain, preconditioned);
     }
+
+    private NoiseReport ReportOf(NoiseScale plain, NoiseScale? preconditioned) => NoiseReport.Of(plain, preconditioned, length()!.BatchOf(_step), length()!.DataSize);
 
     private StepRecord With(StepRecord step)
     {
@@ -56,7 +61,7 @@ internal sealed class StepNoise(ulong seed)
                 NoiseScale = Resolved(plain)?.Value,
                 Noise = step.Noise?.With(Resolved(plain)),
                 PreconditionedNoise = step.PreconditionedNoise?.With(Resolved(preconditioned)),
-                NoiseReport = NoiseReport.Of(plain, preconditioned, _batch),
+                NoiseReport = ReportOf(plain, preconditioned),
             };
     }
 
@@ -92,10 +97,10 @@ internal sealed record NoiseReport(
     double? Value, double? Low, double? High, string Advice,
     [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] NoiseReport? Preconditioned = null)
 {
-    public static NoiseReport Of(NoiseScale plain, NoiseScale? preconditioned, long batch) =>
-        Of(plain, BatchTrade.Advice(plain, batch)) with
+    public static NoiseReport Of(NoiseScale plain, NoiseScale? preconditioned, long batch, long dataSize) =>
+        Of(plain, BatchTrade.Advice(plain, batch, dataSize)) with
         {
-            Preconditioned = preconditioned is null ? null : Of(preconditioned, BatchTrade.Advice(preconditioned, batch, "preconditioned noise scale")),
+            Preconditioned = preconditioned is null ? null : Of(preconditioned, BatchTrade.Advice(preconditioned, batch, dataSize, "preconditioned noise scale")),
         };
 
     private static NoiseReport Of(NoiseScale noise, string advice) =>

@@ -27,7 +27,7 @@ internal sealed class MicroBatchFinder(Replica replica, RunOptions options, long
         var costs = new List<MicroBatchCost>();
         using var meter = new MicroBatchMeter(replica, samples, time);
         var step = Math.Min(options.Batch.Global, samples);
-        var largest = inForce > 0 ? inForce : MicroBatchSearch.LargestOf(step, options.Workers);
+        var largest = inForce > 0 ? inForce : MicroBatchSearch.LargestOf(options, samples);
 
         // A GPU says by itself that its memory is used up, and harms nobody by it.
         var isOnHost = replica.Device.Name == "cpu";

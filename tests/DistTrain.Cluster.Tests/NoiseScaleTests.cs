@@ -43,6 +43,23 @@ public sealed class NoiseScaleTests
         Assert.Equal(40, first.Take(40).Distinct().Count());
     }
 
+    [Fact]
+    public async Task What_is_in_vain_is_said_as_the_run_begins_and_advice_goes_by_what_a_step_holds()
+    {
+        using var folder = new TemporaryFolder();
+        string[] settings = ["workers=1", "batch.noiseScale=true", "batch.global=5000", "stop.epochs=21"];
+        var run = await LocalCluster.RunAsync(folder.At("run"), LocalCluster.Options([.. settings, "batch.micro=4"]));
+        var size = run.Metrics[0].GetProperty("globalBatch").GetInt64();
+        Assert.Equal([$"batch.global is 5,000 and the data hold {size:N0} samples: every epoch is one step of {size:N0}."], Warnings(run));
+        Assert.DoesNotContain("oubling", run.Summary.GetProperty("noiseScale").GetProperty("advice").GetString(), StringComparison.Ordinal);
+
+        run = await LocalCluster.RunAsync(folder.At("one"), LocalCluster.Options([.. settings, "batch.micro=5000"]));
+        Assert.EndsWith($"one block shows no noise; set batch.micro to {size / 2} or less.", Warnings(run)[1], StringComparison.Ordinal);
+    }
+
+    private static List<string> Warnings(ClusterRun run) =>
+        [.. run.Lines("events.jsonl").Where(e => e.GetProperty("event").GetString() == "warning").Select(e => e.GetProperty("sentence").GetString()!)];
+
     private static double Resolved(JsonElement line)
     {
         var (scale, noise) = (line.GetProperty("noiseScale").GetDouble(), line.GetProperty("noise"));

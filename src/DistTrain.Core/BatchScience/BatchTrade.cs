@@ -20,21 +20,35 @@ public readonly record struct BatchTrade(double Critical)
     /// <summary>Advice for people, in a sentence or two.</summary>
     /// <param name="noise">The noise scale.</param>
     /// <param name="batch">The global batch.</param>
+    /// <param name="dataSize">Samples in the training data: no step holds more.</param>
     /// <param name="name">What the noise scale is called.</param>
-    public static string Advice(NoiseScale noise, long batch, string name = "noise scale")
+    public static string Advice(NoiseScale noise, long batch, long dataSize, string name = "noise scale")
     {
         if (noise.Unresolved is { } reason)
         {
             return $"The {name} is not resolved: {reason}.";
         }
 
-        var trade = new BatchTrade(noise.Value);
-        var (doubled, halved) = (trade.Change(batch, 2.0 * batch), trade.Change(batch, batch / 2.0));
-        var advice = $"The {name} is {NoiseScale.Text(noise.Value)} samples ({NoiseScale.Text(noise.Low)} to {NoiseScale.Text(noise.High)}); the global batch is {batch:N0}. "
-            + $"Doubling it would cost {Percent(doubled.Samples - 1)} more samples and save {Percent(1 - doubled.Steps)} of the steps";
-        return batch < 2
-            ? advice + "."
-            : advice + $", halving it would save {Percent(1 - halved.Samples)} of the samples and cost {Percent(halved.Steps - 1)} more steps.";
+        var (step, trade) = (Math.Min(batch, dataSize), new BatchTrade(noise.Value));
+        var size = step < dataSize ? $"the global batch is {batch:N0}"
+            : step == batch ? $"the global batch is {batch:N0}, all of the data"
+            : $"the global batch is {batch:N0}, and a step holds all of the data, {dataSize:N0} sample{(dataSize == 1 ? "" : "s")}";
+        List<string> changes = [];
+        if (step < dataSize)
+        {
+            var (larger, what) = step <= dataSize / 2 ? (2 * step, "doubling it") : (dataSize, $"raising it to all {dataSize:N0} samples of the data");
+            var (steps, samples) = trade.Change(step, larger);
+            changes.Add($"{what} would cost {Percent(samples - 1)} more samples and save {Percent(1 - steps)} of the steps");
+        }
+
+        if (step >= 2)
+        {
+            var (steps, samples) = trade.Change(step, step / 2.0);
+            changes.Add($"{(step < batch ? $"a global batch of {step / 2:N0}" : "halving it")} would save {Percent(1 - samples)} of the samples and cost {Percent(steps - 1)} more steps");
+        }
+
+        var told = string.Join(", ", changes);
+        return $"The {name} is {NoiseScale.Text(noise.Value)} samples ({NoiseScale.Text(noise.Low)} to {NoiseScale.Text(noise.High)}); {size}.{(told.Length == 0 ? "" : $" {char.ToUpperInvariant(told[0])}{told[1..]}.")}";
     }
 
     private static string Percent(double part) => part is > 0 and < 0.005 ? "less than 1 %" : $"{part * 100:0} %";

@@ -27,7 +27,7 @@ public sealed partial class RunMachine
         _effects.Add(new RunEffect.Write(new JournalEntry.Decision(decision)));
         _effects.Add(decision.EndsRun
             ? new RunEffect.Announce("early-stop", $"The run ends after step {decision.From - 1}: {decision.Reason}.")
-            : new RunEffect.Announce("batch", $"From step {decision.From} on a step takes {decision.Batch} samples: {decision.Reason}."));
+            : new RunEffect.Announce("batch", $"From step {decision.From} on a step takes {decision.Batch} sample{(decision.Batch == 1 ? "" : "s")}: {decision.Reason}."));
         _course = _course.With(decision);
         TakeBackFrom(decision.From);
     }

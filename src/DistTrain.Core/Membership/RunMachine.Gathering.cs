@@ -206,13 +206,7 @@ public sealed partial class RunMachine
         _effects.Add(new RunEffect.Write(new JournalEntry.Reference(preparation)));
         _reference = preparation;
         _course = new RunCourse(_options, preparation.TrainingSamples, preparation.ValidationSamples);
-        if (_options.Batch.Global > preparation.TrainingSamples)
-        {
-            _effects.Add(new RunEffect.Announce("warning",
-                $"batch.global is {_options.Batch.Global}, the data hold {preparation.TrainingSamples} samples: every epoch is one step of all of them."));
-        }
-
-        _effects.AddRange(preparation.Remarks.Select(remark => new RunEffect.Announce("warning", remark)));
+        _effects.AddRange(CourseRemarks.On(_options, _course).Concat(preparation.Remarks).Select(remark => new RunEffect.Announce("warning", remark)));
     }
 
     /// <summary>The hash that a prepared worker's state must have; null where it is not known any more.</summary>

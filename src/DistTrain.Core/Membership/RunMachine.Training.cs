@@ -310,7 +310,7 @@ public sealed partial class RunMachine
         if (_publishedStep >= _position.Steps)
         {
             Finish(_course!.Next(_position) is null
-                ? new RunOutcome(true, _course.EndsBy is { } early ? $"Completed {_position.Steps} steps, and ended early: {early.Reason}." : $"Completed {_position.Steps} steps.")
+                ? new RunOutcome(true, _course.EndsBy is { } early ? $"{Completed()}, and ended early: {early.Reason}." : $"{Completed()}.")
                 : new RunOutcome(true, $"Stopped after step {_position.Steps}, as it was asked to: --resume goes on from there.") { Status = RunStatus.Stopped });
         }
         else
@@ -318,4 +318,6 @@ public sealed partial class RunMachine
             SaveAgain();
         }
     }
+
+    private string Completed() => $"Completed {_position.Steps} step{(_position.Steps == 1 ? "" : "s")}";
 }

@@ -6,7 +6,7 @@ namespace DistTrain.Core.Options;
 internal static class AdaScaleRules
 {
     private const string Scaling = "schedule.scaling";
-    private const string OneBlock = "with adascale the blocks of a step are compared, and one block shows no noise";
+    private const string OneBlock = $"with adascale {NoiseRules.OneBlock}";
 
     /// <summary>The mistakes.</summary>
     public static IEnumerable<OptionProblem> Check(RunOptions options)
@@ -29,7 +29,7 @@ internal static class AdaScaleRules
                 "stop.epochs", "with adascale a run is as long as one of the reference batch, and how far that comes in so many steps is not known; set stop.epochs or stop.samples, and stop.steps beside it for a limit");
         }
 
-        var (smallest, batch) = (SmallestOf(options.Batch), options.Batch);
+        var (smallest, batch) = (NoiseRules.SmallestOf(options.Batch), options.Batch);
         if (smallest < BatchScaling.ReferenceOf(options))
         {
             yield return options.Schedule.ReferenceBatch > 0
@@ -46,17 +46,5 @@ internal static class AdaScaleRules
         {
             yield return new OptionProblem("batch.micro", $"{batch.Micro}", $"{OneBlock}, and the smallest batch of the run is {smallest}; set it to {Math.Max(1, smallest / 2)} or less");
         }
-
-        if (batch.IsAuto && options.Workers == 1)
-        {
-            yield return new OptionProblem("batch.micro", "auto", $"may come to whole steps with one worker, and {OneBlock}; name a size below {smallest}");
-        }
     }
-
-    private static long SmallestOf(BatchOptions batch) => batch.Schedule.Name switch
-    {
-        BatchScheduleOptions.InStages => batch.Schedule.Stages.Values.Append(batch.Global).Min(),
-        BatchScheduleOptions.Warmup or BatchScheduleOptions.Noise when batch.Schedule.First > 0 => Math.Min(batch.Global, batch.Schedule.First),
-        _ => batch.Global,
-    };
 }

@@ -18,7 +18,7 @@ public sealed record BatchOptions
     /// <summary>Whether the workers are to find the size of micro-batches: <see cref="Micro"/> is no size then.</summary>
     public bool IsAuto => Micro == 0;
 
-    [Description("step -> most samples of a pass from that step on, as a run writes it down that ran out of memory there")]
+    [Description("step -> most samples of a pass from that step on, as a run writes it down that ran out of memory there"), Example("100=8")]
     public IReadOnlyDictionary<string, int> MicroFrom { get; init; } = new Dictionary<string, int>();
 
     [Description("most blocks of a step, the unit in which work is handed out"), Range(1, 1 << 16)]

@@ -16,10 +16,10 @@ public sealed record BatchScheduleOptions
         AllowedValues(Constant, InStages, Warmup, Decay, Plateau, Noise)]
     public string Name { get; init; } = Constant;
 
-    [Description("of stages: when -> samples of a step from then on, such as 2 epochs, 500 steps or 1000000 samples, all in one unit")]
+    [Description("of stages: when -> samples of a step from then on, such as 2 epochs, 500 steps or 1000000 samples, all in one unit"), Example("2 epochs=256")]
     public IReadOnlyDictionary<string, long> Stages { get; init; } = new Dictionary<string, long>();
 
-    [Description("of warmup: samples of the first step; of noise: the least"), Range(0L, 1L << 40)]
+    [Description("of warmup: samples of the first step; of noise: the least, two micro-batches or more"), Range(0L, 1L << 40)]
     public long First { get; init; }
 
     [Description("the most samples of a step that decay, plateau and noise come to"), Range(0L, 1L << 40)]
@@ -40,7 +40,7 @@ public sealed record BatchScheduleOptions
     [Description("of plateau: evaluations without improvement before the batch grows"), Range(1, 1_000_000)]
     public int Patience { get; init; } = 3;
 
-    [Description("of plateau: how much the validation loss has to fall to count as improved"), Range(0.0, 1e12)]
+    [Description("of plateau: by more than how much the validation loss has to fall below its best to count as improved"), Range(0.0, 1e12)]
     public double MinimumImprovement { get; init; }
 
     [Description("epochs between two changes by noise"), Range(0.0, 1e6)]

@@ -35,7 +35,7 @@ internal static class BatchScheduleRules
             BatchScheduleOptions.Warmup => Warmup(batch, schedule),
             BatchScheduleOptions.Decay => Decay(options).Concat(Cap(batch)),
             BatchScheduleOptions.Plateau => Evidence(options).Concat(Cap(batch)),
-            BatchScheduleOptions.Noise => Evidence(options).Concat(Cap(batch)).Concat(Noise(batch)),
+            BatchScheduleOptions.Noise => Evidence(options).Concat(Cap(batch)).Concat(Noise(batch)).Concat(NoiseRules.Check(options)),
             _ => [],
         };
         return problems.Concat(OfOthers(schedule));
@@ -50,13 +50,13 @@ internal static class BatchScheduleRules
             {
                 yield return new OptionProblem(
                     $"{Path}.{key}", FormattableString.Invariant($"{value(schedule)}"),
-                    $"belongs to {Path}.name: {string.Join(" or ", names)}, and that is {schedule.Name}; drop it, as --set {Path}.{key}= does, or name {(names.Length == 1 ? "that schedule" : "such a schedule")}");
+                    $"belongs to {Path}.name: {string.Join(" or ", names)}, and that is {schedule.Name}; drop it, as --set {Path}.{key}= does, or name {(names.Length == 1 ? "that schedule" : "such a schedule")}") { Follows = $"{Path}.name" };
             }
         }
 
         if (schedule.Name != BatchScheduleOptions.InStages && schedule.Stages.Count > 0)
         {
-            yield return new OptionProblem($"{Path}.stages", schedule.Stages.First().Key, $"belongs to {Path}.name: stages; drop the stages, or name that schedule");
+            yield return new OptionProblem($"{Path}.stages", schedule.Stages.First().Key, $"belongs to {Path}.name: stages; drop the stages, or name that schedule") { Follows = $"{Path}.name" };
         }
     }
 
@@ -112,7 +112,7 @@ internal static class BatchScheduleRules
     {
         if (options.Schedule.Name != "step")
         {
-            yield return new OptionProblem($"{Path}.name", BatchScheduleOptions.Decay, $"takes the place of a rate that decays, and schedule.name is {options.Schedule.Name}: set that to step");
+            yield return new OptionProblem($"{Path}.name", BatchScheduleOptions.Decay, $"takes the place of a rate that decays, and schedule.name is {options.Schedule.Name}: set that to step") { Follows = "schedule.name" };
         }
         else if (options.Schedule.Factor is <= 0 or > LargestDecay)
         {

@@ -6,6 +6,9 @@ namespace DistTrain.Core.Options;
 /// <param name="Remedy">What would be right, as the end of a sentence.</param>
 public sealed record OptionProblem(string Key, string? Value, string Remedy)
 {
+    /// <summary>The key by whose value this is a mistake: where that is one itself, this is not told. Null for none.</summary>
+    public string? Follows { get; init; }
+
     /// <summary>A key that has to be set.</summary>
     public static OptionProblem Missing(string key, string remedy) => new(key, null, remedy);
 

@@ -62,6 +62,7 @@ public static class OptionsReader
         // A value that could not be read is reported once, not once more as missing.
         static bool Explains(OptionProblem first, OptionProblem then) =>
             first.Key.Equals(then.Key, StringComparison.OrdinalIgnoreCase)
+            || first.Key.Equals(then.Follows, StringComparison.OrdinalIgnoreCase)
             || (then.Value is null && first.Key.StartsWith(then.Key + ".", StringComparison.OrdinalIgnoreCase));
     }
 
@@ -118,7 +119,7 @@ public static class OptionsReader
             {
                 if (left.Remove(key, out var whole))
                 {
-                    problems.Add(new OptionProblem(Join(path, key), whole, $"takes a value for each number; set one below it, such as {Join(path, key)}.1"));
+                    problems.Add(new OptionProblem(Join(path, key), whole, $"takes values below it; set one, such as {Join(path, key)}.{property.GetCustomAttribute<ExampleAttribute>()!.Text}"));
                 }
 
                 foreach (var (name, text) in TakeBelow(key, left))

@@ -107,7 +107,10 @@ public sealed record RunOptions
         Geometry, Batch.MicroFrom.Where(f => IsStep(f.Key)).Select(f => new GeometryChange(OperationKind.Train, long.Parse(f.Key, CultureInfo.InvariantCulture), f.Value)));
 
     /// <summary>Whether the moments of the gradients are measured: the noise scale is asked for, or the batch or the rate follows them.</summary>
-    public bool MeasuresNoise => Batch.NoiseScale || Batch.Schedule.Name == BatchScheduleOptions.Noise || Schedule.Scaling == AdaScaleProgress.Name;
+    public bool MeasuresNoise => Batch.NoiseScale || FollowsNoise;
+
+    /// <summary>Whether the batch or the rate follows the moments of the gradients.</summary>
+    public bool FollowsNoise => Batch.Schedule.Name == BatchScheduleOptions.Noise || Schedule.Scaling == AdaScaleProgress.Name;
 
     /// <summary>The same run with the size of micro-batches that was found for it, where that was left to its workers.</summary>
     /// <param name="micro">The size; 0 where it is not known.</param>
@@ -342,7 +345,7 @@ public sealed record StopOptions
     [Description("evaluations without improvement of the validation loss after which the run ends early"), Range(0, 1_000_000)]
     public int Patience { get; init; }
 
-    [Description("how much the validation loss has to fall to count as improved"), Range(0.0, 1e12)]
+    [Description("by more than how much the validation loss has to fall below its best to count as improved"), Range(0.0, 1e12)]
     public double MinimumImprovement { get; init; }
 
     [Description("the run ends early when the validation loss has come down to this"), Range(0.0, 1e12)]
@@ -382,7 +385,7 @@ public sealed record MemoryOptions
 /// <summary>Deliberate trouble.</summary>
 public sealed record DebugOptions
 {
-    [Description("worker number -> pause after every micro-batch, to make a worker slow on purpose"), HostOnly]
+    [Description("worker number -> pause after every micro-batch, to make a worker slow on purpose"), HostOnly, Example("0=20ms")]
     public IReadOnlyDictionary<string, TimeSpan> DelayPerMicroBatch { get; init; } = new Dictionary<string, TimeSpan>();
 
     [Description("add each worker's blocks up before they meet the others': "

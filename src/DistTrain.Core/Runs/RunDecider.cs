@@ -42,7 +42,7 @@ public sealed class RunDecider(RunOptions options)
 
         if (stop.Patience > 0 && _stop.Waited >= stop.Patience)
         {
-            return (0, $"the validation loss has not improved on {Text(_stop.Best)} in {_stop.Waited} evaluations");
+            return (0, InVain(_stop.Best, stop.MinimumImprovement, _stop.Waited));
         }
 
         if (schedule.Name != BatchScheduleOptions.Plateau || _plateau.Waited < schedule.Patience)
@@ -53,7 +53,7 @@ public sealed class RunDecider(RunOptions options)
         var waited = _plateau.Waited;
         _plateau = _plateau with { Waited = 0 };
         var grown = Math.Min(schedule.Most, Math.Max(batch + 1, (long)Math.Min(Math.Round(batch * schedule.Factor), schedule.Most)));
-        return grown > batch ? (grown, $"the validation loss has not improved on {Text(_plateau.Best)} in {waited} evaluations") : default;
+        return grown > batch ? (grown, InVain(_plateau.Best, schedule.MinimumImprovement, waited)) : default;
     }
 
     private (long Batch, string? Reason) OfStep(OperationEvidence shown, RunLength length)
@@ -86,6 +86,9 @@ public sealed class RunDecider(RunOptions options)
         course.Progress is { } progress && progress.Before(step + RunDecision.Delay, course.Length) >= progress.Whole
             ? $"these steps are worth {progress.Whole:N0} samples in batches of {progress.ReferenceBatch:N0}, as many as stop asks for"
             : null;
+
+    private static string InVain(double best, double least, int waited) =>
+        $"the validation loss has not {(double.IsInfinity(best) ? "been a finite number" : $"improved on {Text(best)}{(least > 0 ? $" by more than {Text(least)}" : "")}")} in {waited} evaluation{(waited == 1 ? "" : "s")}";
 
     private static string Text(double loss) => loss.ToString("G5", CultureInfo.InvariantCulture);
 

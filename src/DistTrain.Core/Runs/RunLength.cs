@@ -126,6 +126,7 @@ public sealed class RunLength
             "cosine" => ScheduleShape.Cosine,
             _ => ScheduleShape.Constant,
         };
+        var (_, whole, part) = BatchSchedule.InPlaceOfDecays(options);
         return new LearningRateSchedule(
             shape,
             options.Optimizer.LearningRate,
@@ -135,7 +136,8 @@ public sealed class RunLength
             schedule.Factor,
             schedule.FinalRate)
         {
-            DecaysLeftToBatch = BatchSchedule.InPlaceOfDecays(options).Count(),
+            DecaysLeftToBatch = whole,
+            LastGrowth = part,
         };
     }
 

@@ -123,7 +123,7 @@ public sealed class BatchScaling
 
         if (rule == ScalingRule.None && options.Schedule.ReferenceBatch > 0)
         {
-            yield return new OptionProblem("schedule.referenceBatch", $"{options.Schedule.ReferenceBatch}", "has no effect without a rule; set schedule.scaling to linear, sqrt or adascale, or drop it");
+            yield return new OptionProblem("schedule.referenceBatch", $"{options.Schedule.ReferenceBatch}", "has no effect without a rule; set schedule.scaling to linear, sqrt or adascale, or drop it") { Follows = "schedule.scaling" };
         }
 
         var k = rule == ScalingRule.SquareRoot && HasBetas(optimizer) ? (double)largest / reference : 1;

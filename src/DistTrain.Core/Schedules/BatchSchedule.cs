@@ -24,19 +24,28 @@ public static class BatchSchedule
         };
     }
 
-    /// <summary>The batches that take the place of decays of the rate, in order: each is the first divided by the factor once more, as long as it is not above the cap.</summary>
+    /// <summary>
+    /// The batches that take the place of decays of the rate, in order: each is the first divided by the factor once more, as long as it is not above the cap; and then the cap, where the next one would be.
+    /// </summary>
+    /// <returns>
+    /// The batches; how many of them take the place of a whole decay; and how many times larger the one behind those is than the last before it, of which the rate takes the rest, 1 where there is none.
+    /// </returns>
     /// <remarks>S. Smith, P.-J. Kindermans, C. Ying, Q. Le, arXiv 1711.00489: multiplying the batch by 1/f does to the noise of the steps what multiplying the rate by f does.</remarks>
-    public static IEnumerable<long> InPlaceOfDecays(RunOptions options)
+    public static (IReadOnlyList<long> Batches, int Whole, double Part) InPlaceOfDecays(RunOptions options)
     {
+        var (batches, most, last) = (new List<long>(), options.Batch.Schedule.Most, (double)options.Batch.Global);
         if (options.Batch.Schedule.Name != BatchScheduleOptions.Decay)
         {
-            yield break;
+            return (batches, 0, 1);
         }
 
-        for (var batch = options.Batch.Global / options.Schedule.Factor; Math.Round(batch) <= options.Batch.Schedule.Most; batch /= options.Schedule.Factor)
+        for (var next = last / options.Schedule.Factor; Math.Round(next) <= most; next /= options.Schedule.Factor)
         {
-            yield return (long)Math.Round(batch);
+            batches.Add((long)Math.Round(next));
+            last = next;
         }
+
+        return Math.Round(last) < most ? ([.. batches, most], batches.Count, most / last) : (batches, batches.Count, 1);
     }
 
     private static RunLength InStages(RunLength length, BatchScheduleOptions schedule)
@@ -65,7 +74,7 @@ public static class BatchSchedule
     private static RunLength Decay(RunLength length, RunOptions options)
     {
         var rate = length.Schedule(options);
-        return InPlaceOfDecays(options).Select((batch, i) => (Batch: batch, Samples: (Int128)rate.WarmupSamples + ((Int128)(i + 1) * rate.StepSamples)))
+        return InPlaceOfDecays(options).Batches.Select((batch, i) => (Batch: batch, Samples: (Int128)rate.WarmupSamples + ((Int128)(i + 1) * rate.StepSamples)))
             .TakeWhile(s => s.Samples < long.MaxValue).Aggregate(length, (built, s) => built.From((long)s.Samples, s.Batch));
     }
 }

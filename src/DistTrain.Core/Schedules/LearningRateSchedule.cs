@@ -44,6 +44,9 @@ public sealed record LearningRateSchedule(
     /// <summary>So many decays the global batch takes the place of: it grows, and the rate stays.</summary>
     public int DecaysLeftToBatch { get; init; }
 
+    /// <summary>How many times larger the batch becomes at the decay after those, which is less than the decay asks: the rate makes up for it. 1 where it stays.</summary>
+    public double LastGrowth { get; init; } = 1;
+
     /// <summary>The rate of one step.</summary>
     /// <param name="samplesBefore">Samples used by all steps before it; a part of one where a step counts for more or less than its samples.</param>
     /// <param name="samples">Samples of this step, above 0.</param>
@@ -62,11 +65,13 @@ public sealed record LearningRateSchedule(
         var since = Math.Max(0, samplesBefore - WarmupSamples);
         return Shape switch
         {
-            ScheduleShape.Step => Rate * Math.Pow(StepFactor, Math.Max(0, Math.Floor(since / Math.Max(1, StepSamples)) - DecaysLeftToBatch)),
+            ScheduleShape.Step => Decayed(Math.Floor(since / Math.Max(1, StepSamples)) - DecaysLeftToBatch),
             ScheduleShape.Cosine => FinalRate + (Rate - FinalRate) * (1 + Math.Cos(Math.PI * Progress(since))) / 2,
             _ => Rate,
         };
     }
+
+    private double Decayed(double decays) => decays > 0 ? Rate * Math.Pow(StepFactor, decays) * LastGrowth : Rate;
 
     private double Progress(double since) =>
         Math.Clamp(since / Math.Max(1, TotalSamples - WarmupSamples), 0, 1);

@@ -28,10 +28,11 @@ public sealed record MicroBatchSearch(long? Limit, Func<int, long> Needs, int La
     /// <summary>After so many sizes in a row that are not faster than a smaller one, no larger one is expected to be.</summary>
     public const int MostInVain = 3;
 
-    /// <summary>The largest size that makes sense where the run has none yet: every worker has a micro-batch of a step.</summary>
-    /// <param name="step">Samples of a step, at least 1.</param>
-    /// <param name="workers">How many workers the run is to have, at least 1.</param>
-    public static int LargestOf(long step, int workers) => (int)Math.Clamp(step / workers, 1, BatchOptions.MostMicro);
+    /// <summary>The largest size that makes sense where the run has none yet: every worker has a micro-batch of a step, and the noise shows that the run measures.</summary>
+    /// <param name="options">The configuration.</param>
+    /// <param name="dataSize">Samples in the training data, at least 1.</param>
+    public static int LargestOf(RunOptions options, long dataSize) =>
+        (int)Math.Clamp(Math.Min(Math.Min(options.Batch.Global, dataSize) / options.Workers, NoiseRules.MostMicro(options, dataSize) ?? long.MaxValue), 1, BatchOptions.MostMicro);
 
     /// <summary>The size to measure next; null where there is none.</summary>
     /// <param name="costs">What was measured so far, in ascending order; all of it fitted.</param>
@@ -66,7 +67,7 @@ public sealed record MicroBatchSearch(long? Limit, Func<int, long> Needs, int La
 
         var best = fitting.MaxBy(c => c.SamplesPerSecond)!;
         var choice = fitting.First(c => c.SamplesPerSecond >= Knee * best.SamplesPerSecond);
-        var bound = fitting[^1].Size >= Largest ? $"{Largest} is all that one worker has of a step"
+        var bound = fitting[^1].Size >= Largest ? $"a step asks for no more than {Largest}"
             : tooLarge is { } over ? $"memory ran out at {over}"
             : costs.FirstOrDefault(c => !Fits(c.Size, c.Activations)) is { } beyond ? $"{beyond.Size} would not fit {Usable}"
             : !Fits(fitting[^1].Base + Predict(costs, 2 * fitting[^1].Size)) ? $"{2L * fitting[^1].Size} would not fit {Usable}"

@@ -13,6 +13,9 @@ internal sealed class EvidenceReader(string folder)
     private const string Journal = "journal/journal.jsonl";
     private readonly List<string> _missing = [];
 
+    /// <summary>Whether a folder holds anything by which it can be told to be a run's.</summary>
+    public static bool IsOfRun(string folder) => new[] { "config.yaml", "metrics.jsonl", "summary.json", Journal }.Any(name => File.Exists(Path.Combine(folder, name)));
+
     /// <summary>Reads what is there.</summary>
     /// <exception cref="IOException">The folder cannot be read.</exception>
     public RunEvidence Read()

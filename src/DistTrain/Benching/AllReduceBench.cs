@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using DistTrain.Launching;
+using DistTrain.Views;
 using DistTrain.Worker.Benching;
 
 namespace DistTrain.Benching;
@@ -58,7 +59,7 @@ internal static class AllReduceBench
         var measured = new List<AllReduceLine>();
         foreach (var size in plan.Sizes)
         {
-            progress($"{size:N0} bytes: {plan.Rounds} rounds by {string.Join(", ", ways)}");
+            progress($"{size:N0} bytes: {Words.Count(plan.Rounds, "round")} by {string.Join(", ", ways)}");
             measured.AddRange(await MeasureAsync(group, plan, size, ways, cancellation));
         }
 

@@ -66,7 +66,7 @@ internal sealed class AllReduceReport(
             output.WriteLine($"{transport} is not to be had here: {reason}.");
         }
 
-        output.WriteLine($"{workers} processes of this machine, medians of {rounds} rounds in turns; the time is the slowest worker's. algbw is size / time, busbw 2 (W - 1) / W of it, what each worker");
+        output.WriteLine($"{Words.Count(workers, "process", "es")} of this machine, medians of {Words.Count(rounds, "round")} in turns; the time is the slowest worker's. algbw is size / time, busbw 2 (W - 1) / W of it, what each worker");
         output.WriteLine($"sends. {ExchangeWorker.Memcpy} is every worker copying as many bytes in memory. CPU is of all workers for a GB that each sends, allocated is managed memory an all-reduce and worker.");
     }
 

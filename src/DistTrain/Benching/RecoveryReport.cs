@@ -13,6 +13,10 @@ internal sealed class RecoveryReport
     /// <summary>How long after its return a coordinator may take to complete a step.</summary>
     public const double CoordinatorMs = 2000;
 
+    /// <summary>How long a worker that says nothing may cost.</summary>
+    /// <param name="failureDetection">In which time that is noticed.</param>
+    public static double SilentMs(TimeSpan failureDetection) => failureDetection.TotalMilliseconds + LossMs;
+
     private readonly IReadOnlyList<Disturbance> _all;
     private readonly List<Kind> _kinds;
     private readonly double _stepMs;
@@ -29,7 +33,7 @@ internal sealed class RecoveryReport
             .. new[]
             {
                 Of("killed", FaultKind.Kill, LossMs),
-                Of("silent", FaultKind.Pause, failureDetection.TotalMilliseconds + LossMs),
+                Of("silent", FaultKind.Pause, SilentMs(failureDetection)),
                 Of("coordinator", FaultKind.RestartCoordinator, CoordinatorMs),
             }.Where(k => k.Count > 0),
         ];

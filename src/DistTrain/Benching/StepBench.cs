@@ -33,7 +33,7 @@ internal sealed class StepBench(Surroundings surroundings, RunOptions options, i
                 // The order alternates, so that a drift of the machine's speed favours nobody.
                 foreach (var count in round % 2 == 1 ? workers : workers.Reverse())
                 {
-                    surroundings.Error.WriteLine($"Round {round} of {rounds}: {steps} steps with {count} worker{(count == 1 ? "" : "s")}");
+                    surroundings.Error.WriteLine($"Round {round} of {rounds}: {Words.Count(steps, "step")} with {Words.Count(count, "worker")}");
                     measured[count].Add(await TrainAsync(Path.Combine(root, $"{round}-{count}"), count, stop));
                 }
             }

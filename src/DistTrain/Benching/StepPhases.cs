@@ -1,5 +1,6 @@
 using System.Text.Json.Nodes;
 using DistTrain.Records;
+using DistTrain.Views;
 using DistTrain.Worker.Health;
 
 namespace DistTrain.Benching;
@@ -45,7 +46,7 @@ internal sealed record StepPhases(
         var shares = workers.Where(w => (string)w["kind"]! == "train" && (long)w["step"]! > uncounted).GroupBy(w => (long)w["step"]!).ToList();
         if (counted.Count == 0 || shares.Count == 0)
         {
-            throw new BenchException($"The run has {metrics.Count} steps, of which the first {uncounted} do not count: give more --steps.");
+            throw new BenchException($"The run has {Words.Count(metrics.Count, "step")}, of which the first {uncounted} do not count: give more --steps.");
         }
 
         var before = metrics.Where(m => (long)m["step"]! <= uncounted).Select(m => (long)m["samples"]!).DefaultIfEmpty(0).Max();

@@ -23,10 +23,18 @@ internal sealed class StepReport(IReadOnlyList<(int Workers, IReadOnlyList<StepP
 
         table.Write(output);
         output.WriteLine();
-        output.WriteLine($"Medians of {runs[0].Rounds.Count} rounds of {runs[0].Rounds[0].Steps} steps. Of a step: the median over steps of the mean over workers; exchange is what is left of it when the own gradients are");
-        output.WriteLine("computed, with the wait for slower workers, and early is the share of the bytes that were on their way by then. Allocated is the managed memory that a step takes, in the mean over steps, of the worker that");
-        output.WriteLine($"takes most. Efficiency is samples/s over those of {runs[0].Workers}, by worker, with a 95 % interval where there are 6 rounds, else their range; workers that share a core cannot reach 1. This machine has");
-        output.WriteLine($"{Environment.ProcessorCount} cores.");
+        var (first, counted) = (Words.Count(runs[0].Workers, "worker"), runs[0].Rounds);
+        output.WriteLine($"Medians of {Words.Count(counted.Count, "round")} of {Words.Count(counted[0].Steps, "step")}. Of a step: the median over steps of the mean over workers.");
+        output.WriteLine("step       from the end of one step to the end of the next");
+        output.WriteLine("wait       until a worker is told what to compute, by the coordinator");
+        output.WriteLine("compute    gradients of a worker's own part of the step");
+        output.WriteLine("exchange   what is left of adding the gradients up when a worker's own are computed; here it waits for slower workers");
+        output.WriteLine("early      share of the bytes that a worker sends that were on their way by then");
+        output.WriteLine("apply      the update of the weights");
+        output.WriteLine("other      the rest of a step: reports, and by how much the slowest worker is behind the mean");
+        output.WriteLine("allocated  managed memory that a step takes, in the mean over steps, of the worker that takes most");
+        output.WriteLine($"efficiency samples/s by worker, over that of {first}, with a 95 % interval where there are 6 rounds, else their range;");
+        output.WriteLine($"           workers that share a core cannot reach 1, and this machine has {Words.Count(Environment.ProcessorCount, "core")}");
     }
 
     /// <summary>The same for programs.</summary>

@@ -97,14 +97,20 @@ internal static class RunFolder
     }
 
     /// <summary>Gives a folder back in which no run began; one that holds more than its configuration stays.</summary>
-    public static void Abandon(string folder)
+    /// <param name="folder">The folder.</param>
+    /// <param name="withLogs">Whether it may hold logs and a plan of faults as well, of processes that have ended.</param>
+    /// <returns>Whether it is gone.</returns>
+    public static bool Abandon(string folder, bool withLogs = false)
     {
-        var configuration = ConfigurationIn(folder);
-        if (Directory.EnumerateFileSystemEntries(folder).SequenceEqual([configuration]))
+        var logs = Path.Combine(folder, "logs");
+        string[] own = [ConfigurationIn(folder), .. withLogs ? [Path.Combine(folder, "faults.yaml"), logs] : Array.Empty<string>()];
+        if (Directory.EnumerateFileSystemEntries(folder).Except(own).Any() || (Directory.Exists(logs) && Directory.EnumerateFileSystemEntries(logs).Any(l => !l.EndsWith(".log", StringComparison.Ordinal))))
         {
-            File.Delete(configuration);
-            Directory.Delete(folder);
+            return false;
         }
+
+        Directory.Delete(folder, recursive: true);
+        return true;
     }
 
     private static bool TryClaim(string folder, string configuration)

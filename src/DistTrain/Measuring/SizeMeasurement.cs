@@ -38,7 +38,7 @@ internal sealed record SizeMeasurement(
 
         var count = Math.Min(options.Workers, HostMeasurement.RoomOf(Environment.ProcessorCount, options.Threads));
         var step = Math.Min(options.Batch.Global, samples);
-        var largest = MicroBatchSearch.LargestOf(step, options.Workers);
+        var largest = MicroBatchSearch.LargestOf(options, samples);
         surroundings.Error.WriteLine($"Measuring micro-batches with {Words.Count(count, "process", "es")} at a time, at most {Words.Span(Budget)}.");
 
         // A worker proves its arithmetic by a micro-batch of the size in force, up to a few samples, which here is none yet.

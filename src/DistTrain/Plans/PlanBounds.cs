@@ -51,15 +51,6 @@ internal sealed record PlanBounds(long FewestSteps, long MostSteps, long FewestS
         }
     }
 
-    /// <summary>What the configuration asks of evaluations, and there are no validation data.</summary>
-    public static IEnumerable<string> InVain(RunOptions options, long validationSamples)
-    {
-        if (validationSamples == 0 && (options.Batch.Schedule.Name == BatchScheduleOptions.Plateau || options.Stop is not { Patience: 0, ValidationLoss: 0 }))
-        {
-            yield return "The data hold no validation samples, so nothing is evaluated: a plateau, stop.patience and stop.validationLoss never see anything.";
-        }
-    }
-
     /// <summary>The least and the largest batch that a run may come to by what it measures; null where the configuration alone says it.</summary>
     private static (long Least, long Most)? Batches(RunOptions options, long validationSamples) => options.Batch.Schedule.Name switch
     {

@@ -18,11 +18,13 @@ internal static class PlanPlot
 
     private static SvgPlot OfRates(RunPlan plan)
     {
-        var hasGain = plan.Curve.Any(p => p.Highest is not null);
-        var rate = new PlotAxis(hasGain ? "learning rate at gain 1" : "learning rate", AxisScale.FromZero);
-        var other = new PlotAxis(hasGain ? "learning rate at the largest gain" : "global batch, samples", AxisScale.FromZero);
-        return new SvgPlot($"{plan.Name}: as planned", new PlotAxis("epochs"), rate, other)
-            .Line(rate.Title, 0, plan.Curve.Select(p => (p.Epochs, p.Now.Rate)))
-            .Line(other.Title, 1, plan.Curve.Select(p => (p.Epochs, hasGain ? p.Highest ?? double.NaN : p.Batch)), onRight: true);
+        var (rate, batch) = (new PlotAxis("learning rate", AxisScale.FromZero), new PlotAxis("global batch, samples", AxisScale.FromZero));
+        var (hasGain, changes) = (plan.Curve.Any(p => p.Highest is not null), plan.Curve.Any(p => p.Batch != plan.Curve[0].Batch));
+
+        // Rates at different gains are of one quantity, and lie on one axis; the batch is beside them where it changes.
+        var plot = new SvgPlot($"{plan.Name}: as planned", new PlotAxis("epochs"), rate, hasGain && !changes ? null : batch)
+            .Line(hasGain ? "learning rate at gain 1" : rate.Title, 0, plan.Curve.Select(p => (p.Epochs, p.Now.Rate)));
+        plot = hasGain ? plot.Line("learning rate at the largest gain", 1, plan.Curve.Where(p => p.Highest is not null).Select(p => (p.Epochs, p.Highest!.Value))) : plot;
+        return hasGain && !changes ? plot : plot.Line(batch.Title, hasGain ? 2 : 1, plan.Curve.Select(p => (p.Epochs, (double)p.Batch)), onRight: true);
     }
 }

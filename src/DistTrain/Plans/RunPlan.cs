@@ -90,7 +90,7 @@ internal sealed record RunPlan
     /// <summary>Plans a run.</summary>
     public static RunPlan Of(RunOptions options, long trainingSamples, long validationSamples)
     {
-        var isAuto = options.Batch.IsAuto;
+        var (given, isAuto) = (options, options.Batch.IsAuto);
         options = options.WithMicro(new BatchOptions().Micro);
         var course = new RunCourse(options, trainingSamples, validationSamples);
         var length = course.Length;
@@ -121,7 +121,7 @@ internal sealed record RunPlan
             Scaling = new BatchScaling(options, trainingSamples).Describe(last) is { } scaling ? $"{options.Schedule.Scaling} scaling: {scaling}" : null,
             Curve = PointsOf(course, fewest, Enumerable.Range(0, CurvePoints + 1).Select(i => Math.Max(1, (long)((Int128)steps * i / CurvePoints))).Concat(AroundChanges(length, steps))),
             Timeouts = new Timeouts(options.FailureDetection),
-            Warnings = [.. WarningsOf(options, trainingSamples, full).Concat(PlanBounds.InVain(options, validationSamples)).Concat(isAuto ? [Assumption(options, full.Batch.Samples)] : Array.Empty<string>())],
+            Warnings = [.. CourseRemarks.On(given, course), .. WarningsOf(options, full).Concat(isAuto ? [Assumption(options, MicroBatchSearch.LargestOf(options, trainingSamples))] : Array.Empty<string>())],
         };
     }
 
@@ -192,17 +192,12 @@ internal sealed record RunPlan
         ];
     }
 
-    private static string Assumption(RunOptions options, long step) =>
-        $"batch.micro is auto: the workers measure 1, 2, 4 and so on up to {MicroBatchSearch.LargestOf(step, options.Workers):N0} samples when the run begins, as far as they fit their memory, and take "
+    private static string Assumption(RunOptions options, long largest) =>
+        $"batch.micro is auto: the workers measure 1, 2, 4 and so on up to {largest:N0} samples when the run begins, as far as they fit their memory, and take "
         + $"the smallest that is nearly the fastest. This plan is for {options.Batch.Micro}: give --measure to find the size here, or --set batch.micro=N to plan for another.";
 
-    private static IEnumerable<string> WarningsOf(RunOptions options, long trainingSamples, StepPlan full)
+    private static IEnumerable<string> WarningsOf(RunOptions options, StepPlan full)
     {
-        if (options.Batch.Global > trainingSamples)
-        {
-            yield return $"batch.global is {options.Batch.Global:N0} and the data hold {Words.Count(trainingSamples, "sample")}: every epoch is one step of {trainingSamples:N0}.";
-        }
-
         if (options.Workers > full.Batch.Blocks)
         {
             var idle = options.Workers - full.Batch.Blocks;

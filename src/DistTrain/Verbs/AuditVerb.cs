@@ -28,7 +28,8 @@ internal static class AuditVerb
 
     private static int Run(Surroundings surroundings, string run, bool json)
     {
-        if ((Common.Missing(run, "a run's folder") ?? (Directory.Exists(run) ? null : $"{run} is a file: give a run's folder.")) is { } problem)
+        var missing = Common.Missing(run, "a run's folder") ?? (Directory.Exists(run) ? null : $"{run} is a file: give a run's folder.");
+        if ((missing ?? (EvidenceReader.IsOfRun(run) ? null : $"{run} holds no run, neither its configuration nor its steps: give a run's folder.")) is { } problem)
         {
             surroundings.Fail(problem);
             return ExitCode.Usage;

@@ -32,7 +32,13 @@ internal static class PlotVerb
         var range = new Option<(double Low, double High)?>("--range") { Description = "From where to where the axis upwards goes; all that there is where left away.", HelpName = "LOW..HIGH" };
         var log = new Option<bool>("--log") { Description = "Equal ratios take equal room on the axis upwards." };
         var file = Common.Svg("--out", "The file to write.");
-        over.AcceptOnlyFromAmong(Samples, Steps);
+        over.Validators.Add(result =>
+        {
+            if (!result.Implicit && Common.Given(result) is not (Samples or Steps))
+            {
+                result.AddError($"--over is '{Common.Given(result)}': must be {Samples} or {Steps}.");
+            }
+        });
         range.CustomParser = ReadRange;
         file.Required = true;
         command.Add(runs);

@@ -109,12 +109,15 @@ internal static class TrainVerb
             result = await new LocalRun(settings, viewer, surroundings.Time).RunAsync(supervision.Stop);
         }
 
+        var isGone = false;
         if (!result.HasBegun)
         {
+            // The same command is to work when what kept the run from beginning has passed. Logs that the sentence names are to be read first.
             folder.GiveBack();
+            isGone = !folder.Resume && !result.Sentence.Contains(Path.Combine(settings.Folder, "logs"), StringComparison.Ordinal) && RunFolder.Abandon(settings.Folder, withLogs: true);
         }
 
-        RunSummary.Write(surroundings.Out, result, settings.Folder, json);
+        RunSummary.Write(surroundings.Out, result, isGone ? null : settings.Folder, json);
         if (!result.Success)
         {
             surroundings.Fail(result.Sentence);

@@ -13,11 +13,19 @@ internal static class RunSummary
     private static readonly JsonSerializerOptions Compact = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
     /// <summary>Writes it.</summary>
-    public static void Write(TextWriter output, LocalRunResult result, string folder, bool json)
+    /// <param name="output">Where it goes.</param>
+    /// <param name="result">How the run ended.</param>
+    /// <param name="folder">Its folder; null where it has none, as no run began.</param>
+    /// <param name="json">Whether it is for programs.</param>
+    public static void Write(TextWriter output, LocalRunResult result, string? folder, bool json)
     {
         var summary = Read(result.SummaryJson);
         summary["status"] ??= result.Success ? "finished" : "failed";
-        summary["folder"] = folder;
+        if (folder is not null)
+        {
+            summary["folder"] = folder;
+        }
+
         if (json)
         {
             summary.Insert(0, "event", "summary");

@@ -5,8 +5,8 @@ internal static class Words
 {
     /// <summary>What a run is going to do, once.</summary>
     public static string Frame(RunView view) =>
-        $"{view.Name}: {view.Parameters:N0} parameters, {view.TrainingSamples:N0} samples, "
-        + $"{(view.MostSteps > 0 ? "at most " : "")}{Count(view.MostSteps > 0 ? view.MostSteps : view.TotalSteps, "step")} of {view.GlobalBatch:N0} samples "
+        $"{view.Name}: {Count(view.Parameters, "parameter")}, {Count(view.TrainingSamples, "sample")}, "
+        + $"{(view.MostSteps > 0 ? "at most " : "")}{Count(view.MostSteps > 0 ? view.MostSteps : view.TotalSteps, "step")} of {Count(view.GlobalBatch, "sample")} "
         + $"in micro-batches of {view.MicroBatch}, {Count(view.Workers, "worker")}";
 
     /// <summary>Where it stands.</summary>

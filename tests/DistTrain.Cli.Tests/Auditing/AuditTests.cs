@@ -221,6 +221,8 @@ public sealed class AuditTests(DisturbedRun run) : IClassFixture<DisturbedRun>
         using var tampering = new Tampering(run.Folder);
         Assert.Equal((2, "", $"error: {tampering["nosuch"]} does not exist: give a run's folder.\n"), await Cli.RunAsync("audit", tampering["nosuch"]));
         Assert.Equal((2, "", $"error: {tampering["config.yaml"]} is a file: give a run's folder.\n"), await Cli.RunAsync("audit", tampering["config.yaml"]));
+        var other = Directory.CreateDirectory(tampering["other"]).FullName;
+        Assert.Equal((2, "", $"error: {other} holds no run, neither its configuration nor its steps: give a run's folder.\n"), await Cli.RunAsync("audit", other));
         Assert.Equal(2, (await Cli.RunAsync("audit")).Code);
     }
 

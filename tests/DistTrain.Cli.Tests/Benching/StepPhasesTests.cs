@@ -33,7 +33,7 @@ public sealed class StepPhasesTests
     public void A_run_that_is_too_short_is_a_sentence()
     {
         var broken = Assert.Throws<BenchException>(() => StepPhases.Of(Parse("""{"step":1,"samples":100,"stepMs":9}"""), [], uncounted: 8));
-        Assert.Equal("The run has 1 steps, of which the first 8 do not count: give more --steps.", broken.Message);
+        Assert.Equal("The run has 1 step, of which the first 8 do not count: give more --steps.", broken.Message);
     }
 
     [Fact]
@@ -48,6 +48,17 @@ public sealed class StepPhasesTests
         var output = new StringWriter();
         report.Write(output);
         Assert.Contains("0.900 [0.900, 0.900]  tcp", output.ToString(), StringComparison.Ordinal);
+        Assert.Contains("\nMedians of 2 rounds of 50 steps. ", output.ToString(), StringComparison.Ordinal);
+
+        // Every column between the first and the last two has its line below.
+        var lines = output.ToString().Split('\n');
+        string[] columns = ["step", "wait", "compute", "exchange", "early", "apply", "other", "allocated", "efficiency"];
+        Assert.All(columns, column => Assert.True(lines[0].Contains($" {column}", StringComparison.Ordinal) && lines[1..].Any(line => line.StartsWith($"{column} ", StringComparison.Ordinal)), column));
+        Assert.Equal(columns.Length + 3, lines[0].Split("  ", StringSplitOptions.RemoveEmptyEntries).Length);
+
+        output = new StringWriter();
+        new StepReport([(1, [Phases(100) with { Steps = 1 }])]).Write(output);
+        Assert.Contains("\nMedians of 1 round of 1 step. ", output.ToString(), StringComparison.Ordinal);
     }
 
     [Fact]

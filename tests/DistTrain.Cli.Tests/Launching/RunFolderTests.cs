@@ -9,6 +9,26 @@ public sealed class RunFolderTests : IDisposable
 
     public void Dispose() => _folder.Dispose();
 
+    [Theory]
+    [InlineData(true, "config.yaml")]
+    [InlineData(true, "config.yaml", "faults.yaml", "logs/coordinator.log")]
+    [InlineData(false, "config.yaml", "logs/coordinator.log", "journal/journal.jsonl")]
+    [InlineData(false, "config.yaml", "logs/mine.txt")]
+    public void A_folder_in_which_no_run_began_is_given_back_and_no_other(bool isGone, params string[] files)
+    {
+        using var folder = new TempFolder();
+        foreach (var file in files)
+        {
+            Directory.CreateDirectory(Path.GetDirectoryName(folder[$"run/{file}"])!);
+            File.WriteAllText(folder[$"run/{file}"], "");
+        }
+
+        Assert.Equal(isGone && files.Length == 1, RunFolder.Abandon(folder["run"]));
+        Assert.Equal(isGone, files.Length == 1 || RunFolder.Abandon(folder["run"], withLogs: true));
+        Assert.Equal(isGone, !Directory.Exists(folder["run"]));
+        Assert.All(files, file => Assert.Equal(isGone, !File.Exists(folder[$"run/{file}"])));
+    }
+
     [Fact]
     public void A_folder_is_taken_once()
     {

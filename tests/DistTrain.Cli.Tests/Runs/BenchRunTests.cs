@@ -14,7 +14,7 @@ public sealed class BenchRunTests : IDisposable
     {
         var ended = await Command.RunAsync(
             "bench", "step", "digits", "--workers", "1", "--steps", "12", "--rounds", "1", "--json", "--set", "model.name=mlp", "--set", "stop.patience=2",
-            "--set", "batch.schedule.name=noise", "--set", "batch.schedule.first=8", "--set", "batch.schedule.most=512", "--set", "batch.schedule.everySteps=5");
+            "--set", "batch.schedule.name=noise", "--set", "batch.schedule.first=16", "--set", "batch.schedule.most=512", "--set", "batch.schedule.everySteps=5");
         Assert.Equal((0, "batch.schedule.name is noise, and every step that is measured takes 128 samples.\nRound 1 of 1: 12 steps with 1 worker\n"), (ended.Code, ended.Error));
         Assert.Single(JsonNode.Parse(ended.Out)!["runs"]!.AsArray());
         Assert.Empty(ended.Left);

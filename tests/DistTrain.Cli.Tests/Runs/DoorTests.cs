@@ -83,6 +83,10 @@ public sealed class DoorTests : IDisposable
             (1, $"error: Coordinator ended before it listened: 127.0.0.1:{port} is in use by another program: choose another port.\n"),
             (ended.Code, ended.Error));
         Assert.Empty(ended.Left);
+
+        // Nothing stands in the way of the same command with another port.
+        Assert.False(Path.Exists(_folder["run"]));
+        Assert.DoesNotContain("folder", ended.Out, StringComparison.Ordinal);
     }
 
     private static int FreePort()

@@ -50,6 +50,13 @@ public sealed class HelpTests
     }
 
     [Fact]
+    public async Task Help_of_recovery_names_its_limits_and_what_is_done()
+    {
+        var (_, text, _) = await Cli.RunAsync("bench", "recover", "--help");
+        Assert.All(["500 ms", "2,500 ms", "2,000 ms", "one worker is stopped", "95 of 100"], told => Assert.Contains(told, text, StringComparison.Ordinal));
+    }
+
+    [Fact]
     public async Task Help_of_train_shows_every_key_of_the_configuration()
     {
         var (_, text, _) = await Cli.RunAsync("train", "--help");

@@ -161,7 +161,16 @@ public sealed class PlanTests
               adascale scaling: a batch of 100 is 4 times the reference of 25: rate x 1 to 4, by how many steps of the reference a step is worth, as measured until two steps before it; the run ends when its steps are worth those of a run of the reference, after as many samples or up to 4 times as many
 
             """.ReplaceLineEndings("\n"), text, StringComparison.Ordinal);
-        Assert.Contains("learning rate at the largest gain", File.ReadAllText(folder["plan.svg"]), StringComparison.Ordinal);
+
+        // Both are rates, so they lie on one axis, and one is four times as high as the other; where the batch changes, it has the axis on the right.
+        var picture = File.ReadAllText(folder["plan.svg"]);
+        Assert.Contains(">learning rate at the largest gain<", picture, StringComparison.Ordinal);
+        Assert.DoesNotContain("(right)", picture, StringComparison.Ordinal);
+        Assert.DoesNotContain("global batch", picture, StringComparison.Ordinal);
+        await Cli.RunAsync([.. run, "--plot", folder["plan.svg"], "--set", "batch.schedule.name=stages", "--set", "batch.schedule.stages.1 epoch=200"]);
+        picture = File.ReadAllText(folder["plan.svg"]);
+        Assert.Contains(">learning rate at the largest gain (left)<", picture, StringComparison.Ordinal);
+        Assert.Contains(">global batch, samples (right)<", picture, StringComparison.Ordinal);
 
         var json = JsonNode.Parse((await Cli.RunAsync([.. run, "--json"])).Out)!;
         Assert.Equal((160, 40, 4000), ((int)json["steps"]!, (int)json["fewestSteps"]!, (int)json["fewestSamples"]!));

@@ -78,7 +78,7 @@ public sealed class PlotTests : IDisposable
     [InlineData("--range", "1..0", "--range is '1..0': must be two numbers, the lower first")]
     [InlineData("--range", "0.8", "--range is '0.8'")]
     [InlineData("--range", "0..1", "--range begins at or below 0", "--log")]
-    [InlineData("--over", "days", "'samples'")]
+    [InlineData("--over", "days", "error: --over is 'days': must be samples or steps.\n")]
     [InlineData("--out", "plot.png", "--out is 'plot.png': must name a file that ends with .svg.")]
     public async Task Bad_usage_is_named(string option, string given, string expected, params string[] others)
     {

@@ -41,6 +41,12 @@ public sealed class ViewerTests
     }
 
     [Fact]
+    public void One_is_not_many() =>
+        Assert.Equal(
+            "toy: 1 parameter, 1 sample, 1 step of 1 sample in micro-batches of 1, 1 worker",
+            Words.Frame(new RunView { Name = "toy", Parameters = 1, TrainingSamples = 1, TotalSteps = 1, GlobalBatch = 1, MicroBatch = 1, Workers = 1 }));
+
+    [Fact]
     public void Json_is_one_object_per_event_even_for_numbers_json_has_no_word_for()
     {
         var output = new StringWriter();

@@ -31,9 +31,21 @@ public sealed class BatchTradeTests
         Assert.Equal(
             "The noise scale is 1,230 samples (1,230 to 1,230); the global batch is 512. Doubling it would cost 29 % more samples and save 35 % of the steps, "
                 + "halving it would save 15 % of the samples and cost 71 % more steps.",
-            BatchTrade.Advice(noise, 512));
-        Assert.EndsWith("save 50 % of the steps.", BatchTrade.Advice(noise, 1), StringComparison.Ordinal);
-        Assert.Contains("cost less than 1 % more samples", BatchTrade.Advice(noise, 2), StringComparison.Ordinal);
-        Assert.Equal("The noise scale is not resolved: 0 of the 20 steps it takes are done.", BatchTrade.Advice(NoiseScale.Of([], 1), 512));
+            BatchTrade.Advice(noise, 512, 60_000));
+        Assert.EndsWith("save 50 % of the steps.", BatchTrade.Advice(noise, 1, 60_000), StringComparison.Ordinal);
+        Assert.Contains("cost less than 1 % more samples", BatchTrade.Advice(noise, 2, 60_000), StringComparison.Ordinal);
+        Assert.Equal("The noise scale is not resolved: 0 of the 20 steps it takes are done.", BatchTrade.Advice(NoiseScale.Of([], 1), 512, 60_000));
+    }
+
+    /// <summary>A step holds the data at most: what changes nothing is not advised, and what changes something is so by the step's true size.</summary>
+    [Theory]
+    [InlineData(1000, 1437, "the global batch is 1,000. Raising it to all 1,437 samples of the data would cost 20 % more samples and save 17 % of the steps, halving it would save 22 % of the samples and cost 55 % more steps.")]
+    [InlineData(1437, 1437, "the global batch is 1,437, all of the data. Halving it would save 27 % of the samples and cost 46 % more steps.")]
+    [InlineData(5000, 1437, "the global batch is 5,000, and a step holds all of the data, 1,437 samples. A global batch of 718 would save 27 % of the samples and cost 46 % more steps.")]
+    [InlineData(9, 1, "the global batch is 9, and a step holds all of the data, 1 sample.")]
+    public void Advice_goes_by_what_a_step_can_hold(long batch, long dataSize, string advice)
+    {
+        var noise = NoiseScale.Of([.. Enumerable.Repeat(new GradientMoments(1234.4, 1), 30)], 1);
+        Assert.Equal($"The noise scale is 1,230 samples (1,230 to 1,230); {advice}", BatchTrade.Advice(noise, batch, dataSize));
     }
 }

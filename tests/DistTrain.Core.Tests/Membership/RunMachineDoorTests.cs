@@ -123,7 +123,7 @@ public class RunMachineDoorTests
         run.Arrive(0);
         run.PrepareAll();
         Assert.Contains(
-            new RunEffect.Announce("warning", "batch.global is 1000, the data hold 100 samples: every epoch is one step of all of them."), run.Effects);
+            new RunEffect.Announce("warning", "batch.global is 1,000 and the data hold 100 samples: every epoch is one step of 100."), run.Effects);
     }
 
     [Fact]

@@ -9,7 +9,7 @@ public sealed class MeasuredRunTests
 
     [Theory]
     [InlineData("constant")]
-    [InlineData("noise", "schedule.name=cosine", "batch.schedule.name=noise", "batch.schedule.first=10", "batch.schedule.most=640", "batch.schedule.everySteps=9")]
+    [InlineData("noise", "schedule.name=cosine", "batch.schedule.name=noise", "batch.schedule.first=20", "batch.schedule.most=640", "batch.schedule.everySteps=9")]
     [InlineData("plateau", "schedule.name=cosine", "batch.schedule.name=plateau", "batch.schedule.most=640", "batch.schedule.factor=1.5", "batch.schedule.patience=2")]
     [InlineData("decay", "schedule.name=step", "schedule.everyEpochs=1", "schedule.factor=0.5", "batch.schedule.name=decay", "batch.schedule.most=640")]
     [InlineData("warmup", "batch.schedule.name=warmup", "batch.schedule.first=10", "batch.schedule.overEpochs=0.5", "schedule.scaling=linear", "schedule.referenceBatch=10")]

@@ -82,7 +82,9 @@ public class RunOptionsTests
     [InlineData("task", "", "must not be empty")]
     [InlineData("batch", "64", "is a group of keys; set one of those below it, such as batch.global")]
     [InlineData("model", "cnn", "is a group of keys; set one of those below it, such as model.name")]
-    [InlineData("batch.microFrom", "4", "takes a value for each number; set one below it, such as batch.microFrom.1")]
+    [InlineData("batch.microFrom", "4", "takes values below it; set one, such as batch.microFrom.100=8")]
+    [InlineData("batch.schedule.stages", "{\"2 epochs\": 256}", "takes values below it; set one, such as batch.schedule.stages.2 epochs=256")]
+    [InlineData("debug.delayPerMicroBatch", "4", "takes values below it; set one, such as debug.delayPerMicroBatch.0=20ms")]
     [InlineData("batch.globel", "64", "no such key; see disttrain train --help (the nearest is batch.global)")]
     [InlineData("wrokers", "2", "no such key; see disttrain train --help (the nearest is workers)")]
     [InlineData("somethingElse", "2", "no such key; see disttrain train --help")]
@@ -92,6 +94,13 @@ public class RunOptionsTests
         var (_, problems) = OptionsReader.ReadRun(With((key, value)));
         Assert.Equal($"{key} is '{value}': {remedy}.", Assert.Single(problems).ToString());
     }
+
+    [Theory]
+    [InlineData("schedule.scaling", "schedule.referenceBatch=64")]
+    [InlineData("batch.schedule.name", "batch.schedule.first=8", "batch.schedule.stages.2 epochs=64")]
+    [InlineData("schedule.name", "batch.schedule.name=decay", "batch.schedule.most=128")]
+    public void What_follows_from_a_wrong_value_is_not_told_as_well(string key, params string[] others) => Assert.Equal(
+        [key], OptionsReader.ReadRun(With([(key, "foo"), .. others.Select(o => o.Split('=')).Select(o => (o[0], o[1]))])).Problems.Select(p => p.Key));
 
     [Fact]
     public void What_is_missing_is_named() =>

@@ -152,7 +152,6 @@ public sealed class AdaScaleProgressTests
     [InlineData("schedule.referenceBatch", "200", "schedule.referenceBatch is '200': must be at most the smallest batch of the run with adascale, which is 100: a gain is what a larger batch is worth.")]
     [InlineData("batch.blocks", "1", "batch.blocks is '1': with adascale the blocks of a step are compared, and one block shows no noise; set it to 2 or more.")]
     [InlineData("batch.micro", "100", "batch.micro is '100': with adascale the blocks of a step are compared, and one block shows no noise, and the smallest batch of the run is 100; set it to 50 or less.")]
-    [InlineData("batch.micro", "auto", "batch.micro is 'auto': may come to whole steps with one worker, and with adascale the blocks of a step are compared, and one block shows no noise; name a size below 100.")]
     [InlineData("stop.epochs", "0", "stop.epochs is not set: with adascale a run is as long as one of the reference batch, and how far that comes in so many steps is not known; set stop.epochs or stop.samples, and stop.steps beside it for a limit.")]
     public void What_cannot_be_is_refused_with_what_helps(string key, string value, string sentence)
     {

@@ -52,16 +52,16 @@ public sealed class BatchScheduleTests
     }
 
     [Fact]
-    public void Where_the_rate_would_decay_the_batch_grows_until_its_cap_and_then_the_rate_does()
+    public void Where_the_rate_would_decay_the_batch_grows_until_its_cap_and_the_rate_takes_the_rest()
     {
         (string, string)[] decaying =
         [
             ("schedule.name", "step"), ("schedule.everyEpochs", "2"), ("schedule.factor", "0.5"), ("schedule.warmupEpochs", "1"), ("optimizer.learningRate", "0.4"), ("stop.epochs", "12"),
         ];
         var (decayed, grown) = (Rates(decaying), Rates([.. decaying, ("batch.schedule.name", "decay"), ("batch.schedule.most", "300")]));
-        Assert.Equal([64, 128, 256], grown.Length.Stages.Select(s => s.Batch));
-        Assert.Equal([0, 3000, 5000], grown.Length.Stages.Select(s => s.Samples));
-        foreach (var (samples, rate, batch) in new[] { (2999L, 0.4, 64L), (3000, 0.4, 128), (4999, 0.4, 128), (5000, 0.4, 256), (7000, 0.2, 256), (9000, 0.1, 256) })
+        Assert.Equal([64, 128, 256, 300], grown.Length.Stages.Select(s => s.Batch));
+        Assert.Equal([0, 3000, 5000, 7000], grown.Length.Stages.Select(s => s.Samples));
+        foreach (var (samples, rate, batch) in new[] { (2999L, 0.4, 64L), (3000, 0.4, 128), (4999, 0.4, 128), (5000, 0.4, 256), (6999, 0.4, 256), (7000, 0.234375, 300), (9000, 0.1171875, 300) })
         {
             Assert.Equal(rate, grown.Schedule.RateOf(samples, 1));
             Assert.Equal(batch, grown.Length.BatchOf(grown.Length.StepsTo(samples + 1)));
@@ -71,6 +71,26 @@ public sealed class BatchScheduleTests
         }
 
         Assert.True(grown.Length.Steps(new StopOptions { Epochs = 12 }) < decayed.Length.Steps(new StopOptions { Epochs = 12 }) / 2);
+    }
+
+    /// <summary>Rate over batch is that of the run whose rate decays, wherever the cap is, also below the first growth.</summary>
+    [Theory]
+    [InlineData(64, "64", 0.1)]
+    [InlineData(300, "64 300", 0.1)]
+    [InlineData(640, "64 640", 0.1)]
+    [InlineData(6399, "64 640 6399", 0.1)]
+    [InlineData(90, "64 80 90", 0.8)]
+    [InlineData(100, "64 80 100", 0.8)]
+    public void The_batch_grows_to_its_cap(long most, string batches, double factor)
+    {
+        (string, string)[] decaying = [("schedule.name", "step"), ("schedule.everySamples", "700"), ("schedule.factor", $"{factor}"), ("optimizer.learningRate", "0.4")];
+        var (decayed, grown) = (Rates(decaying), Rates([.. decaying, ("batch.schedule.name", "decay"), ("batch.schedule.most", $"{most}")]));
+        Assert.Equal(batches, string.Join(' ', grown.Length.Stages.Select(s => s.Batch)));
+        Assert.All(Enumerable.Range(1, 60).Select(step => (long)step), step =>
+        {
+            var before = grown.Length.SamplesOf(step - 1);
+            Assert.Equal(decayed.Schedule.RateOf(before, 1) / 64, grown.Schedule.RateOf(before, 1) / grown.Length.BatchOf(step), 1e-12);
+        });
     }
 
     [Fact]
@@ -92,13 +112,29 @@ public sealed class BatchScheduleTests
     [InlineData("batch.schedule.first is '64': must be at least 1 and below batch.global, which is 64: a warm-up rises.", "name=warmup", "first=64", "overSteps=3")]
     [InlineData("batch.schedule.overEpochs is not set: a warm-up needs one of overEpochs, overSteps and overSamples.", "name=warmup", "first=8")]
     [InlineData("batch.schedule is 'several warm-ups': keep one of overEpochs, overSteps and overSamples.", "name=warmup", "first=8", "overEpochs=1", "overSteps=9")]
-    [InlineData("batch.schedule is 'several intervals': keep one of everyEpochs, everySteps and everySamples.", "name=noise", "most=128", "first=8", "everySteps=10", "everySamples=100")]
+    [InlineData("batch.schedule is 'several intervals': keep one of everyEpochs, everySteps and everySamples.", "name=noise", "most=128", "first=32", "everySteps=10", "everySamples=100")]
     [InlineData("batch.schedule.most is '0': must be at least batch.global, which is 64: it caps how far the batch grows.", "name=plateau")]
     [InlineData("batch.schedule.name is 'decay': takes the place of a rate that decays, and schedule.name is constant: set that to step.", "name=decay", "most=128")]
-    [InlineData("batch.schedule.everyEpochs is not set: to follow the noise scale needs one of everyEpochs, everySteps and everySamples.", "name=noise", "most=128", "first=8")]
+    [InlineData("batch.schedule.everyEpochs is not set: to follow the noise scale needs one of everyEpochs, everySteps and everySamples.", "name=noise", "most=128", "first=32")]
     [InlineData("batch.schedule.first is '0': must be at least 1 and at most batch.global, which is 64: the batch does not fall below it.", "name=noise", "most=128", "everySteps=10")]
+    [InlineData("batch.schedule.first is '16': to follow the noise scale the blocks of a step are compared, and one block shows no noise; set it to 32 or more, or lower batch.micro, which is 16, to 8 or less.", "name=noise", "most=128", "first=16", "everySteps=10")]
     public void Mistakes_are_told_in_words(string sentence, params string[] keys) =>
         Assert.Equal([sentence], Read([.. keys.Select(k => k.Split('=')).Select(k => ($"batch.schedule.{k[0]}", k[1]))]).Problems.Select(p => p.ToString()));
+
+    [Theory]
+    [InlineData(32, "8", 64, "64", "to follow the noise scale the blocks of a step are compared, and one block shows no noise; set it to 64 or more, or lower batch.micro, which is 32, to 4 or less.")]
+    [InlineData(32, "32", 64, "64", "to follow the noise scale the blocks of a step are compared, and one block shows no noise; set it to 64 or more, or lower batch.micro, which is 32, to 16 or less.")]
+    [InlineData(8, "8", 8, "64", "to follow the noise scale the blocks of a step are compared, and one block shows no noise; lower batch.micro, which is 8, to 4 or less.")]
+    [InlineData(0, "1", 64, "64", "to follow the noise scale the blocks of a step are compared, and one block shows no noise; set it to 2 or more.")]
+    [InlineData(32, "64", 64, "1", "to follow the noise scale the blocks of a step are compared, and one block shows no noise; set it to 2 or more.")]
+    [InlineData(32, "33", 64, "64", null)]
+    [InlineData(0, "2", 64, "64", null)]
+    public void A_batch_that_follows_the_noise_scale_never_comes_to_one_block(int micro, string first, int global, string blocks, string? remedy) => Assert.Equal(
+        remedy is null ? [] : [$"{(blocks == "1" ? "batch.blocks is '1'" : $"batch.schedule.first is '{first}'")}: {remedy}"],
+        Read([
+            ("batch.global", $"{global}"), ("batch.micro", micro == 0 ? "auto" : $"{micro}"), ("batch.blocks", blocks), ("batch.schedule.name", "noise"), ("batch.schedule.first", first),
+            ("batch.schedule.most", "1000"), ("batch.schedule.everySteps", "10"),
+        ]).Problems.Select(p => p.ToString()));
 
     [Theory]
     [InlineData("first=8", "warmup or noise", "most=128 name=plateau")]
@@ -107,7 +143,7 @@ public sealed class BatchScheduleTests
     [InlineData("overSteps=9", "warmup", "most=128 name=plateau")]
     [InlineData("overSamples=9", "warmup", "")]
     [InlineData("factor=1.5", "plateau or noise", "first=8 name=warmup overSteps=9")]
-    [InlineData("patience=2", "plateau", "everySteps=9 first=8 most=128 name=noise")]
+    [InlineData("patience=2", "plateau", "everySteps=9 first=32 most=128 name=noise")]
     [InlineData("minimumImprovement=0.1", "plateau", "")]
     [InlineData("everyEpochs=0.5", "noise", "most=128 name=plateau")]
     [InlineData("everySteps=9", "noise", "name=stages stages.1 epoch=9")]

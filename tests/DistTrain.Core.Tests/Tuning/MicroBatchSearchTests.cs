@@ -1,4 +1,5 @@
 using CsCheck;
+using DistTrain.Core.Options;
 using DistTrain.Core.Tuning;
 
 namespace DistTrain.Core.Tests.Tuning;
@@ -14,6 +15,27 @@ public sealed class MicroBatchSearchTests
 
     /// <summary>One whose largest size fits as often as not.</summary>
     private static readonly Gen<(int Needs, int PerSample, int Largest)> SmallHost = Gen.Select(Gen.Int[0, 950_000], Gen.Int[1, 1000], Gen.Int[1, 1000]);
+
+    [Theory]
+    [InlineData(1, 1437, 1437)]
+    [InlineData(4, 5000, 500)]
+    [InlineData(1, 1437, 718, "batch.noiseScale=true")]
+    [InlineData(1, 5000, 1000, "batch.noiseScale=true")]
+    [InlineData(4, 5000, 500, "batch.noiseScale=true")]
+    [InlineData(1, 5000, 32, "batch.schedule.name=noise", "batch.schedule.first=64", "batch.schedule.most=4000", "batch.schedule.everySteps=10")]
+    [InlineData(2, 5000, 1, "batch.schedule.name=noise", "batch.schedule.first=2", "batch.schedule.most=4000", "batch.schedule.everySteps=10")]
+    [InlineData(1, 5000, 50, "schedule.scaling=adascale", "schedule.referenceBatch=100", "batch.schedule.name=stages", "batch.schedule.stages.1 epoch=100")]
+    public void The_largest_size_leaves_every_worker_one_and_every_step_two_where_noise_is_measured(int workers, long dataSize, int largest, params string[] keys)
+    {
+        var table = new Dictionary<string, string>
+        {
+            ["task"] = "t", ["model.name"] = "m", ["data.name"] = "d", ["stop.epochs"] = "1", ["batch.global"] = "2000", ["batch.micro"] = "auto", ["workers"] = $"{workers}",
+        };
+        keys.Select(k => k.Split('=')).ToList().ForEach(k => table[k[0]] = k[1]);
+        var (options, problems) = OptionsReader.ReadRun(table);
+        Assert.Empty(problems);
+        Assert.Equal(largest, MicroBatchSearch.LargestOf(options, dataSize));
+    }
 
     [Fact]
     public void What_is_measured_fits_and_grows_by_two() => Host.Always(host =>
