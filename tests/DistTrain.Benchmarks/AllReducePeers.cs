@@ -60,7 +60,8 @@ internal static class AllReducePeers
     {
         foreach (var (name, group) in ways)
         {
-            await group.RunAsync(name, size, AllReducePlan.WarmUp(size), default);
+            var warmUp = AllReducePlan.WarmUp(size);
+            await (ExchangeWorker.AllTransports.Contains(name) ? group.WarmUpAsync(name, size, warmUp, default) : group.RunAsync(name, size, warmUp, default));
         }
 
         var runs = ways.ToDictionary(w => w.Name, _ => new List<BenchRun>());

@@ -51,7 +51,7 @@ internal sealed class ExchangeVectors : IDisposable
     /// <param name="group">The workers.</param>
     /// <param name="first">The number of the first operation; they count on from there.</param>
     /// <param name="times">How many.</param>
-    /// <exception cref="WorkerException">A link broke.</exception>
+    /// <exception cref="WorkerException">A link broke, or the last number of a sum is wrong.</exception>
     public async Task ReduceAsync(PeerGroup group, ulong first, int times)
     {
         for (var i = 0; i < times; i++)
@@ -68,6 +68,7 @@ internal sealed class ExchangeVectors : IDisposable
             }
 
             await operation.Whole;
+            Check(reduced.Values, _own.Count - 1);
         }
     }
 
@@ -85,21 +86,7 @@ internal sealed class ExchangeVectors : IDisposable
 
     /// <summary>Looks at every number of the last sum.</summary>
     /// <exception cref="WorkerException">One is wrong.</exception>
-    public void Check()
-    {
-        var (sums, ranks) = (_reduced[_done % 2].Values, _world * (_world + 1) / 2);
-        for (var at = 0L; at < sums.Count; at += Piece)
-        {
-            var piece = sums.Span(at, (int)Math.Min(Piece, sums.Count - at));
-            for (var i = 0; i < piece.Length; i++)
-            {
-                if (piece[i] != Value(at + i, ranks))
-                {
-                    throw new WorkerException($"The sum of {Bytes} bytes is wrong: number {at + i} is {piece[i]}, not {Value(at + i, ranks)}.");
-                }
-            }
-        }
-    }
+    public void Check() => Check(_reduced[_done % 2].Values, 0);
 
     /// <summary>Copies as many bytes in memory as an all-reduce has a worker send: the limit of whatever moves them.</summary>
     public void Copy(int times)
@@ -121,6 +108,22 @@ internal sealed class ExchangeVectors : IDisposable
     {
         _own.Dispose();
         Array.ForEach(_reduced, r => r.Values.Dispose());
+    }
+
+    private void Check(NativeVector sums, long from)
+    {
+        var ranks = _world * (_world + 1) / 2;
+        for (var at = from; at < sums.Count; at += Piece)
+        {
+            var piece = sums.Span(at, (int)Math.Min(Piece, sums.Count - at));
+            for (var i = 0; i < piece.Length; i++)
+            {
+                if (piece[i] != Value(at + i, ranks))
+                {
+                    throw new WorkerException($"The sum of {Bytes} bytes is wrong: number {at + i} is {piece[i]}, not {Value(at + i, ranks)}.");
+                }
+            }
+        }
     }
 
     private static float Value(long element, int ranks) => (1 + element % Period) * ranks;

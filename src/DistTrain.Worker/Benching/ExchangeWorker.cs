@@ -97,10 +97,18 @@ public sealed class ExchangeWorker : IAsyncDisposable
     private async Task<string> ObeyAsync(string[] words) => words switch
     {
         ["link", var transport] => await LinkAsync(transport) is { } reason ? $"unlinked {reason}" : "linked",
+        ["forget", var bytes] => Done(VectorsOf(long.Parse(bytes, CultureInfo.InvariantCulture)).Forget),
+        ["check", var bytes] => Done(VectorsOf(long.Parse(bytes, CultureInfo.InvariantCulture)).Check),
         ["run", var transport, var bytes, var times] => await MeasureAsync(
             transport, long.Parse(bytes, CultureInfo.InvariantCulture), int.Parse(times, CultureInfo.InvariantCulture)),
         _ => throw new WorkerException($"'{string.Join(' ', words)}' is no command."),
     };
+
+    private static string Done(Action action)
+    {
+        action();
+        return "done";
+    }
 
     private async Task<string?> LinkAsync(string transport)
     {
@@ -124,21 +132,15 @@ public sealed class ExchangeWorker : IAsyncDisposable
 
     private async Task<string> MeasureAsync(string transport, long bytes, int times)
     {
-        if (_vectors?.Bytes != bytes)
-        {
-            _vectors?.Dispose();
-            _vectors = new ExchangeVectors(_rank, _world, bytes);
-        }
-
-        _vectors.Forget();
+        var vectors = VectorsOf(bytes);
         var (allocated, cpu, started) = (GC.GetTotalAllocatedBytes(), Environment.CpuUsage.TotalTime, Stopwatch.GetTimestamp());
         if (transport == Memcpy)
         {
-            _vectors.Copy(times);
+            vectors.Copy(times);
         }
         else if (_linked.TryGetValue(transport, out var linked))
         {
-            await _vectors.ReduceAsync(linked.Group, linked.Operations + 1, times);
+            await vectors.ReduceAsync(linked.Group, linked.Operations + 1, times);
             linked.Operations += (ulong)times;
         }
         else
@@ -146,15 +148,20 @@ public sealed class ExchangeWorker : IAsyncDisposable
             throw new WorkerException($"'{transport}' is not linked.");
         }
 
-        var took = string.Create(
-            CultureInfo.InvariantCulture,
-            $"{Stopwatch.GetElapsedTime(started).TotalMilliseconds} {(Environment.CpuUsage.TotalTime - cpu).TotalSeconds} {GC.GetTotalAllocatedBytes() - allocated}");
-        if (transport != Memcpy)
+        var took = Stopwatch.GetElapsedTime(started).TotalMilliseconds;
+        return string.Create(
+            CultureInfo.InvariantCulture, $"{took} {(Environment.CpuUsage.TotalTime - cpu).TotalSeconds} {GC.GetTotalAllocatedBytes() - allocated}");
+    }
+
+    private ExchangeVectors VectorsOf(long bytes)
+    {
+        if (_vectors?.Bytes != bytes)
         {
-            _vectors.Check();
+            _vectors?.Dispose();
+            _vectors = new ExchangeVectors(_rank, _world, bytes);
         }
 
-        return took;
+        return _vectors;
     }
 
     /// <summary>A group, and how many operations it has done.</summary>

@@ -71,7 +71,8 @@ internal static class AllReduceBench
     {
         foreach (var way in ways)
         {
-            await group.RunAsync(way, size, AllReducePlan.WarmUp(size), cancellation);
+            var times = AllReducePlan.WarmUp(size);
+            await (way == ExchangeWorker.Memcpy ? group.RunAsync(way, size, times, cancellation) : group.WarmUpAsync(way, size, times, cancellation));
         }
 
         var runs = ways.ToDictionary(way => way, _ => new List<BenchRun>());

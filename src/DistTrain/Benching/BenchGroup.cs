@@ -85,6 +85,15 @@ internal sealed class BenchGroup : IAsyncDisposable
     public async Task<BenchRun> RunAsync(string transport, long bytes, int times, CancellationToken cancellation) =>
         BenchRun.Of(await AskAsync(string.Create(CultureInfo.InvariantCulture, $"run {transport} {bytes} {times}"), cancellation));
 
+    /// <summary>Has all reduce so many times before it is measured, and look at every number of the last sum.</summary>
+    public async Task WarmUpAsync(string transport, long bytes, int times, CancellationToken cancellation)
+    {
+        var size = bytes.ToString(CultureInfo.InvariantCulture);
+        await AskAsync($"forget {size}", cancellation);
+        await RunAsync(transport, bytes, times, cancellation);
+        await AskAsync($"check {size}", cancellation);
+    }
+
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()
     {
