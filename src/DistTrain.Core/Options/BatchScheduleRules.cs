@@ -50,7 +50,8 @@ internal static class BatchScheduleRules
             {
                 yield return new OptionProblem(
                     $"{Path}.{key}", FormattableString.Invariant($"{value(schedule)}"),
-                    $"belongs to {Path}.name: {string.Join(" or ", names)}, and that is {schedule.Name}; drop it, as --set {Path}.{key}= does, or name {(names.Length == 1 ? "that schedule" : "such a schedule")}") { Follows = $"{Path}.name" };
+                    $"belongs to {Path}.name: {string.Join(" or ", names)}, and that is {schedule.Name}; drop it, as --set {Path}.{key}= does, or name {(names.Length == 1 ? "that schedule" : "such a schedule")}")
+                { Follows = $"{Path}.name" };
             }
         }
 

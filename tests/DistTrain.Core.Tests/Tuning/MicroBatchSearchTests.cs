@@ -29,7 +29,13 @@ public sealed class MicroBatchSearchTests
     {
         var table = new Dictionary<string, string>
         {
-            ["task"] = "t", ["model.name"] = "m", ["data.name"] = "d", ["stop.epochs"] = "1", ["batch.global"] = "2000", ["batch.micro"] = "auto", ["workers"] = $"{workers}",
+            ["task"] = "t",
+            ["model.name"] = "m",
+            ["data.name"] = "d",
+            ["stop.epochs"] = "1",
+            ["batch.global"] = "2000",
+            ["batch.micro"] = "auto",
+            ["workers"] = $"{workers}",
         };
         keys.Select(k => k.Split('=')).ToList().ForEach(k => table[k[0]] = k[1]);
         var (options, problems) = OptionsReader.ReadRun(table);
