@@ -60,7 +60,7 @@ internal sealed class ExchangeVectors : IDisposable
             var reduced = _reduced[++_done % 2];
             var operation = new AllReduce(first + (ulong)i, 0, group.Rank, _spec, _shards, _layout.Tiles, 0, reduced, group);
             group.Operations.Begin(operation);
-            operation.Offer(new NodeId(0, group.Rank), _own, new NodeHeader(1, 1, []));
+            operation.Offer(_spec.Covers[group.Rank].Single(), _own, new NodeHeader(1, 1, []));
             if (await Task.WhenAny(operation.Whole, group.Broken) != operation.Whole)
             {
                 var broken = await group.Broken;
