@@ -42,23 +42,23 @@ internal sealed record SweepReport(SweepSettings Settings, IReadOnlyList<CellRes
         }
 
         var critical = fit.CriticalBatch;
-        if (!double.IsFinite(critical.High) && critical.Low <= 0)
+        return $"{optimizer.Optimizer}: the critical batch " + fit.Finding switch
         {
-            return $"{optimizer.Optimizer}: the points scatter by {fit.Scatter:P0}, too much to tell a critical batch: give more --rates and batches further apart.";
-        }
+            CriticalBatchFinding.Above => $"is {critical} samples: up to the largest batch that was tried, {Words.Samples(fit.Largest)}, doubling still saves at least {Saved(critical.Low, fit.Largest / 2):P0} of the steps, "
+                + "and half would be the most. Try larger ones.",
+            CriticalBatchFinding.Below => $"is {critical} samples: from the smallest batch that was tried on, {Words.Samples(fit.Smallest)}, doubling saves at most {Saved(critical.High, fit.Smallest):P0} of the steps. Try smaller ones.",
+            CriticalBatchFinding.Open => $"is not known: {(fit.HasValue ? $"the fit has {Words.Samples(critical.Value)} samples, but its" : "its")} interval of 95 % is open "
+                + $"({(critical.Low > 0 ? Words.Samples(critical.Low) : "0")} to {(double.IsFinite(critical.High) ? Words.Samples(critical.High) : "infinity")}), as {Blur(fit)}.",
+            _ => $"is {critical} samples. There a run takes twice the least steps, which are {fit.LeastSteps}, and twice the least samples, which are {fit.LeastSamples}. "
+                + $"Up to a batch of {Words.Samples(Efficient * critical.Value)} a run takes at most {Efficient:P0} more than the least samples, from {Words.Samples(critical.Value / Efficient)} on at most {Efficient:P0} more than the least steps.",
+        };
 
-        if (!double.IsFinite(critical.High))
-        {
-            return $"{optimizer.Optimizer}: the critical batch is {critical} samples: up to the largest batch that was tried, doubling nearly halves the steps. Try larger ones.";
-        }
+        static double Saved(double critical, double batch) => 1 - new BatchTrade(critical).Change(batch, 2 * batch).Steps;
 
-        if (critical.Low <= 0)
-        {
-            return $"{optimizer.Optimizer}: the critical batch is {critical} samples: from the smallest batch that was tried on, a larger one saves hardly any steps. Try smaller ones.";
-        }
-
-        return $"{optimizer.Optimizer}: the critical batch is {critical} samples. There a run takes twice the least steps, which are {fit.LeastSteps}, and twice the least samples, which are {fit.LeastSamples}. "
-            + $"Up to a batch of {Words.Samples(Efficient * critical.Value)} a run takes at most {Efficient:P0} more than the least samples, from {Words.Samples(critical.Value / Efficient)} on at most {Efficient:P0} more than the least steps.";
+        // What widens the interval most is what helps most.
+        static string Blur(BatchFit fit) => fit.Scatter > fit.Doubt
+            ? $"the {fit.Points} points scatter by {fit.Scatter:P0}: give more --batches, further apart, more --rates, or --seeds"
+            : $"the {fit.Points} points are read to within {fit.Doubt:P0} only, between two evaluations: set evaluate.everySamples to less, give a lower --target, or more --batches, further apart";
     }
 
     /// <summary>What to do next, and what to keep in mind, in sentences.</summary>

@@ -79,9 +79,9 @@ internal static class SweepText
         ["optimizers"] = new JsonArray([.. report.Analysis.Optimizers.Select(o => new JsonObject
         {
             ["optimizer"] = o.Optimizer,
-            ["criticalBatch"] = Json(o.Fit?.CriticalBatch),
-            ["leastSteps"] = Json(o.Fit?.LeastSteps),
-            ["leastSamples"] = Json(o.Fit?.LeastSamples),
+            ["criticalBatch"] = Json(o.Fit, f => f.CriticalBatch),
+            ["leastSteps"] = Json(o.Fit, f => f.LeastSteps),
+            ["leastSamples"] = Json(o.Fit, f => f.LeastSamples),
             ["scatter"] = Finite(o.Fit?.Scatter),
             ["sentence"] = SweepReport.Sentence(o),
             ["batches"] = new JsonArray([.. o.Batches.Select(b => Json(report, b))]),
@@ -129,11 +129,11 @@ internal static class SweepText
         };
     }
 
-    private static JsonObject? Json(Estimate? estimate) => estimate is not { } e ? null : new JsonObject
+    private static JsonObject? Json(BatchFit? fit, Func<BatchFit, Estimate> which) => fit is null ? null : new JsonObject
     {
-        ["value"] = e.IsBounded ? Finite(e.Value) : null,
-        ["low"] = Finite(e.Low),
-        ["high"] = Finite(e.High),
+        ["value"] = fit.HasValue ? Finite(which(fit).Value) : null,
+        ["low"] = Finite(which(fit).Low),
+        ["high"] = Finite(which(fit).High),
     };
 
     /// <summary>JSON has no other numbers.</summary>

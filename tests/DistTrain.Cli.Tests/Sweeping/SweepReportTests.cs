@@ -187,6 +187,26 @@ public sealed class SweepReportTests : IDisposable
         Assert.Contains("and of its 2 seeds by a bootstrap, not of rates that were not tried", Regex.Replace(File.ReadAllText(Path.Combine(_folder.Path, SweepFiles.Page)), @"\s+", " "), StringComparison.Ordinal);
     }
 
+    [Fact]
+    public void What_is_said_of_the_critical_batch_is_what_its_interval_says()
+    {
+        Assert.Matches(
+            "^sgd: the critical batch is not known: the fit has (9[0-9]|10[0-9]) samples, but its interval of 95 % is open \\([0-9.]+ to infinity\\), as the 3 points are read to within 7 % only, between two evaluations: ",
+            OfDoubt(0.07, (111, 1779), (40, 2492), (23, 5517)));
+        Assert.Matches("^sgd: the critical batch is not known: .* is open .*, as the 3 points scatter by [1-9][0-9]* %: give more --batches, ", Said((111, 1779), (80, 5120), (23, 5517)));
+        Assert.Matches(
+            "^sgd: the critical batch is above [0-9,]+ samples: up to the largest batch that was tried, 1,020, doubling still saves at least (3[3-9]|4[0-9]|50) % of the steps, and half would be the most. Try larger ones.$",
+            Said((6400, 102_400), (1600, 102_400), (400, 102_400), (100, 102_400)));
+        Assert.Matches(
+            "^sgd: the critical batch is below [0-9.]+ samples: from the smallest batch that was tried on, 16, doubling saves at most (1?[0-9]|2[0-5]) % of the steps. Try smaller ones.$",
+            Said((100, 1600), (100, 6400), (100, 25_600), (100, 102_400)));
+
+        static string Said(params (double Steps, double Samples)[] points) => OfDoubt(0.001, points);
+    }
+
+    private static string OfDoubt(double doubt, params (double Steps, double Samples)[] points) =>
+        SweepReport.Sentence(new OptimizerResult("sgd", [], BatchFit.Of([.. points.Select(p => new BatchPoint(p.Steps, p.Samples, doubt))])));
+
     private SweepReport Report(double? target)
     {
         var cells = SweptFolder.Cells(Batches);
