@@ -33,7 +33,7 @@ complete() {
 # The fit has an interval of 95 % around what it says; three points leave one degree of freedom, and may say that they do not tell.
 critical_batch() {
   grep '^sgd: ' "$work/whole.txt" || return 1
-  $short && grep -q '^sgd: the points scatter by' "$work/whole.txt" && return
+  $short && grep -Eq '^sgd: the critical batch is not known: .* is open \([0-9,.]+ to ([0-9,.]+|infinity)\)' "$work/whole.txt" && return
   grep -Eq '^sgd: the critical batch is ([0-9,.]+ \([0-9,.]+ to [0-9,.]+\)|above [0-9,.]+|below [0-9,.]+) samples' "$work/whole.txt"
 }
 

@@ -30,6 +30,9 @@ public sealed record BatchFit
 
     /// <summary>How far beyond the batches themselves the critical one is looked for, as a factor.</summary>
     private const double Reach = 1e4;
+
+    /// <summary>How far beyond the batches it is told as a value without an interval, as a factor.</summary>
+    private const double Near = 10;
     private const double Stride = 0.01;
 
     /// <summary>Enough to find the least sum of squares, which has no bumps.</summary>
@@ -41,23 +44,47 @@ public sealed record BatchFit
         12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086,
     ];
 
-    private BatchFit(Estimate critical, Estimate steps, Estimate samples, double scatter, int points) =>
-        (CriticalBatch, LeastSteps, LeastSamples, Scatter, Points) = (critical, steps, samples, scatter, points);
+    private BatchFit(Estimate critical, Estimate steps, Estimate samples, double scatter, IReadOnlyList<BatchPoint> points) =>
+        (CriticalBatch, LeastSteps, LeastSamples, Scatter, Doubt, Points, Smallest, Largest) =
+        (critical, steps, samples, scatter, Math.Sqrt(points.Average(p => p.Doubt * p.Doubt)), points.Count, points.Min(p => p.Batch), points.Max(p => p.Batch));
 
     /// <summary>B_c, the batch with twice the least steps and twice the least samples.</summary>
-    public Estimate CriticalBatch { get; }
+    public Estimate CriticalBatch { get; private init; }
 
     /// <summary>S_min.</summary>
-    public Estimate LeastSteps { get; }
+    public Estimate LeastSteps { get; private init; }
 
     /// <summary>E_min.</summary>
-    public Estimate LeastSamples { get; }
+    public Estimate LeastSamples { get; private init; }
 
     /// <summary>How far the points are from the law, as a part: the standard deviation of their logarithms.</summary>
     public double Scatter { get; }
 
+    /// <summary>How far off the points may be as they were read, as a part.</summary>
+    public double Doubt { get; }
+
     /// <summary>How many points there were.</summary>
     public int Points { get; }
+
+    /// <summary>The smallest batch of a point.</summary>
+    public double Smallest { get; }
+
+    /// <summary>The largest batch of a point.</summary>
+    public double Largest { get; }
+
+    /// <summary>What the interval of the critical batch says.</summary>
+    public CriticalBatchFinding Finding => CriticalBatch switch
+    {
+        { IsBounded: true } => CriticalBatchFinding.Known,
+        { High: double.PositiveInfinity, Low: var low } when low >= Largest => CriticalBatchFinding.Above,
+        { Low: 0, High: var high } when high <= Smallest => CriticalBatchFinding.Below,
+        _ => CriticalBatchFinding.Open,
+    };
+
+    /// <summary>
+    /// Whether <see cref="CriticalBatch"/> has a value to be told: an interval around it, or the points lie not too far from it. Elsewhere it is hardly more than where the search for it ended.
+    /// </summary>
+    public bool HasValue => CriticalBatch.IsBounded || (CriticalBatch.Value >= Smallest / Near && CriticalBatch.Value <= Largest * Near);
 
     /// <summary>What a batch costs by this law.</summary>
     public BatchTrade Trade => new(CriticalBatch.Value);
@@ -93,7 +120,7 @@ public sealed record BatchFit
             Of(best.Steps, inside.Min(l => l.Steps - l.Half), inside.Max(l => l.Steps + l.Half), opensUp, false),
             Of(best.Steps + best.Log, inside.Min(l => l.Steps + l.Log - l.Half), inside.Max(l => l.Steps + l.Log + l.Half), opensDown, false),
             Math.Sqrt(scatter),
-            points.Count);
+            points);
 
         static Estimate Of(double value, double low, double high, bool hasNoLow, bool hasNoHigh) =>
             new(Math.Exp(value), hasNoLow ? 0 : Math.Exp(low), hasNoHigh ? double.PositiveInfinity : Math.Exp(high));
@@ -126,7 +153,7 @@ public sealed record BatchFit
     /// <summary>The same with intervals that contain others, too.</summary>
     internal BatchFit Widened((double Low, double High) critical, (double Low, double High) steps, (double Low, double High) samples)
     {
-        return new BatchFit(Wide(CriticalBatch, critical), Wide(LeastSteps, steps), Wide(LeastSamples, samples), Scatter, Points);
+        return this with { CriticalBatch = Wide(CriticalBatch, critical), LeastSteps = Wide(LeastSteps, steps), LeastSamples = Wide(LeastSamples, samples) };
 
         static Estimate Wide(Estimate estimate, (double Low, double High) other) =>
             estimate with { Low = Math.Min(estimate.Low, other.Low), High = Math.Max(estimate.High, other.High) };

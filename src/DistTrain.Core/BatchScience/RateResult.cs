@@ -3,11 +3,11 @@ namespace DistTrain.Core.BatchScience;
 /// <summary>The runs of one batch at one rate, which differ by their seeds only.</summary>
 /// <param name="Rate">The rate.</param>
 /// <param name="Runs">The runs, at least one.</param>
-/// <param name="Readings">When each of them reached the target; null where it did not.</param>
+/// <param name="Readings">When each of them reached the target; null where it did not, or has diverged.</param>
 internal sealed record RateResult(double Rate, IReadOnlyList<CellOutcome> Runs, IReadOnlyList<TargetReading?> Readings)
 {
     /// <summary>Reads runs.</summary>
-    public static RateResult Of(double rate, IReadOnlyList<CellOutcome> runs, double target) => new(rate, runs, [.. runs.Select(r => TargetReading.Of(r.Evaluations, target))]);
+    public static RateResult Of(double rate, IReadOnlyList<CellOutcome> runs, double target) => new(rate, runs, [.. runs.Select(r => r.ReadingAt(target))]);
 
     /// <summary>When they reached the target, in the mean; null where one did not.</summary>
     public TargetReading? Mean => MeanOf(Readings);

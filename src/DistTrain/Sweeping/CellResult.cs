@@ -91,7 +91,10 @@ internal sealed record CellResult(
         return new CellResult(
             new CellOutcome(
                 cell, points, (string?)summary?["status"] == "failed" && HasDiverged(folder),
-                lately.Count == 0 ? double.NaN : lately.Sum(s => s.Loss * s.Batch) / lately.Sum(s => s.Batch)),
+                lately.Count == 0 ? double.NaN : lately.Sum(s => s.Loss * s.Batch) / lately.Sum(s => s.Batch),
+
+                // The first step is taken with the model that the run began with.
+                startLoss ?? (steps.TryGetValue(1, out var first) && Number(first["loss"], double.NaN) is var began && double.IsFinite(began) ? began : null)),
             seconds,
             steps.Count == 0 ? 0 : steps.Keys.Max(),
             evaluated.Count == 0

@@ -60,7 +60,7 @@ internal static class SweepPage
         ("gap", "Validation loss less training loss: how much worse the model is on what it has not seen. Dropout, which only training has, makes it smaller, even below 0."),
         ("samples/s", "Training samples a second while the run trained."),
         ("peak memory, MB", "The most memory that the run's worker held, in millions of bytes. It goes with the micro-batch, not with the global batch."),
-        ("remark", "The lowest or the highest rate tried: a better one may lie beyond. Diverged: the gradients were not finite any more, and the run ended."),
+        ("remark", "The lowest or the highest rate tried: a better one may lie beyond. Diverged: the gradients or the loss were not finite any more, or the loss was ten times that of the untrained model; such a run counts neither for the loss to compare at nor for the fit."),
     ];
 
     /// <summary>The text of the page.</summary>
@@ -72,7 +72,7 @@ internal static class SweepPage
         foreach (var optimizer in report.Analysis.Optimizers)
         {
             page.Append($"<h2>{Text(optimizer.Optimizer)}: the best rate of each batch</h2>\n<p id=\"fit-{Text(optimizer.Optimizer)}\">{Text(SweepReport.Sentence(optimizer))}</p>\n");
-            Table(page, Columns, optimizer.Batches.Select(b => (SweepText.Row(report, b, Whole), false)));
+            Table(page, Columns, optimizer.Batches.Select(b => (SweepText.BestRow(report, b, Whole), false)));
         }
 
         if (report.Advice().ToList() is { Count: > 0 } advice)
@@ -91,7 +91,7 @@ internal static class SweepPage
         }
 
         page.Append("<h2>All runs</h2>\n<p class=\"note\">The best rate of each batch is marked.</p>\n");
-        var best = report.Analysis.Optimizers.SelectMany(o => o.Batches).SelectMany(b => b.Runs).Select(r => r.Cell).ToHashSet();
+        var best = report.Analysis.Optimizers.SelectMany(o => o.Batches).Where(b => !b.HasDiverged).SelectMany(b => b.Runs).Select(r => r.Cell).ToHashSet();
         Table(
             page, [(Optimizer, "The update rule."), .. Columns[..^1], ("got to the loss", "Whether the validation loss came down to the one that batches are compared at.")],
             report.Analysis.Optimizers.SelectMany(o => report.Results.Where(r => r.Outcome.Cell.Optimizer == o.Optimizer)).Select(r => (Cells(report, r), best.Contains(r.Outcome.Cell))));
@@ -105,7 +105,7 @@ internal static class SweepPage
 
     private static string[] Cells(SweepReport report, CellResult result)
     {
-        var reading = TargetReading.Of(result.Outcome.Evaluations, report.Analysis.Target);
+        var reading = result.Outcome.ReadingAt(report.Analysis.Target);
         var row = SweepText.Row(report, new BatchResult(result.Outcome.Cell.Batch, result.Outcome, reading, false, false), Whole);
         var (name, seed) = (result.Outcome.Cell.Optimizer, result.Outcome.Cell.Seed);
         return [seed == 0 ? name : $"{name}, seed + {seed}", .. row[..^1], result.Outcome.HasDiverged ? "no, diverged" : reading is null ? "no" : "yes"];

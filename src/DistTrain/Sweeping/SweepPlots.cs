@@ -77,7 +77,7 @@ internal static class SweepPlots
             var points = report.Results
                 .Where(r => r.Outcome.Cell.Optimizer == optimizer.Optimizer && r.Outcome.Cell.Batch == batch.Batch)
                 .GroupBy(r => r.Outcome.Cell.Rate)
-                .Select(runs => (Rate: runs.Key, Readings: runs.Select(r => TargetReading.Of(r.Outcome.Evaluations, report.Analysis.Target)?.Samples).ToList()))
+                .Select(runs => (Rate: runs.Key, Readings: runs.Select(r => r.Outcome.ReadingAt(report.Analysis.Target)?.Samples).ToList()))
                 .Where(r => r.Readings.TrueForAll(samples => samples is not null))
                 .OrderBy(r => r.Rate)
                 .Select(r => (r.Rate, r.Readings.Average()!.Value))

@@ -22,7 +22,7 @@ internal static class SweepText
             output.WriteLine();
             output.WriteLine($"{optimizer.Optimizer}, the best rate of each batch:");
             var table = new TextTable(Heads);
-            optimizer.Batches.ToList().ForEach(b => table.Add(Row(report, b)));
+            optimizer.Batches.ToList().ForEach(b => table.Add(BestRow(report, b)));
             table.Write(output, "  ");
             output.WriteLine(SweepReport.Sentence(optimizer));
         }
@@ -31,6 +31,10 @@ internal static class SweepText
         report.Advice().ToList().ForEach(output.WriteLine);
         output.WriteLine($"Report, pictures and tables: {Path.Combine(report.Settings.Folder, SweepFiles.Page)}");
     }
+
+    /// <summary>The row of a batch in the table of best rates, which has none where all diverged.</summary>
+    public static string[] BestRow(SweepReport report, BatchResult batch, string whole = "0") =>
+        Row(report, batch, whole) is var row && batch.HasDiverged ? [row[0], "-", .. row[2..^1], "every rate diverged"] : row;
 
     /// <summary>The cells of a batch's row; of several seeds, their means.</summary>
     /// <param name="report">The report.</param>
@@ -71,6 +75,7 @@ internal static class SweepText
         ["name"] = report.Settings.Options.Name,
         ["folder"] = report.Settings.Folder,
         ["target"] = Finite(report.Analysis.Target),
+        ["startLoss"] = Finite(report.Analysis.StartLoss),
         ["targetIsGiven"] = report.Analysis.IsGiven,
         ["samples"] = report.Settings.Samples,
         ["evaluateEverySamples"] = report.Settings.EvaluateEvery,
@@ -79,9 +84,9 @@ internal static class SweepText
         ["optimizers"] = new JsonArray([.. report.Analysis.Optimizers.Select(o => new JsonObject
         {
             ["optimizer"] = o.Optimizer,
-            ["criticalBatch"] = Json(o.Fit?.CriticalBatch),
-            ["leastSteps"] = Json(o.Fit?.LeastSteps),
-            ["leastSamples"] = Json(o.Fit?.LeastSamples),
+            ["criticalBatch"] = Json(o.Fit, f => f.CriticalBatch),
+            ["leastSteps"] = Json(o.Fit, f => f.LeastSteps),
+            ["leastSamples"] = Json(o.Fit, f => f.LeastSamples),
             ["scatter"] = Finite(o.Fit?.Scatter),
             ["sentence"] = SweepReport.Sentence(o),
             ["batches"] = new JsonArray([.. o.Batches.Select(b => Json(report, b))]),
@@ -104,7 +109,7 @@ internal static class SweepText
 
     private static JsonObject Json(SweepReport report, CellResult result)
     {
-        var (outcome, reading) = (result.Outcome, TargetReading.Of(result.Outcome.Evaluations, report.Analysis.Target));
+        var (outcome, reading) = (result.Outcome, result.Outcome.ReadingAt(report.Analysis.Target));
         return new JsonObject
         {
             ["optimizer"] = outcome.Cell.Optimizer,
@@ -129,11 +134,11 @@ internal static class SweepText
         };
     }
 
-    private static JsonObject? Json(Estimate? estimate) => estimate is not { } e ? null : new JsonObject
+    private static JsonObject? Json(BatchFit? fit, Func<BatchFit, Estimate> which) => fit is null ? null : new JsonObject
     {
-        ["value"] = e.IsBounded ? Finite(e.Value) : null,
-        ["low"] = Finite(e.Low),
-        ["high"] = Finite(e.High),
+        ["value"] = fit.HasValue ? Finite(which(fit).Value) : null,
+        ["low"] = Finite(which(fit).Low),
+        ["high"] = Finite(which(fit).High),
     };
 
     /// <summary>JSON has no other numbers.</summary>
@@ -146,7 +151,7 @@ internal static class SweepText
     private static string Number(double value) => double.IsFinite(value) ? Words.Number(value) : "-";
 
     private static string Remark(BatchResult batch) =>
-        batch.Best.HasDiverged ? "diverged"
+        batch.HasDiverged ? "diverged"
         : batch.Reading is null ? "did not get there"
         : batch.IsLowest ? "the lowest rate tried"
         : batch.IsHighest ? "the highest rate tried"

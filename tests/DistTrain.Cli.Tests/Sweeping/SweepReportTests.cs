@@ -120,9 +120,13 @@ public sealed class SweepReportTests : IDisposable
         SweepFiles.Write(report);
         var output = new StringWriter();
         SweepText.Write(output, report);
-        Assert.Contains("diverged", output.ToString(), StringComparison.Ordinal);
+        Assert.Matches("\n    512 +- +- +- +- .* every rate diverged\n", output.ToString());
+        Assert.Contains("sgd: runs diverged, and count for nothing: batch 512 at 0.4, 0.8, 1.6.\n", output.ToString(), StringComparison.Ordinal);
+        Assert.Contains(",diverged,", File.ReadAllText(Path.Combine(_folder.Path, "sweep.csv")), StringComparison.Ordinal);
         Assert.Contains("sgd: no run of batch 512 reached the loss.", output.ToString(), StringComparison.Ordinal);
-        Assert.Contains("sgd: fewer than 3 batches reached the loss", output.ToString(), StringComparison.Ordinal);
+        Assert.Contains(
+            "sgd: 2 batches say nothing of a critical batch: at least 3 --batches are needed, and only 1 of these reached the loss: allow more --samples, or give a higher --target, too.\n",
+            output.ToString(), StringComparison.Ordinal);
     }
 
     [Fact]
@@ -186,6 +190,67 @@ public sealed class SweepReportTests : IDisposable
         Assert.Equal(batch.Reading.Value.Steps, (double)json["optimizers"]![0]!["batches"]![0]!["stepsToTarget"]!, 1e-6);
         Assert.Contains("and of its 2 seeds by a bootstrap, not of rates that were not tried", Regex.Replace(File.ReadAllText(Path.Combine(_folder.Path, SweepFiles.Page)), @"\s+", " "), StringComparison.Ordinal);
     }
+
+    [Theory]
+    [InlineData(1, 1, "sgd: one batch says nothing of a critical batch: at least 3 --batches are needed.")]
+    [InlineData(2, 2, "sgd: 2 batches say nothing of a critical batch: at least 3 --batches are needed.")]
+    [InlineData(3, 2, "sgd: fewer than 3 batches reached the loss, so nothing can be said of a critical batch: allow more --samples, or give a higher --target.")]
+    [InlineData(3, 3, "sgd: the steps of fewer than 3 batches differ, as one above the training samples takes all of them, so nothing can be said of a critical batch: give smaller --batches.")]
+    public void What_a_fit_lacks_is_told(int tried, int reached, string sentence)
+    {
+        var batches = Enumerable.Range(0, tried).Select(i => new BatchResult(
+            16 << i, new CellOutcome(new SweepCell("sgd", 16 << i, 0.1), [], false, 0.1), i < reached ? new TargetReading(10, 160, 0.1) : null, false, false));
+        Assert.Equal(sentence, SweepReport.Sentence(new OptimizerResult("sgd", [.. batches], null)));
+    }
+
+    [Fact]
+    public void A_run_that_ended_with_a_loss_that_is_no_number_or_ran_away_is_told_as_diverged_and_one_that_learnt_nothing_is_not_compared()
+    {
+        var cells = SweptFolder.Cells(16, 64, 512);
+        foreach (var cell in cells)
+        {
+            _folder.Write(cell, losses: cell.Batch == 16 ? "1.2e24" : cell.Rate > 0.15 * cell.Batch / 64 ? "null" : "2.35", startLoss: 2.303);
+        }
+
+        var report = SweepReport.Of(_folder.Settings(cells), [.. cells.Select(_folder.Read)]);
+        SweepFiles.Write(report);
+        Assert.Equal("No run came below the loss of the untrained model, 2.303: allow more --samples, or give other --rates.", report.Frame);
+        Assert.Contains("sgd: runs diverged, and count for nothing: batch 16 at 0.0125, 0.025, 0.05; batch 64 at 0.2; batch 512 at 1.6.", report.Advice());
+        Assert.Equal(5, File.ReadLines(Path.Combine(_folder.Path, "sweep.csv")).Count(l => l.Contains(",diverged,", StringComparison.Ordinal)));
+        Assert.Equal(5, Regex.Count(File.ReadAllText(Path.Combine(_folder.Path, SweepFiles.Page)), "<td>no, diverged</td>"));
+        Assert.Contains("fewer than 3 batches reached the loss", SweepReport.Sentence(report.Analysis.Optimizers[0]), StringComparison.Ordinal);
+
+        var given = SweepReport.Of(_folder.Settings(cells, target: 2.5), report.Results);
+        Assert.Contains("The loss of the untrained model is 2.303, so that a run is at a --target of 2.5 from its beginning: give a lower one.", given.Advice());
+    }
+
+    [Fact]
+    public void Runs_share_the_machine_only_where_there_are_two_of_them()
+    {
+        var cell = SweptFolder.Cells(64)[1];
+        _folder.Write(cell);
+        Assert.DoesNotContain(SweepReport.Of(_folder.Settings([cell], target: 0.1), [_folder.Read(cell)]).Advice(), a => a.Contains("shared", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public void What_is_said_of_the_critical_batch_is_what_its_interval_says()
+    {
+        Assert.Matches(
+            "^sgd: the critical batch is not known: the fit has (9[0-9]|10[0-9]) samples, but its interval of 95 % is open \\([0-9.]+ to infinity\\), as the 3 points are read to within 7 % only, between two evaluations: ",
+            OfDoubt(0.07, (111, 1779), (40, 2492), (23, 5517)));
+        Assert.Matches("^sgd: the critical batch is not known: .* is open .*, as the 3 points scatter by [1-9][0-9]* %: give more --batches, ", Said((111, 1779), (80, 5120), (23, 5517)));
+        Assert.Matches(
+            "^sgd: the critical batch is above [0-9,]+ samples: up to the largest batch that was tried, 1,020, doubling still saves at least (3[3-9]|4[0-9]|50) % of the steps, and half would be the most. Try larger ones.$",
+            Said((6400, 102_400), (1600, 102_400), (400, 102_400), (100, 102_400)));
+        Assert.Matches(
+            "^sgd: the critical batch is below [0-9.]+ samples: from the smallest batch that was tried on, 16, doubling saves at most (1?[0-9]|2[0-5]) % of the steps. Try smaller ones.$",
+            Said((100, 1600), (100, 6400), (100, 25_600), (100, 102_400)));
+
+        static string Said(params (double Steps, double Samples)[] points) => OfDoubt(0.001, points);
+    }
+
+    private static string OfDoubt(double doubt, params (double Steps, double Samples)[] points) =>
+        SweepReport.Sentence(new OptimizerResult("sgd", [], BatchFit.Of([.. points.Select(p => new BatchPoint(p.Steps, p.Samples, doubt))])));
 
     private SweepReport Report(double? target)
     {

@@ -46,7 +46,11 @@ internal sealed class SweptFolder : IDisposable
     public static double Steps(SweepCell cell) => 20 * (1 + (0.21 * cell.Seed)) * (1 + (100.0 / cell.Batch)) * (Math.Abs((cell.Rate * 64 / cell.Batch / 0.1) - 1) < 0.01 ? 1 : 1.5);
 
     /// <summary>Writes a run: its loss falls as a power of the steps, to 0.1 at that of the law.</summary>
-    public void Write(SweepCell cell, Func<string, string>? change = null)
+    /// <param name="cell">The run.</param>
+    /// <param name="change">Changes the lines of its steps.</param>
+    /// <param name="losses">The validation loss of all its evaluations in place of that.</param>
+    /// <param name="startLoss">The loss of its first step in place of that.</param>
+    public void Write(SweepCell cell, Func<string, string>? change = null, string? losses = null, double? startLoss = null)
     {
         change ??= text => text;
         var folder = System.IO.Path.Combine(Path, SweepFolder.Cells, cell.Name);
@@ -56,10 +60,10 @@ internal sealed class SweptFolder : IDisposable
         for (var step = 1L; (step - 1) * cell.Batch < Samples; step++)
         {
             var (samples, loss) = (step * cell.Batch, 0.1 * Steps(cell) / step);
-            metrics.Write($"{{\"step\":{step},\"loss\":{loss / 2:R},\"globalBatch\":{cell.Batch},\"samples\":{samples},\"skipped\":false,\"stepMs\":10}}\n");
+            metrics.Write($"{{\"step\":{step},\"loss\":{(step == 1 ? startLoss : null) ?? loss / 2:R},\"globalBatch\":{cell.Batch},\"samples\":{samples},\"skipped\":false,\"stepMs\":10}}\n");
             if (samples / Every > (samples - cell.Batch) / Every)
             {
-                evaluations.Write($"{{\"step\":{step},\"samples\":300,\"loss\":{loss:R},\"metrics\":{{\"accuracy\":0.5}}}}\n");
+                evaluations.Write($"{{\"step\":{step},\"samples\":300,\"loss\":{losses ?? loss.ToString("R", CultureInfo.InvariantCulture)},\"metrics\":{{\"accuracy\":0.5}}}}\n");
             }
         }
 

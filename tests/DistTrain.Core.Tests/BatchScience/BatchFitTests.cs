@@ -75,16 +75,60 @@ public sealed class BatchFitTests
         // So far below that steps halve with every doubling; so far above that they stay.
         var below = BatchFit.Of([.. Batches.Select(b => Point(1, 1e6, b, 1, 0.05))])!;
         Assert.True(below.CriticalBatch.Low > 512 && double.IsPositiveInfinity(below.CriticalBatch.High), $"{below.CriticalBatch}");
+        Assert.Equal((CriticalBatchFinding.Above, false), (below.Finding, below.HasValue));
         Assert.Equal(0, below.LeastSteps.Low);
         Assert.True(below.LeastSamples.IsBounded);
         Assert.StartsWith("above ", below.CriticalBatch.ToString(), StringComparison.Ordinal);
 
         var above = BatchFit.Of([.. Batches.Select(b => Point(50, 0.01, b, 1, 0.05))])!;
         Assert.True(above.CriticalBatch.Low == 0 && above.CriticalBatch.High < 16, $"{above.CriticalBatch}");
+        Assert.Equal((CriticalBatchFinding.Below, false), (above.Finding, above.HasValue));
         Assert.Equal(0, above.LeastSamples.Low);
         Assert.True(above.LeastSteps.IsBounded);
         Assert.StartsWith("below ", above.CriticalBatch.ToString(), StringComparison.Ordinal);
     }
+
+    [Fact]
+    public void Points_that_leave_the_upper_bound_open_do_not_say_that_it_is_above_all_batches()
+    {
+        // Four times the batch took 1.74 times fewer steps, far from halving them twice, as far as evaluations every 600 samples can tell.
+        var fit = BatchFit.Of([.. new[] { (111, 1779), (40, 2492), (23, 5517.0) }.Select(p => new BatchPoint(p.Item1, p.Item2, 600 / Math.Sqrt(12) / p.Item2))])!;
+        Assert.Equal((CriticalBatchFinding.Open, true), (fit.Finding, fit.HasValue));
+        Assert.Equal(98, fit.CriticalBatch.Value, 10.0);
+        Assert.True(fit.CriticalBatch.Low < 16 && double.IsPositiveInfinity(fit.CriticalBatch.High), $"{fit.CriticalBatch}");
+    }
+
+    [Fact]
+    public void It_is_beyond_the_batches_only_where_all_of_its_interval_is() =>
+        Gen.Select(Gen.Double[-2, 6], Gen.Double[0, 0.5], Gen.Double[-0.5, 0.5].Array[3, 6]).Always((logCritical, doubt, errors) =>
+        {
+            var fit = BatchFit.Of([.. errors.Select((e, i) => Point(40, Math.Pow(10, logCritical), 16 << (2 * i), Math.Exp(e), doubt))])!;
+            var (critical, largest) = (fit.CriticalBatch, 16 << (2 * (errors.Length - 1)));
+            Assert.Equal((16, largest, errors.Length), (Math.Round(fit.Smallest, 6), Math.Round(fit.Largest, 6), fit.Points));
+            Assert.Equal(critical.IsBounded, fit.Finding == CriticalBatchFinding.Known);
+            var (above, below) = (new BatchTrade(critical.Low).Change(largest / 2.0, largest).Steps, new BatchTrade(critical.High).Change(16, 32).Steps);
+            switch (fit.Finding)
+            {
+                case CriticalBatchFinding.Above:
+                    Assert.True(critical.Low >= largest - 1e-6 && above <= (2 / 3.0) + 1e-6, $"{critical}: doubling takes {above:P0} of the steps.");
+                    break;
+                case CriticalBatchFinding.Below:
+                    Assert.True(critical.High <= 16 + 1e-6 && below >= 0.75 - 1e-6, $"{critical}: doubling takes {below:P0} of the steps.");
+                    break;
+                case CriticalBatchFinding.Open:
+                    Assert.False(critical.IsBounded || critical.Low >= largest || critical.High <= 16, $"{critical}");
+                    break;
+            }
+        });
+
+    [Fact]
+    public void A_critical_batch_among_the_batches_is_never_beyond_them_however_much_in_doubt() =>
+        Gen.Select(Gen.Double[16, 512], Gen.Double[0.001, 2]).Always((critical, doubt) =>
+        {
+            var fit = BatchFit.Of([.. Batches.Select(b => Point(40, critical, b, 1, doubt))])!;
+            Assert.True(fit.Finding is CriticalBatchFinding.Known or CriticalBatchFinding.Open && fit.HasValue, $"{fit.Finding}: {fit.CriticalBatch}");
+            Assert.Equal(doubt, fit.Doubt, 1e-9);
+        });
 
     [Fact]
     public void Two_points_or_points_of_two_batches_are_too_few()

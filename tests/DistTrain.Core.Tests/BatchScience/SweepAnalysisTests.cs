@@ -100,6 +100,57 @@ public sealed class SweepAnalysisTests
         Assert.All(analysis.Optimizers[0].Batches, b => Assert.Null(b.Reading));
     }
 
+    [Theory]
+    [InlineData(2.303, 2.29, 2.2965)]
+    [InlineData(2.303, 2.1, 2.2015)]
+    [InlineData(2.303, 1, 1.1)]
+    [InlineData(2.303, 2.3029, 2.30295)]
+    public void A_target_that_is_not_given_is_below_the_loss_of_the_untrained_model(double start, double reached, double target)
+    {
+        var analysis = SweepAnalysis.Of([Run(16, 0.1, 2.5, reached) with { StartLoss = start }, Run(64, 0.1, 2.5, reached / 2) with { StartLoss = start }], null);
+        Assert.Equal((start, target > 1.1 * reached - 1e-9), (analysis.StartLoss!.Value, !analysis.IsHalfway));
+        Assert.InRange(analysis.Target, target - 1e-9, (target * 1.01) - 1e-9);
+        Assert.InRange(analysis.Target, reached, start - 1e-9);
+    }
+
+    [Fact]
+    public void Where_no_run_learnt_anything_there_is_no_target_and_without_the_untrained_loss_it_is_no_higher_than_the_first_evaluations()
+    {
+        Assert.False(double.IsFinite(SweepAnalysis.Of([Run(16, 0.1, 2.35) with { StartLoss = 2.303 }, Run(64, 0.1, 2.31) with { StartLoss = 2.303 }], null).Target));
+        Assert.Equal(2.35, SweepAnalysis.Of([Run(16, 0.1, 2.35), Run(64, 0.1, 2.31)], null).Target, 1e-9);
+    }
+
+    [Fact]
+    public void A_run_that_diverged_counts_for_nothing_whatever_it_had_reached()
+    {
+        CellOutcome[] gone =
+        [
+            Run(16, 0.4, 0.2, 1.2e24) with { StartLoss = 2.3 }, Run(32, 0.4, 0.2, double.NaN), Run(64, 0.4, 0.2, 0.1) with { HasFailed = true }, Run(64, 0.8, 0.3, double.PositiveInfinity),
+        ];
+        Assert.All(gone, o => Assert.True(o.HasDiverged && o.ReadingAt(0.5) is null && !double.IsFinite(o.BestLoss)));
+        Assert.False((Run(16, 0.4, 2.5, 2.7) with { StartLoss = 2.3 }).HasDiverged);
+
+        var analysis = SweepAnalysis.Of([.. gone, Run(16, 0.1, 0.9, 0.5), Run(32, 0.1, 0.9, 0.4)], null);
+        Assert.Equal(0.55, analysis.Target, 1e-9);
+        Assert.Equal([(16, 0.1, false), (32, 0.1, false), (64, 0.4, true)], analysis.Optimizers[0].Batches.Select(b => (b.Batch, b.Best.Cell.Rate, b.HasDiverged)));
+        Assert.Equal([true, true, false], analysis.Optimizers[0].Batches.Select(b => b.Reading is not null));
+    }
+
+    [Fact]
+    public void A_target_that_is_not_given_is_reached_by_every_batch_that_learnt() =>
+        Gen.Select(Gen.Double[0.01, 3], Gen.Select(Gen.Double[0.01, 4], Gen.Bool).Array[1, 12]).Always((start, ends) =>
+        {
+            var outcomes = ends.Select((end, i) => Run(16 << (i / 3), 0.1 * (1 + (i % 3)), start * 1.1, end.Item1) with { StartLoss = start, HasFailed = end.Item2 }).ToList();
+            var analysis = SweepAnalysis.Of(outcomes, null);
+            Assert.False(double.IsFinite(analysis.Target) && analysis.Target >= start, $"{analysis.Target}");
+            foreach (var batch in analysis.Optimizers[0].Batches)
+            {
+                var learnt = outcomes.Any(o => o.Cell.Batch == batch.Batch && !o.HasFailed && o.BestLoss < start);
+                Assert.Equal(learnt, batch.Reading is not null);
+                Assert.False(learnt && batch.HasDiverged);
+            }
+        });
+
     private static CellOutcome Run(long batch, double rate, params double[] losses) =>
         new(new SweepCell("sgd", batch, rate), [.. losses.Select((loss, i) => new LossPoint((i + 1) * 1000 / batch, (i + 1) * 1000, loss))], false, 0.1);
 }

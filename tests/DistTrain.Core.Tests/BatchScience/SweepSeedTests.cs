@@ -32,7 +32,7 @@ public sealed class SweepSeedTests
     [Fact]
     public void Without_a_target_it_is_a_loss_that_every_seed_has_reached()
     {
-        CellOutcome[] outcomes = [.. new[] { 0.2, 0.4 }.Select((loss, seed) => new CellOutcome(new SweepCell("sgd", 16, 0.1, seed), [new LossPoint(10, 160, loss)], false, 0.1))];
+        CellOutcome[] outcomes = [.. new[] { 0.2, 0.4 }.Select((loss, seed) => new CellOutcome(new SweepCell("sgd", 16, 0.1, seed), [new LossPoint(5, 80, 0.9), new LossPoint(10, 160, loss)], false, 0.1))];
         Assert.Equal(0.44, SweepAnalysis.Of(outcomes, null).Target, 0.0011);
     }
 
