@@ -40,7 +40,7 @@ public sealed class SameBits
         Assert.All(runs, run => Assert.Equal(runs[0].Hashes, run.Hashes));
         Assert.Equal(3, runs[0].Hashes.Count);
         Assert.All(runs, run => Assert.Contains(
-            run.Events, e => e.GetProperty("event").GetString() == "warning" && e.GetProperty("sentence").GetString()!.Contains("batch.global is 1000")));
+            run.Events, e => e.GetProperty("event").GetString() == "warning" && e.GetProperty("sentence").GetString()!.Contains("batch.global is 1,000")));
     }
 
     [Fact]
