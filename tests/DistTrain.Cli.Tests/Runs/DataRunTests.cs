@@ -107,7 +107,7 @@ public sealed class DataRunTests : IAsyncLifetime
     private static string[] Run(params string[] settings) =>
     [
         "gpt-bytes",
-        .. new[] { "data.name=file", "model.window=8", "model.width=8", "model.layers=1", "model.heads=1", "stop.epochs=0", "stop.steps=3", "evaluate.everyEpochs=0" }
+        .. new[] { "data.name=file", "model.window=8", "model.width=8", "model.layers=1", "model.heads=1", "stop.epochs=0", "stop.steps=3", "schedule.warmupSteps=0", "evaluate.everyEpochs=0" }
             .Concat(settings).SelectMany(s => new[] { "--set", s }),
     ];
 
