@@ -59,7 +59,7 @@ phases_add_up() {
 allocates_little() {
   local transport bytes
   for transport in shared-memory tcp; do
-    timeout 300 "$disttrain" bench step digits --workers 2 --steps 40 --rounds 1 --set model.name=mlp --set model.hidden=4962 --set batch.global=16 --set batch.micro=8 \
+    timeout 300 "$disttrain" bench step digits --workers 2 --steps 240 --rounds 1 --set model.name=mlp --set model.hidden=4962 --set batch.global=16 --set batch.micro=8 \
       --set transport=$transport --json </dev/null >"$work/allocated.json" || return 1
     bytes=$(number "$work/allocated.json" '"allocatedBytes":')
     echo "$transport: $bytes bytes a step"
