@@ -55,7 +55,7 @@ phases_add_up() {
 }
 
 # 64 kB a step are what messages, the model's own objects and the runtime's may take; vectors, nodes and what is exchanged lie in memory that is kept. Digits have 64 inputs: 4962 units a layer make
-# 25.0 million parameters, which a worker exchanges in 204 chunks each way.
+# 25.0 million parameters, which a worker exchanges in 204 chunks each way. Many steps: about one run in seven takes 5 MB once, and why is not known yet.
 allocates_little() {
   local transport bytes
   for transport in shared-memory tcp; do
