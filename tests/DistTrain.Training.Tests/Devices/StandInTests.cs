@@ -47,13 +47,16 @@ public sealed class StandInTests
     public void A_model_that_is_moved_keeps_its_tensors_and_values_in_other_memory()
     {
         using var model = Tied();
-        var before = model.named_parameters().ToDictionary(p => p.name, p => (p.parameter, Address: TorchMemory.Address(p.parameter), Values: p.parameter.data<float>().ToArray()));
+
+        // The other name keeps the memory in use, which the allocator would else be free to hand out again.
+        using var scope = NewDisposeScope();
+        var before = model.named_parameters().ToDictionary(p => p.name, p => (p.parameter, Memory: p.parameter.detach(), Values: p.parameter.data<float>().ToArray()));
         ComputeDevice.StandIn(2).Take(model);
 
         Assert.All(model.named_parameters(), moved =>
         {
             Assert.Same(before[moved.name].parameter, moved.parameter);
-            Assert.NotEqual(before[moved.name].Address, TorchMemory.Address(moved.parameter));
+            Assert.NotEqual(TorchMemory.Address(before[moved.name].Memory), TorchMemory.Address(moved.parameter));
             Assert.Equal(before[moved.name].Values, moved.parameter.data<float>().ToArray());
             Assert.Equal((true, true), (moved.parameter.requires_grad, moved.parameter.is_leaf));
         });
