@@ -32,7 +32,7 @@ public readonly record struct BatchTrade(double Critical)
         var (step, trade) = (Math.Min(batch, dataSize), new BatchTrade(noise.Value));
         var size = step < dataSize ? $"the global batch is {batch:N0}"
             : step == batch ? $"the global batch is {batch:N0}, all of the data"
-            : $"the global batch is {batch:N0}, and a step holds all of the data, {dataSize:N0} sample{(dataSize == 1 ? "" : "s")}";
+            : $"the global batch is {batch:N0}, and a step holds all of the data, {Counted.Of(dataSize, "sample")}";
         List<string> changes = [];
         if (step < dataSize)
         {

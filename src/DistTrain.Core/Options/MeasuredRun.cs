@@ -19,5 +19,5 @@ public static class MeasuredRun
     /// <param name="samples">Samples of the steps that are measured.</param>
     public static string? Remark(RunOptions options, long samples) => options.Batch.Schedule.Name == BatchScheduleOptions.Constant
         ? null
-        : $"batch.schedule.name is {options.Batch.Schedule.Name}, and every step that is measured takes {samples:N0} sample{(samples == 1 ? "" : "s")}.";
+        : $"batch.schedule.name is {options.Batch.Schedule.Name}, and every step that is measured takes {Counted.Of(samples, "sample")}.";
 }

@@ -15,7 +15,7 @@ public static class CourseRemarks
 
     private static IEnumerable<string> AboveData(RunOptions options, long dataSize)
     {
-        var (batch, schedule, data) = (options.Batch, options.Batch.Schedule, $"the data hold {Count(dataSize, "sample")}");
+        var (batch, schedule, data) = (options.Batch, options.Batch.Schedule, $"the data hold {Counted.Of(dataSize, "sample")}");
         if (batch.Global > dataSize)
         {
             yield return $"batch.global is {batch.Global:N0} and {data}: every epoch is one step of {dataSize:N0}.";
@@ -58,7 +58,7 @@ public static class CourseRemarks
         }
         else if (single.Count > 0)
         {
-            var (where, step) = single.Count == sizes.Count ? ("", $"a step of {Count(single.Max(), "sample")}") : ($" in steps of up to {Count(single.Max(), "sample")}", "each");
+            var (where, step) = single.Count == sizes.Count ? ("", $"a step of {Counted.Of(single.Max(), "sample")}") : ($" in steps of up to {Counted.Of(single.Max(), "sample")}", "each");
             var remedy = single.Min() < 2 ? "raise the batch" : $"set batch.micro to {single.Min() / 2} or less";
             yield return $"{what}{where}: {step} is one micro-batch, as batch.micro is {batch.Micro:N0}, and one block shows no noise; {remedy}.";
         }
@@ -72,29 +72,27 @@ public static class CourseRemarks
         {
             if (RunDuration.TryParse(when, out var begin) && length.StepsTo(length.SamplesIn(begin)) is var steps && steps >= course.TotalSteps)
             {
-                yield return $"batch.schedule.stages.{when} would begin after {Count(steps, "step")}, and {end}: no step has those {Count(size, "sample")}.";
+                yield return $"batch.schedule.stages.{when} would begin after {Counted.Of(steps, "step")}, and {end}: no step has those {Counted.Of(size, "sample")}.";
             }
         }
 
         if (schedule.Name == BatchScheduleOptions.Warmup && last.Steps >= course.TotalSteps)
         {
-            yield return $"The warm-up of the batch would end after {Count(last.Steps, "step")}, and {end}: no step has the {Count(options.Batch.Global, "sample")} of batch.global.";
+            yield return $"The warm-up of the batch would end after {Counted.Of(last.Steps, "step")}, and {end}: no step has the {Counted.Of(options.Batch.Global, "sample")} of batch.global.";
         }
 
         if (schedule.Name == BatchScheduleOptions.Decay && (length.Stages.Count == 1 || length.Stages[1].Steps >= course.TotalSteps))
         {
             yield return length.Stages.Count == 1
                 ? $"batch.schedule.most is batch.global, {options.Batch.Global:N0}: the batch grows nowhere, and the rate decays."
-                : $"The batch would grow after {Count(length.Stages[1].Steps, "step")}, where the rate would decay, and {end}: it does not.";
+                : $"The batch would grow after {Counted.Of(length.Stages[1].Steps, "step")}, where the rate would decay, and {end}: it does not.";
         }
 
         // How many samples so many steps are is not known where the batch follows what is measured.
         var (warmup, whole) = ((course.Progress?.Schedule ?? length.Schedule(options)).WarmupSamples, course.Progress?.Whole ?? course.TotalSamples);
         if (warmup > whole && !(schedule.FollowsEvidence && options.Stop is { Epochs: 0, Samples: 0 }))
         {
-            yield return $"The warm-up of the rate takes {Count(warmup, "sample")}, and the run {whole:N0}: the rate does not come to optimizer.learningRate.";
+            yield return $"The warm-up of the rate takes {Counted.Of(warmup, "sample")}, and the run {whole:N0}: the rate does not come to optimizer.learningRate.";
         }
     }
-
-    private static string Count(long count, string noun) => $"{count:N0} {noun}{(count == 1 ? "" : "s")}";
 }

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using DistTrain.Core.BatchScience;
 
 namespace DistTrain.Auditing;
 
@@ -26,7 +27,12 @@ internal sealed record StepLine
 }
 
 /// <summary>The moments in a line of <c>metrics.jsonl</c>.</summary>
-internal sealed record NoiseLine(double Trace, double Square);
+internal sealed record NoiseLine(double Trace, double Square)
+{
+    /// <summary>What decisions are taken from.</summary>
+    /// <param name="samples">Samples of the step.</param>
+    public GradientMoments Moments(long samples) => new(Trace, Square, samples);
+}
 
 /// <summary>What an audit reads of a line of <c>evaluations.jsonl</c>.</summary>
 internal sealed record EvaluationLine

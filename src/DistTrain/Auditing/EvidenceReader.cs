@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text.Json;
 using DistTrain.Configuration;
+using DistTrain.Coordinator;
 using DistTrain.Core.Journals;
 using DistTrain.Core.Options;
 using DistTrain.Records;
@@ -10,11 +11,10 @@ namespace DistTrain.Auditing;
 /// <summary>Reads a run's folder, whatever state it is in.</summary>
 internal sealed class EvidenceReader(string folder)
 {
-    private const string Journal = "journal/journal.jsonl";
     private readonly List<string> _missing = [];
 
     /// <summary>Whether a folder holds anything by which it can be told to be a run's.</summary>
-    public static bool IsOfRun(string folder) => new[] { "config.yaml", "metrics.jsonl", "summary.json", Journal }.Any(name => File.Exists(Path.Combine(folder, name)));
+    public static bool IsOfRun(string folder) => new[] { "config.yaml", "metrics.jsonl", "summary.json" }.Select(name => Path.Combine(folder, name)).Append(CoordinatorHost.JournalIn(folder)).Any(File.Exists);
 
     /// <summary>Reads what is there.</summary>
     /// <exception cref="IOException">The folder cannot be read.</exception>
@@ -22,6 +22,7 @@ internal sealed class EvidenceReader(string folder)
     {
         var (options, problems) = ReadConfiguration();
         var (summary, summaryProblem) = ReadSummary();
+        var journal = CoordinatorHost.JournalIn(folder);
         return new RunEvidence
         {
             Options = options,
@@ -36,7 +37,7 @@ internal sealed class EvidenceReader(string folder)
             SummaryProblem = summaryProblem,
             Checkpoints = [.. ReadCheckpoints()],
             Leftovers = [.. Leftovers().Select(f => Path.GetRelativePath(folder, f)).Order(StringComparer.Ordinal)],
-            Journal = File.Exists(At(Journal)) ? JournalText.Read(File.ReadAllBytes(At(Journal))) : null,
+            Journal = File.Exists(journal) ? JournalText.Read(File.ReadAllBytes(journal)) : null,
             Missing = _missing,
         };
     }

@@ -1,4 +1,3 @@
-using DistTrain.Core.BatchScience;
 using DistTrain.Core.Journals;
 using DistTrain.Core.Membership;
 using DistTrain.Core.Options;
@@ -93,7 +92,7 @@ internal sealed class ExpectedCourse
                 _steps.TryAdd(operation.Step, operation);
                 var noise = lineage.Steps.GetValueOrDefault(operation.Step)?.Noise;
                 course = course.With(new OperationEvidence(
-                    operation.Kind, operation.Step, double.NaN, noise is null ? null : new GradientMoments(noise.Trace, noise.Square, operation.Samples.Count)));
+                    operation.Kind, operation.Step, double.NaN, noise?.Moments(operation.Samples.Count)));
             }
             else
             {

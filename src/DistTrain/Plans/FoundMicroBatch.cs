@@ -1,3 +1,4 @@
+using DistTrain.Coordinator;
 using DistTrain.Core.Journals;
 
 namespace DistTrain.Plans;
@@ -10,7 +11,7 @@ internal static class FoundMicroBatch
     public static int Beside(string? configuration)
     {
         var folder = Path.GetDirectoryName(configuration);
-        var journal = folder is null ? null : Path.Combine(folder, "journal", "journal.jsonl");
+        var journal = folder is null ? null : CoordinatorHost.JournalIn(folder);
         try
         {
             return File.Exists(journal) && JournalText.Read(File.ReadAllBytes(journal)).Entries.OfType<JournalEntry.MicroBatch>().LastOrDefault() is { } found ? found.Size : 0;

@@ -1,6 +1,5 @@
 using DistTrain.Auditing;
 using DistTrain.Coordinator;
-using DistTrain.Core.BatchScience;
 using DistTrain.Core.Journals;
 using DistTrain.Core.Membership;
 using DistTrain.Core.Options;
@@ -59,7 +58,7 @@ internal static class BranchCourse
         {
             var noise = lines.TryGetValue(step, out var line) ? line.Noise : throw Unknown(checkpoint, $"{Path.Combine(checkpoint.Run, name)} has no line of step {step}");
             course = course.With(new OperationEvidence(
-                OperationKind.Train, step, double.NaN, noise is null ? null : new GradientMoments(noise.Trace, noise.Square, course.Length.SamplesOfStep(step))));
+                OperationKind.Train, step, double.NaN, noise?.Moments(course.Length.SamplesOfStep(step))));
         }
 
         return course;

@@ -1,3 +1,5 @@
+using DistTrain.Core;
+
 namespace DistTrain.Views;
 
 /// <summary>The numbers of a run in words: one wording for every view.</summary>
@@ -37,5 +39,5 @@ internal static class Words
     public static string Samples(double value) => value < 10 ? value.ToString("0.#") : value < 1000 ? value.ToString("0") : (Math.Round(value / 10) * 10).ToString("N0");
 
     /// <summary>A number and its noun.</summary>
-    public static string Count(long count, string noun, string plural = "s") => $"{count:N0} {noun}{(count == 1 ? "" : plural)}";
+    public static string Count(long count, string noun, string plural = "s") => Counted.Of(count, noun, plural);
 }
