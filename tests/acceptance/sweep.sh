@@ -20,9 +20,12 @@ in_time() {
   $short || [ $((SECONDS - start)) -lt 300 ]
 }
 
-# A line for every run, and a row of the table for every batch, which has reached the loss.
+# A line for every run, a row of the table for every batch, which has reached the loss, and heads that say which loss a column has.
 complete() {
-  local batch
+  local batch head
+  for head in "final validation loss" "final training loss"; do
+    grep -q "^  batch .*  $head  " "$work/whole.txt" && grep -q "<th [^>]*>$head</th>" "$work/whole/report.html" || { echo "no column: $head"; return 1; }
+  done
   wc -l "$work/whole/sweep.csv"
   [ "$(wc -l <"$work/whole/sweep.csv")" -eq $((1 + runs)) ] || return 1
   for batch in $batches; do

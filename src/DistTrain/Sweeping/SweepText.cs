@@ -11,7 +11,7 @@ internal static class SweepText
 {
     /// <summary>The heads of the table of best runs.</summary>
     public static readonly string[] Heads =
-        ["batch", "rate", "steps", "samples", "seconds", "validation loss", "training loss", "gap", "samples/s", "peak MB", ""];
+        ["batch", "rate", "steps", "samples", "seconds", "final validation loss", "final training loss", "gap", "samples/s", "peak MB", ""];
 
     /// <summary>Writes it for people.</summary>
     public static void Write(TextWriter output, SweepReport report)

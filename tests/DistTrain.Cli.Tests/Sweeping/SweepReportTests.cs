@@ -39,7 +39,7 @@ public sealed class SweepReportTests : IDisposable
         var output = new StringWriter();
         SweepText.Write(output, Report(target: 0.1));
         var lines = output.ToString().Split('\n');
-        Assert.Matches("^  batch +rate +steps +samples +seconds +validation loss +training loss +gap +samples/s +peak MB$", lines[3]);
+        Assert.Matches("^  batch +rate +steps +samples +seconds +final validation loss +final training loss +gap +samples/s +peak MB$", lines[3]);
 
         // 20 (1 + 100 / 128) = 35.6 steps of 10 ms.
         var row = Regex.Split(lines[7].Trim(), " +");
@@ -99,6 +99,9 @@ public sealed class SweepReportTests : IDisposable
         Assert.All(tables[0].Descendants("th"), h => Assert.Equal(explained[h.Value], h.Attribute("title")!.Value));
         Assert.All(tables, t => Assert.All(t.Descendants("tr"), r => Assert.Equal(t.Descendants("th").Count(), r.Elements().Count())));
         Assert.All(explained.Values, e => Assert.EndsWith(".", e, StringComparison.Ordinal));
+
+        // A run has a loss at every step: a head says which.
+        Assert.All(tables, t => Assert.Equal(["final validation loss", "final training loss"], t.Descendants("th").Select(h => h.Value).Where(h => h.EndsWith(" loss", StringComparison.Ordinal) && !h.EndsWith(" to the loss", StringComparison.Ordinal))));
 
         var marked = tables[1].Descendants("tr").Where(r => r.Attribute("class")?.Value == "best").Select(r => r.Elements().Select(c => c.Value).ToArray()).ToList();
         Assert.Equal(Batches.Select(b => ("sgd", $"{b:N0}", $"{0.1 * b / 64:G4}", "yes")), marked.Select(r => (r[0], r[1], r[2], r[^1])));
