@@ -65,16 +65,18 @@ internal sealed record CellFolder(CellState State, IReadOnlyList<string> Problem
                 return true;
             }
 
-            if (!RunFolder.TryTakeOver(folder, configuration) && RunFolder.Claim(folder, options.Name, configuration).Problem is not null)
+            if (RunFolder.TryTakeOver(folder, configuration))
             {
-                throw new SweepException($"{folder} is not empty, and holds no run that could go on: delete it.");
+                return false;
             }
 
-            return false;
+            var (_, problem, isPassing) = RunFolder.Claim(folder, options.Name, configuration);
+            return problem is null ? false
+                : throw (isPassing ? UnwrittenFile.Told(problem) : new SweepException($"{folder} is not empty, and holds no run that could go on: delete it."));
         }
-        catch (Exception refused) when (refused is IOException or UnauthorizedAccessException)
+        catch (Exception refused) when (UnwrittenFile.IsRefusal(refused))
         {
-            throw new SweepException($"The run's folder {folder} cannot be written: {refused.Message}");
+            throw UnwrittenFile.Told($"The run's folder {folder} cannot be written: {refused.Message}");
         }
     }
 

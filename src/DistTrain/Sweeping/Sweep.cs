@@ -87,19 +87,26 @@ internal sealed class Sweep(SweepSettings settings, Verbs.Application app)
             Program = _surroundings.Program,
             Environment = _surroundings.Environment,
         };
-        LocalRunResult result;
-        await using (var viewer = progress.Watch(cell, run.Resume))
-        {
-            result = await new LocalRun(run, viewer, _surroundings.Time).RunAsync(stop);
-        }
-
+        await using var viewer = progress.Watch(cell, run.Resume);
+        var result = await new LocalRun(run, viewer, _surroundings.Time).RunAsync(stop);
         stop.ThrowIfCancellationRequested();
         if (!result.Success && !CellResult.HasDiverged(folder))
         {
-            throw new SweepException($"{SweepProgress.Title(cell)}: {result.Sentence.TrimEnd('.')}; its folder is {folder}. What is done stays: the same command goes on.");
+            throw new SweepException(Failure(cell, folder, result.Sentence, viewer.Trouble));
         }
 
         progress.Done(CellResult.Read(folder, cell));
+    }
+
+    /// <summary>Why a run failed, and what helps.</summary>
+    /// <param name="cell">The run.</param>
+    /// <param name="folder">Its folder.</param>
+    /// <param name="sentence">What it says of its end.</param>
+    /// <param name="trouble">What it last said of what could not be written, which may be why; null for nothing.</param>
+    internal static string Failure(SweepCell cell, string folder, string sentence, string? trouble)
+    {
+        var why = trouble is null || UnwrittenFile.IsFullDisk(sentence) ? sentence.TrimEnd('.') : $"{sentence.TrimEnd('.')} ({trouble.TrimEnd('.')})";
+        return $"{SweepProgress.Title(cell)}: {why}; its folder is {folder}. What is done stays: {(UnwrittenFile.IsFullDisk(why) ? "free space and run the same command again: it goes" : "the same command goes")} on.";
     }
 
     /// <summary>The coordinator of a sweep that was killed notices it, but may not have ended yet.</summary>

@@ -14,6 +14,7 @@ internal static class SweepFiles
     private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true };
 
     /// <summary>Writes all of them.</summary>
+    /// <exception cref="SweepException">One cannot be written; the others, and what the runs left, stay.</exception>
     public static void Write(SweepReport report)
     {
         var pictures = SweepPlots.Draw(report);
@@ -27,6 +28,16 @@ internal static class SweepFiles
         Put("sweep.json", SweepText.Json(report).ToJsonString(Indented) + "\n");
         Put(Page, SweepPage.Of(report, pictures));
 
-        void Put(string name, string text) => TextFile.Replace(Path.Combine(report.Settings.Folder, name), text);
+        void Put(string name, string text)
+        {
+            try
+            {
+                TextFile.Replace(Path.Combine(report.Settings.Folder, name), text);
+            }
+            catch (Exception refused) when (UnwrittenFile.IsRefusal(refused))
+            {
+                throw UnwrittenFile.Told($"All runs are done, but {name} in {report.Settings.Folder} cannot be written: {refused.Message}");
+            }
+        }
     }
 }

@@ -47,9 +47,9 @@ internal sealed class SweepFolder : IDisposable
                 ? new SweepFolder(taken)
                 : throw new SweepException($"Another sweep works in {folder}: wait for it, end it, or name another --out.");
         }
-        catch (Exception refused) when (refused is IOException or UnauthorizedAccessException)
+        catch (Exception refused) when (UnwrittenFile.IsRefusal(refused))
         {
-            throw new SweepException($"The sweep's folder {folder} cannot be written: {refused.Message}");
+            throw UnwrittenFile.Told($"The sweep's folder {folder} cannot be written: {refused.Message}");
         }
     }
 

@@ -107,10 +107,17 @@ internal sealed class SweepProgress(TextWriter output, int cells, long samples, 
     /// <param name="resumes">Whether an earlier command has trained a part of it.</param>
     internal sealed class CellViewer(SweepProgress progress, SweepCell cell, bool resumes) : IRunViewer
     {
+        /// <summary>What a run says of what it cannot write.</summary>
+        private static readonly HashSet<string> Troubles = ["checkpoint-failed", "disk", "disk-full"];
+
         private long? _from = resumes ? null : 0;
+        private volatile string? _trouble;
 
         /// <summary>The run.</summary>
         public SweepCell Cell => cell;
+
+        /// <summary>What it last said that it cannot write, in a sentence; null for nothing.</summary>
+        public string? Trouble => _trouble;
 
         /// <summary>The samples that it has used so far.</summary>
         public long Samples { get; private set; }
@@ -132,6 +139,10 @@ internal sealed class SweepProgress(TextWriter output, int cells, long samples, 
             if (happened.Step is { } step)
             {
                 progress.Note(this, step);
+            }
+            else if (happened.Happening is { } told && Troubles.Contains(told.Name))
+            {
+                _trouble = told.Sentence;
             }
         }
 

@@ -1,6 +1,7 @@
 using DistTrain.Core.BatchScience;
 using DistTrain.Sweeping;
 using Microsoft.Extensions.Time.Testing;
+using V1 = DistTrain.Protocol.V1;
 
 namespace DistTrain.Cli.Tests.Sweeping;
 
@@ -58,6 +59,20 @@ public sealed class SweepProgressTests : IDisposable
         progress.Watch(First with { Seed = 1 }, resumes: false);
         progress.Done(Result(First with { Seed = 1 }, 1));
         Assert.EndsWith("\n4 of 4  sgd, batch 10, rate 0.1, seed + 1: validation loss 0.5 after 100 steps in 1.0 s.\n", _output.ToString().ReplaceLineEndings("\n"), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Why_a_run_failed_on_a_full_disk_is_told_with_what_helps()
+    {
+        var viewer = new SweepProgress(_output, 1, Samples, _time).Watch(First, resumes: false);
+        Assert.Equal("sgd, batch 10, rate 0.1: It failed; its folder is F. What is done stays: the same command goes on.", Sweep.Failure(First, "F", "It failed.", viewer.Trouble));
+
+        viewer.Show(Events.Happening("worker 1 joined"));
+        viewer.Show(new V1.RunEvent { Happening = new V1.Happening { Name = "checkpoint-failed", Sentence = "The checkpoint of step 4 was not written: No space left on device : 'F/a'." } });
+        Assert.Equal(
+            "sgd, batch 10, rate 0.1: It failed (The checkpoint of step 4 was not written: No space left on device : 'F/a'); its folder is F. "
+            + "What is done stays: free space and run the same command again: it goes on.",
+            Sweep.Failure(First, "F", "It failed.", viewer.Trouble));
     }
 
     private void Pass(SweepProgress.CellViewer viewer, double seconds, long samples)
