@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text.RegularExpressions;
 using DistTrain.Core.Schedules;
 
 namespace DistTrain.Core.BatchScience;
@@ -8,10 +9,23 @@ namespace DistTrain.Core.BatchScience;
 /// <param name="Batch">The global batch.</param>
 /// <param name="Rate">The full learning rate.</param>
 /// <param name="Seed">What is added to the seed of the configuration: runs of a batch and a rate that differ by it tell how far chance goes.</param>
-public sealed record SweepCell(string Optimizer, long Batch, double Rate, int Seed = 0)
+public sealed partial record SweepCell(string Optimizer, long Batch, double Rate, int Seed = 0)
 {
     /// <summary>What people and files call it.</summary>
     public string Name => FormattableString.Invariant($"{Optimizer}-b{Batch}-r{Rate:R}{(Seed == 0 ? "" : $"-s{Seed}")}");
+
+    /// <summary>The run that has a name; null where none has it.</summary>
+    public static SweepCell? Named(string name)
+    {
+        var parts = Parts().Match(name);
+        var cell = long.TryParse(parts.Groups["batch"].Value, CultureInfo.InvariantCulture, out var batch) && double.TryParse(parts.Groups["rate"].Value, CultureInfo.InvariantCulture, out var rate)
+            ? new SweepCell(parts.Groups["optimizer"].Value, batch, rate, int.TryParse(parts.Groups["seed"].Value, CultureInfo.InvariantCulture, out var seed) ? seed : 0)
+            : null;
+        return cell?.Name == name ? cell : null;
+    }
+
+    [GeneratedRegex("^(?<optimizer>[a-z]+)-b(?<batch>[0-9]+)-r(?<rate>[0-9.E+-]+?)(-s(?<seed>[0-9]+))?$")]
+    private static partial Regex Parts();
 }
 
 /// <summary>A learning rate to be tried.</summary>

@@ -9,7 +9,7 @@ namespace DistTrain.Sweeping;
 
 /// <summary>
 /// The runs of a sweep on this machine, several at a time, one worker each. A run that is done is not trained again, one that has begun goes on: the same command goes on with a sweep that was
-/// ended, whatever ended it, and with more batches or rates it trains only those.
+/// ended, whatever ended it, and with other batches or rates it trains only those, and reports on all.
 /// </summary>
 /// <param name="settings">What the sweep is asked to do.</param>
 /// <param name="app">The program.</param>
@@ -21,16 +21,18 @@ internal sealed class Sweep(SweepSettings settings, Verbs.Application app)
 
     /// <summary>Trains what is not done yet.</summary>
     /// <param name="stop">Ends the runs in order.</param>
-    /// <returns>What the runs did, in their order.</returns>
-    /// <exception cref="SweepException">A run failed, or its folder is another's. What is done stays.</exception>
+    /// <returns>What the runs did, and those of earlier commands that were done; by batch, optimizer, rate and seed.</returns>
+    /// <exception cref="SweepException">A run failed, or its folder or another in the sweep's is of another configuration. What is done stays.</exception>
     public async Task<IReadOnlyList<CellResult>> RunAsync(CancellationToken stop)
     {
-        var found = settings.Cells.ToDictionary(c => c, c => CellFolder.Find(settings.FolderOf(c), settings.OptionsOf(c), app));
+        var earlier = SweepFolder.CellsIn(settings.Folder).Except(settings.Cells).ToList();
+        var found = settings.Cells.Concat(earlier).ToDictionary(c => c, c => CellFolder.Find(settings.FolderOf(c), settings.OptionsOf(c), app));
         if (Problems(found) is { Count: > 0 } problems)
         {
             throw new SweepException(problems, isUsage: true);
         }
 
+        TellUnfinished([.. earlier.Where(c => found[c].State == CellState.Begun)]);
         var progress = new SweepProgress(_surroundings.Error, settings.Cells.Count, settings.Samples, _surroundings.Time);
         var left = new ConcurrentQueue<SweepCell>(settings.Cells.Where(c => found[c].State != CellState.Done));
         for (var done = left.Count; done < settings.Cells.Count; done++)
@@ -42,13 +44,30 @@ internal sealed class Sweep(SweepSettings settings, Verbs.Application app)
         var lanes = Enumerable.Range(0, Math.Min(settings.Parallel, left.Count)).Select(_ => WorkAsync(left, found, progress, over)).ToList();
         await Task.WhenAll(lanes);
         stop.ThrowIfCancellationRequested();
-        return [.. settings.Cells.Select(c => CellResult.Read(settings.FolderOf(c), c, settings.Branch?.Loss))];
+        return [.. InOrder([.. settings.Cells, .. earlier.Where(c => found[c].State == CellState.Done)]).Select(c => CellResult.Read(settings.FolderOf(c), c, settings.Branch?.Loss))];
+    }
+
+    /// <summary>As if one command had asked for all.</summary>
+    private static IEnumerable<SweepCell> InOrder(IReadOnlyList<SweepCell> cells)
+    {
+        var optimizers = cells.Select(c => c.Optimizer).Distinct().ToList();
+        return cells.OrderBy(c => c.Batch).ThenBy(c => optimizers.IndexOf(c.Optimizer)).ThenBy(c => c.Rate).ThenBy(c => c.Seed);
+    }
+
+    private void TellUnfinished(IReadOnlyList<SweepCell> unfinished)
+    {
+        if (unfinished.Count > 0)
+        {
+            var others = unfinished.Count > 1 ? $" and {Words.Count(unfinished.Count - 1, "other run")}" : "";
+            _surroundings.Error.WriteLine(
+                $"Left out of the report: {SweepProgress.Title(unfinished[0])}{others}, which no command has trained to the end that is asked for now. With such batches and rates given, too, they go on.");
+        }
     }
 
     /// <summary>Why folders cannot be used: what is wrong with several of them, once.</summary>
     private List<string> Problems(Dictionary<SweepCell, CellFolder> found) =>
     [
-        .. from cell in settings.Cells
+        .. from cell in found.Keys
            from problem in found[cell].Problems
            group settings.FolderOf(cell) by problem into same
            select $"{same.First()}{(same.Count() > 1 ? $" and {Words.Count(same.Count() - 1, "other run")}" : "")}: {same.Key}",

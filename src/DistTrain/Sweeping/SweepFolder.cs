@@ -1,3 +1,4 @@
+using DistTrain.Core.BatchScience;
 using DistTrain.Training.Data;
 
 namespace DistTrain.Sweeping;
@@ -30,6 +31,10 @@ internal sealed class SweepFolder : IDisposable
             ? $"--out '{folder}' holds something else than a sweep: name a new folder, or that of a sweep."
             : null;
     }
+
+    /// <summary>The runs that have a folder in a sweep's, whatever became of them; by name.</summary>
+    public static IReadOnlyList<SweepCell> CellsIn(string folder) =>
+        [.. Directory.EnumerateDirectories(Path.Combine(folder, Cells)).Select(Path.GetFileName).Order(StringComparer.Ordinal).Select(name => SweepCell.Named(name!)).OfType<SweepCell>()];
 
     /// <summary>Takes a folder.</summary>
     /// <exception cref="SweepException">It cannot be taken.</exception>

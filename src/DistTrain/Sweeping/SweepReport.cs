@@ -4,7 +4,7 @@ using DistTrain.Views;
 namespace DistTrain.Sweeping;
 
 /// <summary>What a sweep found out: the runs, compared, and what follows in words.</summary>
-/// <param name="Settings">What was asked for.</param>
+/// <param name="Settings">What was asked for, with the runs of earlier commands.</param>
 /// <param name="Results">The runs.</param>
 /// <param name="Analysis">Their comparison.</param>
 internal sealed record SweepReport(SweepSettings Settings, IReadOnlyList<CellResult> Results, SweepAnalysis Analysis)
@@ -13,8 +13,10 @@ internal sealed record SweepReport(SweepSettings Settings, IReadOnlyList<CellRes
     private const double Efficient = 0.2;
 
     /// <summary>Compares the runs of a sweep.</summary>
+    /// <param name="settings">What was asked for.</param>
+    /// <param name="results">All runs, those of earlier commands included.</param>
     public static SweepReport Of(SweepSettings settings, IReadOnlyList<CellResult> results) =>
-        new(settings, results, SweepAnalysis.Of([.. results.Select(r => r.Outcome)], settings.Target));
+        new(settings with { Cells = [.. results.Select(r => r.Outcome.Cell)] }, results, SweepAnalysis.Of([.. results.Select(r => r.Outcome)], settings.Target));
 
     /// <summary>The seconds that the runs at the best rate of a batch took to the target, in the mean; null where one did not get there.</summary>
     public double? SecondsTo(BatchResult batch) =>
@@ -28,9 +30,11 @@ internal sealed record SweepReport(SweepSettings Settings, IReadOnlyList<CellRes
         ? Nothing
         : (Settings.Branch is { } branch ? $"From step {branch.Step:N0} of {branch.Run}, at a rate of {Words.Number(branch.Numbers.Rate)} and a batch of {branch.Batch:N0}{(branch.Loss is { } loss ? $", a validation loss of {Words.Number(loss)}" : "")}: steps" : "Steps")
             + $" and samples to a validation loss of {Words.Number(Analysis.Target)}{(Analysis.IsGiven ? "" : Origin)}"
-            + $". {Words.Count(Results.Count, "run")} of at most {Settings.Samples:N0} samples in the same order{(Settings.Seeds > 1 ? $" for each of {Settings.Seeds} seeds" : "")}, "
+            + $". {Words.Count(Results.Count, "run")} of at most {Settings.Samples:N0} samples in the same order{Seeds}, "
             + (Settings.Branch is not null ? "a constant rate" : Settings.KeepsSchedule && Settings.Options.Schedule.Name != "constant" ? $"a {Settings.Options.Schedule.Name} schedule" : "a constant rate after the warm-up")
             + $", evaluated every {Settings.EvaluateEvery:N0} samples.";
+
+    private string Seeds => Settings.Seeds < Settings.MostSeeds ? $" with {Settings.Seeds} to {Settings.MostSeeds} seeds for a batch and rate" : Settings.Seeds > 1 ? $" for each of {Settings.Seeds} seeds" : "";
 
     /// <summary>Why there is no loss to compare at.</summary>
     private string Nothing => Results.All(r => r.Outcome.HasDiverged) ? "Every run diverged: give lower --rates."
@@ -43,7 +47,7 @@ internal sealed record SweepReport(SweepSettings Settings, IReadOnlyList<CellRes
     {
         get
         {
-            var reached = Settings.Seeds > 1 ? "all runs at the best rate of every batch reached" : "the best run of every batch reached";
+            var reached = Settings.MostSeeds > 1 ? "all runs at the best rate of every batch reached" : "the best run of every batch reached";
             return Settings.Branch is not null ? $", which {reached}"
                 : Analysis.IsHalfway && Analysis.StartLoss is { } start ? $", halfway between that of {Beginning}, {Words.Number(start)}, and the lowest that {reached}"
                 : $", a tenth above the lowest that {reached}";

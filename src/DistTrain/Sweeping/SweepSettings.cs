@@ -37,8 +37,11 @@ internal sealed record SweepSettings
     /// <summary>Whether the rate follows the recipe's schedule.</summary>
     public bool KeepsSchedule { get; init; }
 
-    /// <summary>How many seeds each batch and rate is trained with.</summary>
-    public int Seeds => Cells.Max(c => c.Seed) + 1;
+    /// <summary>With how many seeds each batch and rate is trained, at least: an earlier command may have asked for more.</summary>
+    public int Seeds => Cells.CountBy(c => c with { Seed = 0 }).Min(c => c.Value);
+
+    /// <summary>With how many seeds a batch and rate is trained at most.</summary>
+    public int MostSeeds => Cells.CountBy(c => c with { Seed = 0 }).Max(c => c.Value);
 
     /// <summary>How many runs at a time.</summary>
     public required int Parallel { get; init; }

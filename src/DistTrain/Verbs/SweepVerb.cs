@@ -30,7 +30,7 @@ internal static class SweepVerb
             + "run would have ended; --keep-schedule has it follow the recipe. What decides the best rate of a batch is the fewest samples to the target loss.\n"
             + "From a checkpoint on, 1x is the rate with which its run went on, at the batch that it then had. Where that has come down to 0, as at the end of a cosine, rates are given as they are.\n"
             + "Every run is a process group of its own with one worker, and ends with this command. The same command goes on with a sweep that was ended, and trains nothing twice;\n"
-            + "with more batches or rates and the same --out it trains only those. The folder holds report.html, which needs no network, its pictures, sweep.csv, sweep.json, and the runs in cells/.");
+            + "with other batches or rates and the same --out it trains only those, and reports on all runs in the folder. The folder holds report.html, which needs no network, its pictures, sweep.csv, sweep.json, and the runs in cells/.");
         var configuration = new ConfigurationArguments(command, workers: null);
         var arguments = new SweepArguments(command);
         configuration.MayDependOn(arguments.Branches);

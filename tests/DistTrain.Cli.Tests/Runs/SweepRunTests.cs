@@ -41,16 +41,20 @@ public sealed class SweepRunTests : IDisposable
         Assert.DoesNotContain("batch 8,", more.Error, StringComparison.Ordinal);
         Assert.Contains("3 of 3  sgd, batch 512, rate 0.4: validation loss ", more.Error, StringComparison.Ordinal);
         Assert.Equal(written, File.GetLastWriteTimeUtc(Summary("sweep", "sgd-b8-r0.00625")));
+
+        // Fewer batches leave nothing out that is there.
+        var fewer = await Command.RunAsync(["sweep", .. Small, "--batches", "512", "--out", _folder["sweep"]]);
+        Assert.Equal((0, more.Out), (fewer.Code, fewer.Out));
         Assert.Equal(0, (await Command.RunAsync(["train", Configuration("sgd-b8-r0.00625"), "--out", _folder["straight"]])).Code);
         Assert.Equal(
             (string?)JsonNode.Parse(File.ReadAllText(Summary("sweep", "sgd-b8-r0.00625")))!["weightsSha256"],
             (string?)JsonNode.Parse(File.ReadAllText(Path.Combine(_folder["straight"], "summary.json")))!["weightsSha256"]);
 
         // Runs of another recipe do not mix with these.
-        var other = await Command.RunAsync(["sweep", .. Small, "--batches", "8,128", "--out", _folder["sweep"], "--set", "seed=2"]);
+        var other = await Command.RunAsync(["sweep", .. Small, "--batches", "8", "--out", _folder["sweep"], "--set", "seed=2"]);
         Assert.Equal(2, other.Code);
         Assert.Single(other.Error.Split("error: ", StringSplitOptions.RemoveEmptyEntries));
-        Assert.EndsWith("sgd-b8-r0.00625 and 1 other run: seed is '2': was 1 when the run began, and decides its bits: give it that value, or begin a new run. Or name another --out.\n", other.Error, StringComparison.Ordinal);
+        Assert.EndsWith("sgd-b8-r0.00625 and 2 other runs: seed is '2': was 1 when the run began, and decides its bits: give it that value, or begin a new run. Or name another --out.\n", other.Error, StringComparison.Ordinal);
     }
 
     [Fact]

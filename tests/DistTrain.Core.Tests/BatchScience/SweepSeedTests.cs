@@ -18,6 +18,25 @@ public sealed class SweepSeedTests
         Assert.Equal([("sgd-b64-r0.1", 0), ("sgd-b64-r0.1-s1", 1), ("sgd-b64-r0.1-s2", 2)], cells.Select(c => (c.Name, c.Seed)));
     }
 
+    [Theory]
+    [InlineData("sgd", 64, 0.1, 0)]
+    [InlineData("adamw", 1L << 40, 1e-5, 0)]
+    [InlineData("lars", 1, 1.5e20, 12)]
+    public void A_run_is_known_by_its_name(string optimizer, long batch, double rate, int seed)
+    {
+        var cell = new SweepCell(optimizer, batch, rate, seed);
+        Assert.Equal(cell, SweepCell.Named(cell.Name));
+    }
+
+    [Theory]
+    [InlineData("notes")]
+    [InlineData("sgd-b064-r0.1")]
+    [InlineData("sgd-b64-r0.1-s0")]
+    [InlineData("sgd-b64-r0.10")]
+    [InlineData("sgd-b99999999999999999999-r0.1")]
+    [InlineData("sgd-b64-r0.1.tmp")]
+    public void Another_name_is_no_runs(string name) => Assert.Null(SweepCell.Named(name));
+
     [Fact]
     public void The_best_rate_is_best_in_the_mean_and_gets_there_with_every_seed()
     {
