@@ -40,7 +40,7 @@ internal static class BenchAllReduceVerb
         command.Add(json);
         command.SetAction(async (parsed, cancellation) =>
         {
-            var plan = new AllReducePlan(parsed.GetValue(workers), parsed.GetValue(sizes)!, parsed.GetValue(transports)!, parsed.GetValue(rounds));
+            var plan = new AllReducePlan(parsed.GetValue(workers), parsed.GetValue(sizes)!.Values, parsed.GetValue(transports)!.Values, parsed.GetValue(rounds));
             var needed = AllReducePlan.Memory(plan.Workers, plan.Sizes.Max());
             var most = (long)(GC.GetGCMemoryInfo().TotalAvailableMemoryBytes * MemoryShare);
             if (needed > most)

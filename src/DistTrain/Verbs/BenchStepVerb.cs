@@ -39,7 +39,7 @@ internal static class BenchStepVerb
         command.Add(rounds);
         command.Add(json);
         command.SetAction(async (parsed, cancellation) => configuration.Read(parsed, app) is { } options
-            ? await RunAsync(options, parsed.GetValue(workers)!, parsed.GetValue(steps), parsed.GetValue(rounds), parsed.GetValue(json), app.Surroundings, cancellation)
+            ? await RunAsync(options, parsed.GetValue(workers)!.Values, parsed.GetValue(steps), parsed.GetValue(rounds), parsed.GetValue(json), app.Surroundings, cancellation)
             : ExitCode.Usage);
         return command;
     }

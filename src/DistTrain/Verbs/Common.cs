@@ -109,20 +109,31 @@ internal static class Common
     public static string Given(OptionResult result) => result.Tokens is [var token, ..] ? token.Value : "";
 
     /// <summary>An option that takes a whole number.</summary>
-    public static Option<int> WholeNumber(string name, string description, string help, int from, int to, int standard)
+    public static Option<int> WholeNumber(string name, string description, string help, int from, int to, int standard) => new(name)
     {
-        var option = new Option<int>(name) { Description = description, HelpName = help, DefaultValueFactory = _ => standard };
-        option.CustomParser = result =>
-        {
-            var given = result.Tokens is [var token, ..] ? token.Value : "";
-            if (!int.TryParse(given, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var number) || number < from || number > to)
-            {
-                result.AddError($"{name} is '{given}': must be a whole number between {from} and {to}.");
-            }
+        Description = description,
+        HelpName = help,
+        DefaultValueFactory = _ => standard,
+        CustomParser = result => ReadWhole(result, name, from, to),
+    };
 
-            return number;
-        };
-        return option;
+    /// <summary>An option that takes a whole number; null where it is left away.</summary>
+    public static Option<int?> WholeNumber(string name, string description, string help, int from, int to) => new(name)
+    {
+        Description = description,
+        HelpName = help,
+        CustomParser = result => ReadWhole(result, name, from, to),
+    };
+
+    private static int ReadWhole(ArgumentResult result, string name, int from, int to)
+    {
+        var given = result.Tokens is [var token, ..] ? token.Value : "";
+        if (!int.TryParse(given, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var number) || number < from || number > to)
+        {
+            result.AddError($"{name} is '{given}': must be a whole number between {from} and {to}.");
+        }
+
+        return number;
     }
 
     /// <summary>An option that takes a price.</summary>

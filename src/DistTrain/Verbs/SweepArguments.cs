@@ -48,16 +48,16 @@ internal sealed class SweepArguments
     private static readonly string[] Known =
         [.. typeof(OptimizerOptions).GetProperty(nameof(OptimizerOptions.Name))!.GetCustomAttribute<AllowedValuesAttribute>()!.Values.Select(v => (string)v!)];
 
-    private readonly Option<IReadOnlyList<long>> _batches = Lists.Option<long>(
+    private readonly Option<TypedList<long>> _batches = Lists.Option<long>(
         "--batches", "The global batches, such as 16,32,64,128.", "N,...", null, text =>
             long.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var batch) && batch is >= 1 and <= MostBatch
                 ? (batch, null)
                 : (0, $"'{text}' must be a whole number between 1 and {MostBatch}"));
 
-    private readonly Option<IReadOnlyList<SweepRate>> _rates = Lists.Option(
+    private readonly Option<TypedList<SweepRate>> _rates = Lists.Option(
         "--rates", "The learning rates for each batch: as they are, or with an x as multiples of the recipe's, taken to the batch.", "RATE,...", "0.5x,1x,2x", ReadRate);
 
-    private readonly Option<IReadOnlyList<SweepOptimizer>> _optimizers = Lists.Option(
+    private readonly Option<TypedList<SweepOptimizer>> _optimizers = Lists.Option(
         "--optimizers", "The update rules, each with a rate that suits the recipe's batch where it is not the recipe's own, such as sgd,adamw=0.002; the recipe's where left away.",
         "NAME[=RATE],...", null, ReadOptimizer);
 
@@ -121,7 +121,7 @@ internal sealed class SweepArguments
     {
         var folder = parsed.GetValue(_out) ?? Path.Combine("sweeps", options.Name + (branch is null ? "" : $"-branch-{branch.Step}"));
         var request = new SweepRequest(
-            options, parsed.GetValue(_optimizers) is { Count: > 0 } given ? given : [new SweepOptimizer(options.Optimizer.Name, 0)], parsed.GetValue(_batches)!, parsed.GetValue(_rates)!,
+            options, parsed.GetValue(_optimizers)?.Values ?? [new SweepOptimizer(options.Optimizer.Name, 0)], parsed.GetValue(_batches)!.Values, parsed.GetValue(_rates)!.Values,
             parsed.GetValue(_target), parsed.GetValue(_samples), parsed.GetValue(_parallel), folder, parsed.GetValue(_keep), branch, parsed.GetValue(_seeds));
         request = request with { Optimizers = [.. request.Optimizers.Select(o => o.Rate > 0 || IsOwn(o, options) ? o : o with { Rate = UsualRates.GetValueOrDefault(o.Name) })] };
         return (request, [.. Mistakes(request)]);

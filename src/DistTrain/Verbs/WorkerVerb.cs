@@ -43,7 +43,7 @@ internal static class WorkerVerb
             Description = "The name other workers reach it by, where that is not its own address on the route to the coordinator.",
             HelpName = "HOST[:PORT]",
         };
-        var number = Common.WholeNumber("--number", "Its number, where a launcher gives one; debug.delayPerMicroBatch goes by it.", "N", 0, 4095, standard: -1);
+        var number = Common.WholeNumber("--number", "Its number, where a launcher gives one; debug.delayPerMicroBatch goes by it.", "N", 0, 4095);
         var wait = new Option<string?>("--wait")
         {
             Description = $"How long the coordinator may be out of reach; {Duration.Format(Timeouts.Default.FirstAnswer)} at the start and 45 times failureDetection later, where left away.",
@@ -117,7 +117,7 @@ internal static class WorkerVerb
                 Coordinator = address!,
                 Listen = parsed.GetValue(listen)!,
                 Advertise = parsed.GetValue(advertise),
-                Number = parsed.GetValue(number),
+                Number = parsed.GetValue(number) ?? -1,
                 Patience = Duration.TryParse(parsed.GetValue(wait) ?? "", out var patience) ? patience : null,
                 Options = options,
                 DataPath = parsed.GetValue(data),

@@ -1,9 +1,10 @@
+using System.Text.RegularExpressions;
 using DistTrain.Core.Options;
 
 namespace DistTrain.Cli.Tests.Verbs;
 
 /// <summary>Help teaches: every verb with examples, every option, every key.</summary>
-public sealed class HelpTests
+public sealed partial class HelpTests
 {
     public static TheoryData<string, string> Options() => new()
     {
@@ -48,6 +49,34 @@ public sealed class HelpTests
         var shown = text.Split('\n').Select(l => l.TrimStart()).Where(l => l.StartsWith('-')).SelectMany(l => l.Split(' ', ',')).Where(w => w.StartsWith("--", StringComparison.Ordinal));
         Assert.Equal(options.Split(' ', StringSplitOptions.RemoveEmptyEntries).Append("--help").Order(), shown.Distinct().Order());
     }
+
+    [Theory]
+    [MemberData(nameof(Options))]
+    public async Task Help_shows_defaults_as_a_user_would_type_them(string verb, string options)
+    {
+        var (_, text, _) = await Cli.RunAsync([.. verb.Split(' '), "--help"]);
+        foreach (var line in text.Split('\n').Where(l => l.Contains(" [default: ", StringComparison.Ordinal)))
+        {
+            var (name, value) = (DefaultOf().Match(line).Groups[1].Value, DefaultOf().Match(line).Groups[2].Value);
+            Assert.Contains(name, options.Split(' '));
+
+            // Beside a mistake nothing runs: the text is told whether the option takes its own default.
+            var (_, _, error) = await Cli.RunAsync([.. verb.Split(' '), "--no-such-option", name, value]);
+            Assert.DoesNotContain($"{name} is ", error, StringComparison.Ordinal);
+            Assert.StartsWith("error: ", error, StringComparison.Ordinal);
+        }
+    }
+
+    [Theory]
+    [InlineData("sweep", "0.5x,1x,2x")]
+    [InlineData("bench allreduce", "4KB,1MB,25MB,100MB,400MB")]
+    [InlineData("bench allreduce", "shared-memory,tcp,grpc")]
+    [InlineData("bench step", "1,2")]
+    public async Task Help_shows_the_default_of_a_list_between_commas(string verb, string list) =>
+        Assert.Contains($" [default: {list}]\n", (await Cli.RunAsync([.. verb.Split(' '), "--help"])).Out, StringComparison.Ordinal);
+
+    [GeneratedRegex(@"(--[a-z-]+).* \[default: (.*)\]$")]
+    private static partial Regex DefaultOf();
 
     [Fact]
     public async Task Help_of_recovery_names_its_limits_and_what_is_done()
