@@ -324,9 +324,8 @@ public sealed partial class RunMachine
     {
         if (_ranks.Count == 0)
         {
-            Finish(_publishedStep < 0
-                ? new RunOutcome(false, reason)
-                : new RunOutcome(true, $"{reason} --resume goes on from checkpoint {_publishedStep}.") { Status = RunStatus.Stopped });
+            var next = _publishedStep < 0 ? "No step was done: --resume begins the run." : $"--resume goes on from checkpoint {_publishedStep}.";
+            Finish(new RunOutcome(true, $"{reason} {next}") { Status = RunStatus.Stopped });
             return;
         }
 

@@ -226,6 +226,7 @@ public sealed class RunMachineReturnTests
     {
         var run = new MachineRun(workers: 1);
         run.Handle(new RunEvent.Stopped("The coordinator was asked to end."));
-        Assert.Equal(new RunOutcome(false, "The coordinator was asked to end."), run.Outcome);
+        Assert.Equal(
+            new RunOutcome(true, "The coordinator was asked to end. No step was done: --resume begins the run.") { Status = RunStatus.Stopped }, run.Outcome);
     }
 }
