@@ -97,9 +97,9 @@ internal sealed class ChildProcess : IDisposable
         {
             _process.StandardInput.Close();
         }
-        catch (IOException)
+        catch (Exception gone) when (gone is IOException or InvalidOperationException)
         {
-            // It ended first.
+            // It ended first, and may be forgotten already.
         }
     }
 

@@ -14,9 +14,10 @@ internal sealed class CoordinatorSupervisor(
     LocalRunSettings settings, RunProcesses processes, RestartPolicy policy, RunProgress progress, FaultDirector? faults, Action<string, string> tell,
     TimeProvider time)
 {
+    private readonly Lock _gate = new();
+    private readonly TaskCompletionSource _stopped = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private ChildProcess? _current;
     private volatile bool _isDown = true;
-    private volatile bool _isStopping;
 
     /// <summary>Its newest process.</summary>
     public ChildProcess Current => _current!;
@@ -46,8 +47,11 @@ internal sealed class CoordinatorSupervisor(
     /// <summary>Asks it to end the run in order; it is not started again.</summary>
     public void Stop()
     {
-        _isStopping = true;
-        Current.Release();
+        lock (_gate)
+        {
+            _stopped.TrySetResult();
+            Current.Release();
+        }
     }
 
     /// <summary>Keeps it running until it has ended for good.</summary>
@@ -61,7 +65,7 @@ internal sealed class CoordinatorSupervisor(
             var code = await Current.Exit;
             var decision = policy.Decide(state, code, progress.Steps);
             state = decision.State;
-            if (!decision.Again || _isStopping || progress.HasFinished || over.IsCancellationRequested)
+            if (!decision.Again || _stopped.Task.IsCompleted || progress.HasFinished || over.IsCancellationRequested)
             {
                 return code;
             }
@@ -69,8 +73,13 @@ internal sealed class CoordinatorSupervisor(
             _isDown = true;
             tell("process-restarted", decision.Sentence(Current, code));
             processes.Forget(Current);
-            await Task.Delay(decision.Pause, time, over);
-            Start(address.Port, resume: true, checkpoint: null);
+            await Task.WhenAny(Task.Delay(decision.Pause, time, over), _stopped.Task);
+            over.ThrowIfCancellationRequested();
+            if (!TryStartAgain(address))
+            {
+                return code;
+            }
+
             if (await ListensAsync(over))
             {
                 _isDown = false;
@@ -90,6 +99,21 @@ internal sealed class CoordinatorSupervisor(
         {
             Current.Kill();
             return false;
+        }
+    }
+
+    /// <summary>Starts it again, unless it was asked to end meanwhile: the new process would not know.</summary>
+    private bool TryStartAgain(Uri address)
+    {
+        lock (_gate)
+        {
+            if (_stopped.Task.IsCompleted)
+            {
+                return false;
+            }
+
+            Start(address.Port, resume: true, checkpoint: null);
+            return true;
         }
     }
 

@@ -42,6 +42,23 @@ public sealed class RestartTests : IDisposable
     }
 
     [Fact]
+    public async Task A_run_that_is_stopped_while_its_coordinator_waits_to_be_started_again_ends_and_starts_none()
+    {
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(Token);
+        _viewer.Happened = h =>
+        {
+            if (h.Sentence.Contains("once more in", StringComparison.Ordinal))
+            {
+                _ = stop.CancelAsync();
+            }
+        };
+        var kill = new Fault { Kind = FaultKind.RestartCoordinator, Step = 1 };
+        var result = await RunAsync(Scenario.CoordinatorReturns, LocalRunSettings.StandardRestarts, [kill, kill], stop.Token);
+        Assert.Equal((false, "The run was stopped before it was finished."), (result.Success, result.Sentence));
+        Assert.Equal(2, (await File.ReadAllLinesAsync(_folder["logs/coordinator.log"], Token)).Select(ListeningLine.Read).OfType<Uri>().Count());
+    }
+
+    [Fact]
     public async Task Workers_that_are_killed_again_and_again_stay_away_and_the_run_ends_with_a_sentence()
     {
         // A step that the launcher sees late counts as progress once, so it takes two or three.
@@ -87,7 +104,7 @@ public sealed class RestartTests : IDisposable
 
     private Task<LocalRunResult> RunAsync(Scenario scenario, params Fault[] faults) => RunAsync(scenario, LocalRunSettings.StandardRestarts, faults);
 
-    private async Task<LocalRunResult> RunAsync(Scenario scenario, int maxRestarts, Fault[] faults)
+    private async Task<LocalRunResult> RunAsync(Scenario scenario, int maxRestarts, Fault[] faults, CancellationToken? stop = null)
     {
         var program = ChildCommand.OfThisProcess();
         var settings = new LocalRunSettings
@@ -101,12 +118,14 @@ public sealed class RestartTests : IDisposable
             OnFault = (fault, _) => _faults.Enqueue(fault.Id),
             VerdictDeadline = TimeSpan.FromMilliseconds(100),
         };
-        return await new LocalRun(settings, _viewer, TimeProvider.System).RunAsync(Token).WaitAsync(Deadline, Token);
+        return await new LocalRun(settings, _viewer, TimeProvider.System).RunAsync(stop ?? Token).WaitAsync(Deadline, Token);
     }
 
     private sealed class Recorder : IRunViewer
     {
         private readonly ConcurrentQueue<V1.Happening> _happenings = [];
+
+        public Action<V1.Happening> Happened { get; set; } = _ => { };
 
         public IReadOnlyList<string> Sentences(string name) => [.. _happenings.Where(h => h.Name == name).Select(h => h.Sentence)];
 
@@ -115,6 +134,7 @@ public sealed class RestartTests : IDisposable
             if (happened.Happening is { } happening)
             {
                 _happenings.Enqueue(happening);
+                Happened(happening);
             }
         }
 
