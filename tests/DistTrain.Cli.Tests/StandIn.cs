@@ -49,6 +49,9 @@ public enum Scenario
 
     /// <summary>The run is finished by a coordinator that was started again.</summary>
     CoordinatorReturns,
+
+    /// <summary>The coordinator ends the run in order when it is asked to, and no worker has joined that could hear of it.</summary>
+    NobodyJoins,
 }
 
 /// <summary>The processes of a run that trains nothing.</summary>
@@ -109,7 +112,7 @@ internal static class StandIn
             default:
                 await using (var server = await StandInServer.StartAsync(scenario, args, stop))
                 {
-                    return await server.Code.WaitAsync(stop);
+                    return await server.Code.WaitAsync(scenario == Scenario.NobodyJoins ? CancellationToken.None : stop);
                 }
         }
     }
@@ -132,6 +135,11 @@ internal static class StandIn
         }
 
         Console.WriteLine($"threads {Environment.GetEnvironmentVariable("OMP_NUM_THREADS")}, {Environment.GetEnvironmentVariable("OMP_WAIT_POLICY")}");
+        if (scenario == Scenario.NobodyJoins)
+        {
+            await Task.Delay(Timeout.Infinite, stop);
+        }
+
         var faults = Faults();
         try
         {
@@ -170,20 +178,22 @@ internal sealed class StandInServer : V1.Coordinator.CoordinatorBase, IAsyncDisp
     private readonly TaskCompletionSource _everybody = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Scenario _scenario;
     private readonly bool _resumes;
+    private readonly CancellationToken _stop;
     private WebApplication? _host;
     private int _watchers;
     private int _served;
 
-    private StandInServer(Scenario scenario, bool resumes)
+    private StandInServer(Scenario scenario, bool resumes, CancellationToken stop)
     {
         _scenario = scenario;
         _resumes = resumes;
+        _stop = stop;
     }
 
     /// <summary>How many watch the run before it begins, and again until it is finished: the launcher and the workers it begins with.</summary>
     private int Watchers => (_scenario, _resumes) switch
     {
-        (Scenario.CoordinatorReturns, true) => 1,
+        (Scenario.CoordinatorReturns, true) or (Scenario.NobodyJoins, _) => 1,
         (Scenario.WorkerDies or Scenario.WorkerKilled, _) => StandIn.Workers,
         _ => 1 + StandIn.Workers,
     };
@@ -195,7 +205,7 @@ internal sealed class StandInServer : V1.Coordinator.CoordinatorBase, IAsyncDisp
 
     public static async Task<StandInServer> StartAsync(Scenario scenario, string[] args, CancellationToken stop)
     {
-        var server = new StandInServer(scenario, args.Contains("--resume"));
+        var server = new StandInServer(scenario, args.Contains("--resume"), stop);
         var port = int.Parse(args[Array.IndexOf(args, "--listen") + 1].Split(':')[1]);
         var builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders();
@@ -227,6 +237,15 @@ internal sealed class StandInServer : V1.Coordinator.CoordinatorBase, IAsyncDisp
         if (_scenario is Scenario.WorkerDies or Scenario.WorkerKilled)
         {
             await Task.Delay(Timeout.Infinite, context.CancellationToken);
+        }
+
+        if (_scenario == Scenario.NobodyJoins)
+        {
+            await responseStream.WriteAsync(Events.Happening("waiting"), context.CancellationToken);
+            await Task.Delay(Timeout.Infinite, _stop).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await responseStream.WriteAsync(Events.Finished(true, "stopped"), context.CancellationToken);
+            _code.TrySetResult(0);
+            return;
         }
 
         var faults = StandIn.Faults();

@@ -57,7 +57,7 @@ internal sealed class LocalRun
                 // A run that was complete already has nothing to listen for.
                 await Task.WhenAny(_coordinator.Current.Exit, Task.Delay(_settings.Timeouts.LastWords, _time, stop));
                 return _coordinator.Current.Exit is { IsCompletedSuccessfully: true, Result: 0 }
-                    ? await SummedUpAsync(stop)
+                    ? await SummedUpAsync()
                     : new LocalRunResult(false, problem!, null) { HasBegun = false };
             }
 
@@ -72,7 +72,7 @@ internal sealed class LocalRun
         }
         catch (OperationCanceledException) when (stop.IsCancellationRequested)
         {
-            return new LocalRunResult(false, Stopped, null);
+            return await GiveUpAsync();
         }
         catch (Exception refused) when (refused is System.ComponentModel.Win32Exception or IOException or UnauthorizedAccessException)
         {
@@ -117,13 +117,13 @@ internal sealed class LocalRun
 
         if (watching.IsCompletedSuccessfully && await watching is { } finished)
         {
-            await _processes.EndAsync(over);
+            await _processes.EndAsync(stop.IsCancellationRequested ? TimeSpan.Zero : _settings.Timeouts.LastWords);
             return new LocalRunResult(finished.Success, finished.Sentence, finished.SummaryJson);
         }
 
         if (ended.IsCompleted && await ended == 0)
         {
-            return await SummedUpAsync(over);
+            return await SummedUpAsync();
         }
 
         var problem = stop.IsCancellationRequested ? Stopped
@@ -133,12 +133,23 @@ internal sealed class LocalRun
         return new LocalRunResult(false, problem, null);
     }
 
+    /// <summary>Ends a run whose coordinator has not said yet where it listens. One that has a run in its hands already ends it in order.</summary>
+    private async Task<LocalRunResult> GiveUpAsync()
+    {
+        _coordinator.Stop();
+        var ended = _coordinator.Current.Exit;
+        await Task.WhenAny(ended, Task.Delay(_settings.EndDeadline ?? _settings.Timeouts.ProcessEnd, _time, CancellationToken.None));
+        return ended is { IsCompletedSuccessfully: true, Result: 0 } ? await SummedUpAsync()
+            : ended.IsCompleted ? LocalRunResult.Stopped
+            : new LocalRunResult(false, Stopped, null);
+    }
+
     /// <summary>What a coordinator that ended in order left behind.</summary>
-    private async Task<LocalRunResult> SummedUpAsync(CancellationToken stop)
+    private async Task<LocalRunResult> SummedUpAsync()
     {
         var summary = Path.Combine(_settings.Folder, "summary.json");
         return File.Exists(summary)
-            ? new LocalRunResult(true, "", await File.ReadAllTextAsync(summary, stop))
+            ? new LocalRunResult(true, "", await File.ReadAllTextAsync(summary, CancellationToken.None))
             : new LocalRunResult(false, _coordinator.Current.Describe("ended without a summary"), null);
     }
 

@@ -51,7 +51,7 @@ internal sealed record LocalRunSettings
     /// <summary>How long the coordinator may take to end a run that has lost workers it cannot do without; null for what follows from the options.</summary>
     public TimeSpan? VerdictDeadline { get; init; }
 
-    /// <summary>How long processes may take to end after the run has, and once more after they are asked to; null for what follows from the options.</summary>
+    /// <summary>How long processes may take to end after they are asked to, and once more after they are killed; null for what follows from the options.</summary>
     public TimeSpan? EndDeadline { get; init; }
 
     /// <summary>The time limits that follow from the options.</summary>
@@ -59,11 +59,17 @@ internal sealed record LocalRunSettings
 }
 
 /// <summary>How a local run ended.</summary>
-/// <param name="Success">Whether it was completed.</param>
+/// <param name="Success">Whether it was completed, or stopped in order.</param>
 /// <param name="Sentence">Why it ended, for the user.</param>
 /// <param name="SummaryJson">The text of its summary, where it got that far.</param>
 internal sealed record LocalRunResult(bool Success, string Sentence, string? SummaryJson)
 {
+    /// <summary>One that was stopped in order before a coordinator took the run on.</summary>
+    public static LocalRunResult Stopped { get; } = new(true, "The run was stopped before it began.", null) { HasBegun = false, WasStopped = true };
+
     /// <summary>Whether a coordinator took the run on.</summary>
     public bool HasBegun { get; init; } = true;
+
+    /// <summary>Whether it was stopped in order before there was anything to sum up.</summary>
+    public bool WasStopped { get; init; }
 }

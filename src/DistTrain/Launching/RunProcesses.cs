@@ -56,9 +56,18 @@ internal sealed class RunProcesses(LocalRunSettings settings, TimeProvider time)
         ended.Dispose();
     }
 
-    /// <summary>Waits until all have ended by themselves, a bounded time.</summary>
-    public async Task EndAsync(CancellationToken over) =>
-        await Task.WhenAny(Task.WhenAll(Living().Select(c => c.Exit)), Task.Delay(settings.EndDeadline ?? settings.Timeouts.ProcessEnd, time, over));
+    /// <summary>
+    /// Waits a bounded time until all have ended. A worker that has joined hears of the end of the run from its coordinator; one that still tries to would go on trying, and is asked.
+    /// </summary>
+    /// <param name="patience">How long they may take before they are asked to end.</param>
+    public async Task EndAsync(TimeSpan patience)
+    {
+        var living = Living();
+        var all = Task.WhenAll(living.Select(c => c.Exit));
+        await Task.WhenAny(all, Task.Delay(patience, time, CancellationToken.None));
+        living.ForEach(c => c.Release());
+        await Task.WhenAny(all, Task.Delay(settings.EndDeadline ?? settings.Timeouts.ProcessEnd, time, CancellationToken.None));
+    }
 
     /// <summary>Asks all to end, and ends those that do not. None can be started afterwards.</summary>
     public async Task StopAllAsync()
@@ -68,10 +77,9 @@ internal sealed class RunProcesses(LocalRunSettings settings, TimeProvider time)
             _isOver = true;
         }
 
+        await EndAsync(TimeSpan.Zero);
         var living = Living();
         var all = Task.WhenAll(living.Select(c => c.Exit));
-        living.ForEach(c => c.Release());
-        await Task.WhenAny(all, Task.Delay(settings.EndDeadline ?? settings.Timeouts.ProcessEnd, time, CancellationToken.None));
         if (!all.IsCompleted)
         {
             living.Where(c => !c.Exit.IsCompleted).ToList().ForEach(c => c.Kill());

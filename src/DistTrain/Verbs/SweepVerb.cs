@@ -87,6 +87,7 @@ internal static class SweepVerb
             using var data = await Common.TakeDataAsync(request.Recipe, surroundings, supervision.Stop);
             var settings = Settings(app, request, data);
             using var folder = SweepFolder.Take(settings.Folder);
+            using var notice = StopNotice.On(StopNotice.OfRuns, surroundings.Error.WriteLine, supervision.Stop);
             var report = SweepReport.Of(settings, await new Sweep(settings, app).RunAsync(supervision.Stop));
             SweepFiles.Write(report);
             if (json)

@@ -5,6 +5,7 @@ using DistTrain.Launching;
 using DistTrain.Training.Data;
 using DistTrain.Training.Tasks;
 using DistTrain.Views;
+using V1 = DistTrain.Protocol.V1;
 
 namespace DistTrain.Verbs;
 
@@ -92,10 +93,11 @@ internal static class TrainVerb
     private static async Task<int> RunAsync(TakenFolder folder, LocalRunSettings settings, bool json, Surroundings surroundings, CancellationToken cancellation)
     {
         using var supervision = new Supervision(surroundings.IsSupervised, cancellation);
-        using var data = await TakeDataAsync(folder, surroundings, supervision.Stop);
+        var (held, ended) = await TakeDataAsync(folder, surroundings, supervision.Stop);
+        using var data = held;
         if (data is null)
         {
-            return ExitCode.Failure;
+            return Tell(ended!, folder: null, json, surroundings);
         }
 
         if (settings.Faults is { } plan)
@@ -105,6 +107,7 @@ internal static class TrainVerb
 
         LocalRunResult result;
         await using (var viewer = RunViewers.For(surroundings, json))
+        using (StopNotice.On(StopNotice.OfRun, sentence => Say(sentence, viewer, json, surroundings), supervision.Stop))
         {
             result = await new LocalRun(settings, viewer, surroundings.Time).RunAsync(supervision.Stop);
         }
@@ -117,7 +120,14 @@ internal static class TrainVerb
             isGone = !folder.Resume && !result.Sentence.Contains(Path.Combine(settings.Folder, "logs"), StringComparison.Ordinal) && RunFolder.Abandon(settings.Folder, withLogs: true);
         }
 
-        RunSummary.Write(surroundings.Out, result, isGone ? null : settings.Folder, json);
+        return Tell(result, isGone ? null : settings.Folder, json, surroundings);
+    }
+
+    /// <summary>Says how the run ended.</summary>
+    /// <returns>The exit code.</returns>
+    private static int Tell(LocalRunResult result, string? folder, bool json, Surroundings surroundings)
+    {
+        RunSummary.Write(surroundings.Out, result, folder, json);
         if (!result.Success)
         {
             surroundings.Fail(result.Sentence);
@@ -126,26 +136,38 @@ internal static class TrainVerb
         return result.Success ? ExitCode.Success : ExitCode.Failure;
     }
 
+    /// <summary>Tells people; on a terminal in the picture, which would be drawn over a line beside it.</summary>
+    private static void Say(string sentence, IRunViewer viewer, bool json, Surroundings surroundings)
+    {
+        if (surroundings.IsTerminal && !json)
+        {
+            viewer.Show(new V1.RunEvent { Happening = new V1.Happening { Name = "stopping", Sentence = sentence } });
+        }
+        else
+        {
+            surroundings.Error.WriteLine(sentence);
+        }
+    }
+
     /// <summary>
     /// The processes find in the cache what is at an address: so what takes its time is shown here, and what is wrong is said before there is a run.
     /// </summary>
-    /// <returns>What keeps it there; null where it cannot be had, which has been said.</returns>
-    private static async Task<HeldData?> TakeDataAsync(TakenFolder folder, Surroundings surroundings, CancellationToken stop)
+    /// <returns>What keeps it there; null where it cannot be had, and how the run so ended before it began.</returns>
+    private static async Task<(HeldData? Held, LocalRunResult? Ended)> TakeDataAsync(TakenFolder folder, Surroundings surroundings, CancellationToken stop)
     {
         try
         {
-            return await Common.TakeDataAsync(folder.Options, surroundings, stop);
+            return (await Common.TakeDataAsync(folder.Options, surroundings, stop), null);
         }
         catch (Exception e) when (e is DataException or OperationCanceledException)
         {
-            surroundings.Fail(e is DataException ? e.Message : "Stopped before the run's data were here.");
             folder.GiveBack();
             if (!folder.Resume)
             {
                 RunFolder.Abandon(folder.Path);
             }
 
-            return null;
+            return (null, e is DataException ? new LocalRunResult(false, e.Message, null) : LocalRunResult.Stopped);
         }
     }
 }

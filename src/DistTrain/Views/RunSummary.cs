@@ -20,7 +20,7 @@ internal static class RunSummary
     public static void Write(TextWriter output, LocalRunResult result, string? folder, bool json)
     {
         var summary = Read(result.SummaryJson);
-        summary["status"] ??= result.Success ? "finished" : "failed";
+        summary["status"] ??= result.WasStopped ? "stopped" : result.Success ? "finished" : "failed";
         if (folder is not null)
         {
             summary["folder"] = folder;

@@ -133,6 +133,34 @@ public sealed class LocalRunTests : IDisposable
         Assert.Throws<ArgumentException>(() => Process.GetProcessById(viewer.Coordinator));
     }
 
+    [Fact]
+    public async Task A_run_that_is_stopped_before_its_coordinator_listens_ends_in_order_and_leaves_nothing()
+    {
+        var (output, error) = (new StringWriter(), new StringWriter());
+        var app = Cli.AppOf(Scenario.Endless, output, error, ["train", "--out", Out]);
+        using var stop = new CancellationTokenSource();
+        var running = app.RunAsync(stop.Token);
+        await stop.CancelAsync();
+        Assert.Equal(0, await running.WaitAsync(Deadline, Token));
+        Assert.Equal(("status  stopped\n", StopNotice.OfRun + "\n"), (output.ToString(), error.ToString()));
+        Assert.False(Path.Exists(Out));
+    }
+
+    [Fact]
+    public async Task Workers_that_have_not_joined_are_asked_to_end_when_the_run_is_stopped()
+    {
+        var happened = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(Token);
+
+        // Longer than the test waits: no worker may be left to its own end.
+        var settings = new LocalRunSettings { Options = null!, Folder = "", Program = null!, Environment = null!, EndDeadline = 2 * Deadline };
+        var running = RunAsync(Scenario.NobodyJoins, settings, new Recorder(new TaskCompletionSource()) { Happened = happened }, stop.Token);
+        await happened.Task.WaitAsync(Deadline, Token);
+        await stop.CancelAsync();
+        Assert.Equal((true, "stopped"), await running is var result ? (result.Success, result.Sentence) : default);
+        Assert.Contains("stopped in order", await LogAsync("worker-1.log"), StringComparison.Ordinal);
+    }
+
     [Theory]
     [InlineData("TERM")]
     [InlineData("INT")]
@@ -173,7 +201,7 @@ public sealed class LocalRunTests : IDisposable
             Assert.Equal(signal == "KILL" ? 137 : 1, launcher.ExitCode);
             if (signal != "KILL")
             {
-                Assert.Equal("error: The run was stopped before it was finished.\n", await launcher.StandardError.ReadToEndAsync(Token));
+                Assert.Equal($"{StopNotice.OfRun}\nerror: The run was stopped before it was finished.\n", await launcher.StandardError.ReadToEndAsync(Token));
                 Assert.Contains("stopped in order", await LogAsync("coordinator.log"), StringComparison.Ordinal);
             }
         }
@@ -213,8 +241,15 @@ public sealed class LocalRunTests : IDisposable
     {
         public int Coordinator { get; private set; }
 
+        public TaskCompletionSource? Happened { get; init; }
+
         public void Show(DistTrain.Protocol.V1.RunEvent happened)
         {
+            if (happened.Happening is not null)
+            {
+                Happened?.TrySetResult();
+            }
+
             if (happened.Happening?.Sentence.Split(' ') is ["coordinator", var id])
             {
                 Coordinator = int.Parse(id);

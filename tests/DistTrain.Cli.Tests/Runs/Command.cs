@@ -69,6 +69,18 @@ internal sealed class Command : IDisposable
         throw new InvalidOperationException($"It ended and never said '{text}'. It said:\n{_seen}{await _error}");
     }
 
+    /// <summary>Waits until something holds that no line tells of, such as that a process has been started.</summary>
+    public static async Task WaitForAsync(Func<bool> holds)
+    {
+        using var timer = new PeriodicTimer(TimeSpan.FromMilliseconds(50));
+        using var deadline = CancellationTokenSource.CreateLinkedTokenSource(Token);
+        deadline.CancelAfter(Deadline);
+        while (!holds())
+        {
+            await timer.WaitForNextTickAsync(deadline.Token);
+        }
+    }
+
     /// <summary>Sends a signal.</summary>
     public void Signal(string signal) => Signal(signal, Id);
 

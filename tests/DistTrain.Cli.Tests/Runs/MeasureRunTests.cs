@@ -77,23 +77,12 @@ public sealed class MeasureRunTests : IDisposable
     public async Task An_interrupted_measurement_ends_with_its_processes(string signal)
     {
         using var command = Command.Start("plan", "digits", "--measure");
-        await WaitForAsync(() => command.Processes("measure worker").Count > 0);
+        await Command.WaitForAsync(() => command.Processes("measure worker").Count > 0);
         var children = command.Processes();
         command.Signal(signal);
         var ended = await command.EndAsync(children);
         Assert.Equal(1, ended.Code);
         Assert.EndsWith("error: Stopped before the plan was finished.\n", ended.Error, StringComparison.Ordinal);
         Assert.Empty(ended.Left);
-    }
-
-    private static async Task WaitForAsync(Func<bool> holds)
-    {
-        using var timer = new PeriodicTimer(TimeSpan.FromMilliseconds(50));
-        using var deadline = CancellationTokenSource.CreateLinkedTokenSource(TestContext.Current.CancellationToken);
-        deadline.CancelAfter(TimeSpan.FromSeconds(60));
-        while (!holds())
-        {
-            await timer.WaitForNextTickAsync(deadline.Token);
-        }
     }
 }

@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using DistTrain.Launching;
 
 namespace DistTrain.Cli.Tests.Runs;
 
@@ -175,8 +176,8 @@ public sealed class RealRunTests : IDisposable
     }
 
     [Theory]
-    [InlineData("TERM", 0, "")]
-    [InlineData("INT", 0, "")]
+    [InlineData("TERM", 0, StopNotice.OfRun + "\n")]
+    [InlineData("INT", 0, StopNotice.OfRun + "\n")]
     [InlineData("KILL", 137, "")]
     public async Task Whatever_ends_the_launcher_ends_everything(string signal, int code, string error)
     {
@@ -186,6 +187,24 @@ public sealed class RealRunTests : IDisposable
         launcher.Signal(signal);
         var ended = await launcher.EndAsync(processes);
         Assert.Equal((code, error), (ended.Code, ended.Error));
+        Assert.Empty(ended.Left);
+        Assert.DoesNotContain(Files("run"), f => f.Contains(".tmp", StringComparison.Ordinal));
+        await AuditAsync("run");
+        Assert.Equal("stopped", (string)Summary("run")["status"]!);
+    }
+
+    [Fact]
+    public async Task Ctrl_C_before_a_worker_has_joined_ends_the_run_in_order_and_soon()
+    {
+        using var launcher = Command.Start("train", "--out", _folder["run"]);
+        await Command.WaitForAsync(() => launcher.Processes("worker --coordinator").Count > 0);
+        var processes = launcher.Processes();
+        launcher.Signal("INT");
+
+        // Mostly a second or two; a worker that nobody asks would try to join for 15.
+        var ended = await launcher.EndAsync(processes).WaitAsync(TimeSpan.FromSeconds(12), TestContext.Current.CancellationToken);
+        Assert.Equal((0, StopNotice.OfRun + "\n"), (ended.Code, ended.Error));
+        Assert.Matches("(?m)^status +stopped$", ended.Out);
         Assert.Empty(ended.Left);
         Assert.DoesNotContain(Files("run"), f => f.Contains(".tmp", StringComparison.Ordinal));
         await AuditAsync("run");

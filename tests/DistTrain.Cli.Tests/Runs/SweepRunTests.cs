@@ -1,5 +1,6 @@
 using System.Text.Json.Nodes;
 using System.Text.RegularExpressions;
+using DistTrain.Launching;
 
 namespace DistTrain.Cli.Tests.Runs;
 
@@ -18,11 +19,12 @@ public sealed class SweepRunTests : IDisposable
         foreach (var (signal, sentence) in new[] { ("INT", "error: Stopped before every run was done: the same command goes on.\n"), ("KILL", "") })
         {
             using var command = Command.Start(line);
-            await WaitForAsync(() => command.Processes("worker").Count > 0 && Lines("sgd-b8-r0.00625") > (signal == "INT" ? 2 : 40));
+            await Command.WaitForAsync(() => command.Processes("worker").Count > 0 && Lines("sgd-b8-r0.00625") > (signal == "INT" ? 2 : 40));
             var children = command.Processes();
             command.Signal(signal);
             var stopped = await command.EndAsync(children);
             Assert.Equal(signal == "INT" ? 1 : 137, stopped.Code);
+            Assert.Equal(signal == "INT", stopped.Error.Contains(StopNotice.OfRuns, StringComparison.Ordinal));
             Assert.EndsWith(sentence, stopped.Error, StringComparison.Ordinal);
             Assert.Empty(stopped.Left);
         }
@@ -83,15 +85,4 @@ public sealed class SweepRunTests : IDisposable
     private string Summary(string sweep, string cell) => Path.Combine(_folder[sweep], "cells", cell, "summary.json");
 
     private string Configuration(string cell) => Path.Combine(_folder["sweep"], "cells", cell, "config.yaml");
-
-    private static async Task WaitForAsync(Func<bool> holds)
-    {
-        using var timer = new PeriodicTimer(TimeSpan.FromMilliseconds(50));
-        using var deadline = CancellationTokenSource.CreateLinkedTokenSource(TestContext.Current.CancellationToken);
-        deadline.CancelAfter(TimeSpan.FromSeconds(60));
-        while (!holds())
-        {
-            await timer.WaitForNextTickAsync(deadline.Token);
-        }
-    }
 }
