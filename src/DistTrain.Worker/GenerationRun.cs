@@ -155,11 +155,12 @@ internal sealed class GenerationRun : IAsyncDisposable
         var operation = Wire.FromWire(descriptor);
         Operation = operation.Number;
         var report = await _executor.ExecuteAsync(operation, shares, _peers, _over.Token);
+
+        // Before the report: with it a checkpoint may begin, which is no part of this step.
+        _allocations.Note(operation.Kind == OperationKind.Train, GC.GetTotalAllocatedBytes());
         if (report is not null)
         {
             await _completed(report, descriptor.CheckpointWriter == _peers.Rank ? operation.Step : -1, waited);
         }
-
-        _allocations.Note(operation.Kind == OperationKind.Train, GC.GetTotalAllocatedBytes());
     }
 }

