@@ -99,10 +99,10 @@ public sealed class MicroBatchTests : IDisposable
         Assert.Contains("9 MB may be used: the limit is 10 MB. Raise memory.limit, or train a smaller model.", run.Coordinator.Sentence, StringComparison.Ordinal);
     }
 
-    /// <summary>The pattern, with a loss that asks torch for more memory than there is where a micro-batch holds more samples than fit. The four passes of the probe at the door hold two, of which it has to know.</summary>
+    /// <summary>The pattern, with a loss that asks torch for more memory than there is where a micro-batch holds more samples than fit. The five passes of the probe at the door hold two, of which it has to know.</summary>
     private static TaskCatalog WithRoomFor(int most)
     {
-        var probes = 4;
+        var probes = 5;
         return FaultyTask.Catalog((loss, batch) =>
         {
             if (Interlocked.Decrement(ref probes) < 0 && batch.Targets.shape[0] > most && is_grad_enabled())

@@ -121,15 +121,15 @@ internal sealed class FlatModel : IDisposable
             .GroupBy(p => p.Slot)
             .Select(slot => (slot.Key, slot.Select(p => TorchMemory.Identity(p.Parameter)).Distinct().Count())));
 
-    /// <summary>Whether a pass that was bound to no node has made a gradient of entries.</summary>
-    public bool HasSparseGradient
-    {
-        get
-        {
-            using var scope = NewDisposeScope();
-            return _parameters.Any(p => p.Parameter.grad is { is_sparse: true });
-        }
-    }
+    /// <summary>Of a pass that was bound to no node: a parameter whose gradient is of entries; null where there is none.</summary>
+    public string? SparseGradient => FirstWhere(gradient => gradient is { is_sparse: true });
+
+    /// <summary>Of a pass that was bound to no node: a parameter that has got no gradient; null where there is none.</summary>
+    public string? MissingGradient => FirstWhere(gradient => gradient is null);
+
+    /// <summary>How often torch has changed each parameter in place, by name; none where it cannot be asked.</summary>
+    public IEnumerable<(string Name, long Version)> Versions =>
+        TensorVersion.IsKnown ? Module.named_parameters().Select(p => (p.name, TensorVersion.Of(p.parameter))) : [];
 
     /// <summary>Forgets the node that was bound: to be called before its memory is freed.</summary>
     public void UnbindGradients()
@@ -148,5 +148,12 @@ internal sealed class FlatModel : IDisposable
         _views.ForEach(v => v.Dispose());
         _copy?.Dispose();
         Weights.Dispose();
+    }
+
+    private string? FirstWhere(Func<Tensor?, bool> isSo)
+    {
+        using var scope = NewDisposeScope();
+        var found = _parameters.FindIndex(p => isSo(p.Parameter.grad));
+        return found < 0 ? null : Layout.Slots[_parameters[found].Slot].Name;
     }
 }

@@ -42,47 +42,47 @@ internal sealed class GradientWatch : IDisposable
     /// <summary>Whether a pass adds once to every gradient, as no two parameters share one.</summary>
     public bool AddsOnce { get; }
 
-    /// <summary>Runs a backward pass and sees that it adds to every gradient once, or not at all.</summary>
+    /// <summary>Called ahead of a backward pass, which <see cref="End"/> follows.</summary>
     /// <param name="gradients">The gradients it adds to, by slot, in host memory.</param>
-    /// <param name="backward">The pass.</param>
-    /// <exception cref="InvalidOperationException">A gradient was changed more than once.</exception>
-    public void Once(Tensor[] gradients, Action backward)
-    {
-        (_gradients, _unfinished) = (gradients, _parts.Length);
-        Expect(gradients);
-        backward();
-        Check();
-    }
-
-    /// <summary>Runs a backward pass and tells what becomes final.</summary>
-    /// <param name="gradients">The gradients it adds to, by slot, in host memory.</param>
-    /// <param name="onFinal">Told on another thread of every slot whose gradient is final; not any more when this returns.</param>
-    /// <param name="backward">The pass.</param>
-    /// <exception cref="InvalidOperationException">A gradient has changed after it was final.</exception>
-    public void During(Tensor[] gradients, Action<int> onFinal, Action backward)
+    /// <param name="onFinal">Told on another thread of every slot whose gradient is final; null for nobody.</param>
+    public void Begin(Tensor[] gradients, Action<int>? onFinal)
     {
         lock (_gate)
         {
-            (_gradients, _onFinal, _unfinished, _failure) = (gradients, onFinal, _parts.Length, null);
+            (_gradients, _unfinished, _failure) = (gradients, _parts.Length, null);
             Expect(gradients);
-            _isPassing = true;
-            Monitor.Pulse(_gate);
-        }
-
-        try
-        {
-            backward();
-        }
-        finally
-        {
-            lock (_gate)
+            if (onFinal is not null)
             {
-                _isPassing = false;
+                (_onFinal, _isPassing) = (onFinal, true);
+                Monitor.Pulse(_gate);
             }
         }
+    }
 
+    /// <summary>Called when the pass is over, whatever came of it: nobody is told any more when this returns.</summary>
+    public void End()
+    {
+        lock (_gate)
+        {
+            _isPassing = false;
+        }
+    }
+
+    /// <summary>Sees, after <see cref="End"/>, that the pass has added to every gradient once, or not at all.</summary>
+    /// <exception cref="InvalidOperationException">A gradient was changed more than once, or after it was final.</exception>
+    /// <exception cref="Exception">What the listener threw.</exception>
+    public void Check()
+    {
         _failure?.Throw();
-        Check();
+        for (var i = 0; i < _parts.Length; i++)
+        {
+            // What was not seen to be final may have got no gradient.
+            var version = TensorVersion.Of(_gradients[_parts[i].Slot]);
+            if (i < _unfinished ? version > _expected[i] : version != _expected[i])
+            {
+                throw Changed(_parts[i].Slot);
+            }
+        }
     }
 
     /// <inheritdoc/>
@@ -136,19 +136,6 @@ internal sealed class GradientWatch : IDisposable
             (_parts[i], _parts[_unfinished]) = (_parts[_unfinished], _parts[i]);
             (_expected[i], _expected[_unfinished]) = (_expected[_unfinished], _expected[i]);
             _onFinal(_parts[_unfinished].Slot);
-        }
-    }
-
-    /// <summary>What was not seen to be final may have got no gradient, and is not to have got more than one.</summary>
-    private void Check()
-    {
-        for (var i = 0; i < _parts.Length; i++)
-        {
-            var version = TensorVersion.Of(_gradients[_parts[i].Slot]);
-            if (i < _unfinished ? version > _expected[i] : version != _expected[i])
-            {
-                throw Changed(_parts[i].Slot);
-            }
         }
     }
 

@@ -89,7 +89,7 @@ public sealed partial class Replica : IDisposable
     public StateSize Size => new(Layout.Count, _optimizer.Vectors.Count, _average is not null) { AddsOnTop = AddsOnTop };
 
     /// <summary>Whether the sum of a block of one micro-batch may be accumulated on top of another.</summary>
-    private bool AddsOnTop => _noise is null && _watch is { AddsOnce: true } && !_addsEntries;
+    private bool AddsOnTop => _noise is null && _watch is { AddsOnce: true } && SparseOperators.IsKnown && !_addsEntries;
 
     /// <summary>Where every parameter lies.</summary>
     public ParameterLayout Layout => _model.Layout;
@@ -176,7 +176,7 @@ public sealed partial class Replica : IDisposable
             using var scope = NewDisposeScope();
             var isLast = index == microBatches.End - 1;
             using var batch = Load(operation, index, !isLast ? index + 1 : next is null ? null : batches.Block(next.Value).First);
-            var (loss, weight) = training ? Train(operation.Step, index, batch, node, isLast ? onFinal : null, onTop) : Evaluate(batch, metrics);
+            var (loss, weight) = training ? Train(new Pass(operation.Step, index, batch), node, isLast ? onFinal : null, onTop) : Evaluate(batch, metrics);
             lossSum += loss;
             weightSum = checked(weightSum + weight);
             afterMicroBatch();
@@ -313,43 +313,6 @@ public sealed partial class Replica : IDisposable
 
         var ratio = rule.Ratio(squares, factors);
         return factors with { Rate = (float)(learningRate * ratio), Ratio = (float)ratio };
-    }
-
-    private (double Loss, long Weight) Train(long step, long microBatch, TensorBatch batch, NodeBuffer node, Action<int>? onFinal, bool onTop)
-    {
-        using var pass = _activations.Begin();
-        var loss = Loss(step, microBatch, batch);
-        if (onFinal is not null && _watch is not null)
-        {
-            _watch.During(node.Gradients, onFinal, () => _activations.Backward(loss.Sum));
-        }
-        else if (onTop)
-        {
-            _watch!.Once(node.Gradients, () => _activations.Backward(loss.Sum));
-        }
-        else
-        {
-            _activations.Backward(loss.Sum);
-        }
-
-        _hasTrained = true;
-        if (_model.Buffers.Any)
-        {
-            node.AddToBuffers(_model.Buffers.Changes(loss.Weight, isFirst: microBatch == 0));
-        }
-
-        return (loss.Sum.ToDouble(), loss.Weight);
-    }
-
-    private LossSum Loss(long step, long microBatch, TensorBatch batch)
-    {
-        _model.Module.train();
-        _model.Buffers.Restore();
-        lock (TorchGenerator.Gate)
-        {
-            manual_seed(Hash64.ForwardSeed(_options.Seed, step, microBatch)).Dispose();
-            return _task.Loss(_model.Module, batch);
-        }
     }
 
     private (double Loss, long Weight) Evaluate(TensorBatch batch, Span<double> metrics)

@@ -2,6 +2,8 @@ using DistTrain.Core.Batches;
 using DistTrain.Core.Runs;
 using DistTrain.TestKit;
 using DistTrain.Training.Replicas;
+using TorchSharp;
+using TorchSharp.Modules;
 using static TorchSharp.torch;
 
 namespace DistTrain.Training.Tests.Replicas;
@@ -80,26 +82,77 @@ public sealed class AddedBlocksTests
     }
 
     /// <summary>torch adds the entries of a sparse gradient one by one: two of one row meet what is there before each other.</summary>
-    [Fact]
-    public void What_has_a_sparse_gradient_is_not_added_on_top_which_would_have_other_bits()
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void What_has_a_sparse_gradient_is_not_added_on_top_whether_another_is_added_to_it_or_not(bool isTied)
     {
-        using var task = new ChangedTask(Bench.Pattern(), () => new Embedded());
+        using var task = Embedding(() => (Table: true, Tied: isTied));
         using var bench = new Bench(task, "batch.global=8", "batch.micro=4");
-        var operation = bench.Operation();
-        var sums = Enumerable.Range(0, 2).Select(_ => bench.Nodes.Rent()).ToList();
-        var onTop = bench.Nodes.Rent();
-        for (var block = 0; block < 2; block++)
-        {
-            bench.Replica.Accumulate(operation, block, sums[block], () => { });
-            bench.Replica.Accumulate(operation, block, onTop, () => { }, onTop: block > 0);
-        }
-
-        sums[0].Add(sums[1]);
-        Assert.NotEqual(Bits(bench, sums[0]), Bits(bench, onTop));
-
         Assert.NotNull(bench.Replica.Probe());
-        Assert.False(bench.Replica.CanAddOnTop(operation, 1));
+        Assert.False(bench.Replica.CanAddOnTop(bench.Operation(), 1));
         Assert.False(bench.Replica.Size.AddsOnTop);
+    }
+
+    [Fact]
+    public void What_has_no_gradient_in_the_probe_may_have_a_sparse_one_later_and_is_not_added_on_top()
+    {
+        using var task = Embedding(() => (Table: false, Tied: false));
+        using var bench = new Bench(task, "batch.global=8", "batch.micro=4");
+        Assert.NotNull(bench.Replica.Probe());
+        Assert.False(bench.Replica.CanAddOnTop(bench.Operation(), 1));
+    }
+
+    [Fact]
+    public void What_was_sparse_in_a_probe_stays_so_whatever_the_next_one_sees()
+    {
+        var isUsed = true;
+        using var task = Embedding(() => (Table: isUsed, Tied: true));
+        using var bench = new Bench(task, "batch.global=8", "batch.micro=4");
+        bench.Replica.Probe();
+        isUsed = false;
+        bench.Replica.Probe();
+        Assert.False(bench.Replica.CanAddOnTop(bench.Operation(), 1));
+    }
+
+    /// <summary>It would have other bits than its own sum has, and they would follow the plan.</summary>
+    [Fact]
+    public void A_gradient_that_is_dense_in_the_probe_and_sparse_on_top_is_an_error_that_names_it()
+    {
+        var isUsed = false;
+        using var task = Embedding(() => (Table: isUsed, Tied: true));
+        using var bench = new Bench(task, "batch.global=8", "batch.micro=4");
+        bench.Replica.Probe();
+        var (operation, node) = (bench.Operation(step: 3), bench.Nodes.Rent());
+        bench.Replica.Accumulate(operation, 0, node, () => { });
+        bench.Replica.Accumulate(operation, 1, node, () => { }, onTop: true);
+
+        isUsed = true;
+        bench.Replica.Accumulate(operation, 0, node, () => { });
+        Assert.True(bench.Replica.CanAddOnTop(operation, 1));
+        var mixed = Assert.Throws<NotSupportedException>(() => bench.Replica.Accumulate(operation, 1, node, () => { }, onTop: true));
+        Assert.StartsWith("A sparse tensor is part of a gradient in micro-batch 1 of step 3", mixed.Message, StringComparison.Ordinal);
+
+        // Nothing is refused any more.
+        bench.Replica.Accumulate(operation, 0, node, () => { });
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void So_is_one_whose_dense_part_is_not_used_any_more(bool isWatched)
+    {
+        var isUsed = false;
+        using var task = Embedding(() => (Table: isUsed, Tied: !isUsed));
+        using var bench = new Bench(task, "batch.global=8", "batch.micro=4");
+        bench.Replica.Probe();
+        var (operation, node) = (bench.Operation(step: 3), bench.Nodes.Rent());
+        isUsed = true;
+        bench.Replica.Accumulate(operation, 0, node, () => { });
+        var thrown = Assert.Throws<NotSupportedException>(
+            () => bench.Replica.Accumulate(operation, 1, node, () => { }, isWatched ? _ => { } : null, onTop: true));
+        Assert.StartsWith("The gradient of table.weight is sparse in micro-batch 1 of step 3", thrown.Message, StringComparison.Ordinal);
+        Assert.Contains("sparse: false", thrown.Message, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -129,19 +182,30 @@ public sealed class AddedBlocksTests
     private static uint[] Bits(Bench bench, NodeBuffer node) =>
         [.. node.ToHost().Span(0, (int)bench.Replica.Layout.Count).ToArray().Select(BitConverter.SingleToUInt32Bits)];
 
-    /// <summary>Bits of an input look up rows of a small table, each of them many times in a micro-batch.</summary>
+    private static ChangedTask Embedding(Func<(bool Table, bool Tied)> uses) => new(Bench.Pattern(), () => new Embedded(uses));
+
+    /// <summary>Bits of an input look up rows of a small table, each of them many times in a micro-batch; its weight may have a dense use, too.</summary>
     private sealed class Embedded : nn.Module<Tensor, Tensor>
     {
-        private readonly nn.Module<Tensor, Tensor> _table = nn.Embedding(2, 7, sparse: true);
-        private readonly nn.Module<Tensor, Tensor> _out = nn.Linear(12 * 7, 5);
+        private readonly Func<(bool Table, bool Tied)> _uses;
+        private readonly Embedding _table = nn.Embedding(2, 7, sparse: true);
+        private readonly Linear _out = nn.Linear(12 * 7, 5);
 
-        public Embedded()
-            : base(nameof(Embedded)) => RegisterComponents();
+        public Embedded(Func<(bool Table, bool Tied)> uses)
+            : base(nameof(Embedded))
+        {
+            _uses = uses;
+            register_module("table", _table);
+            register_module("out", _out);
+        }
 
         public override Tensor forward(Tensor input)
         {
             using var scope = NewDisposeScope();
-            return _out.call(_table.call(input.gt(0).to(ScalarType.Int64)).flatten(1)).MoveToOuterDisposeScope();
+            var (table, tied) = _uses();
+            var looked = table ? _table.call(input.gt(0).to(ScalarType.Int64)).flatten(1) : zeros(input.shape[0], 12 * 7);
+            var scores = _out.call(looked);
+            return (tied ? scores + _table.weight!.sum() : scores).MoveToOuterDisposeScope();
         }
     }
 }

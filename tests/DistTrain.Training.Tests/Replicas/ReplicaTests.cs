@@ -184,6 +184,22 @@ public sealed class ReplicaTests
         }
     }
 
+    /// <summary>The worker that computes a micro-batch would change its own weights alone. The rows of the probe are too short for max_norm to change a bit of them.</summary>
+    [Theory]
+    [InlineData(0.01)]
+    [InlineData(100)]
+    public void A_model_whose_forward_pass_changes_weights_is_refused_by_the_probe(double maxNorm)
+    {
+        using var task = new ChangedTask(Bench.Pattern(), () => nn.Sequential(
+            ("table", nn.Embedding(2, 7, max_norm: maxNorm)), ("flat", nn.Flatten()), ("out", nn.Linear(12 * 7, 5))), x => x.gt(0).to(ScalarType.Int64));
+        using var bench = new Bench(task, "batch.global=8", "batch.micro=4");
+        var before = bench.StateBits();
+        var thrown = Assert.Throws<NotSupportedException>(() => bench.Replica.Probe());
+        Assert.StartsWith("Parameter table.weight is changed by the loss", thrown.Message, StringComparison.Ordinal);
+        Assert.Contains("max_norm", thrown.Message, StringComparison.Ordinal);
+        Assert.Equal(before, bench.StateBits());
+    }
+
     [Fact]
     public void A_probe_leaves_the_state_and_does_not_depend_on_it()
     {
