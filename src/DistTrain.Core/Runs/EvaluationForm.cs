@@ -4,6 +4,12 @@ namespace DistTrain.Core.Runs;
 /// <param name="Metrics">Names of the sums that are shown divided by the weight.</param>
 public sealed record EvaluationForm(IReadOnlyList<string> Metrics)
 {
+    /// <summary>
+    /// Most sums of an evaluation: they travel in the head of a message, 8 bytes each, and a head alone has up to 256 KiB, of which what else is in it takes less than the rest. That is one metric and the
+    /// confusions of 178 classes.
+    /// </summary>
+    public const int MostSums = 32_000;
+
     /// <summary>The name under which the exponential of the loss is shown.</summary>
     public const string Perplexity = "perplexity";
 
@@ -14,7 +20,7 @@ public sealed record EvaluationForm(IReadOnlyList<string> Metrics)
     public bool HasPerplexity { get; init; }
 
     /// <summary>How many sums there are.</summary>
-    public int Sums => Metrics.Count + Classes.Count * Classes.Count;
+    public long Sums => Metrics.Count + ((long)Classes.Count * Classes.Count);
 
     /// <summary>What is shown beside the loss, by name.</summary>
     /// <param name="loss">Loss per sample or token.</param>

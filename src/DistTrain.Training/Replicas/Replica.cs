@@ -113,7 +113,7 @@ public sealed partial class Replica : IDisposable
     }
 
     /// <summary>How many sums beside loss and weight an operation's headers have: an evaluation's metrics and confusions, or what the noise scale takes.</summary>
-    public int SumCount(OperationKind kind) => kind == OperationKind.Evaluate ? _evaluation.Sums : _noise?.Count ?? 0;
+    public int SumCount(OperationKind kind) => kind == OperationKind.Evaluate ? (int)_evaluation.Sums : _noise?.Count ?? 0;
 
     /// <summary>What people should know of the model and the configuration, in sentences; of what the model does in training once it has been seen to train.</summary>
     /// <param name="micro">Most samples of a micro-batch.</param>

@@ -1,5 +1,6 @@
 using DistTrain.Core.Data;
 using DistTrain.Core.Options;
+using DistTrain.Core.Runs;
 using DistTrain.Training.Data;
 
 namespace DistTrain.Training.Tasks;
@@ -75,8 +76,21 @@ public sealed class TaskCatalog
     public DataFiles Files(RunOptions run, string? path) => _tasks[run.Task].Files(DataLocation.At(run, path), path);
 
     /// <summary>Creates the task of a configuration that <see cref="Check"/> found nothing wrong with, on a host on which the data lie at <c>data.path</c>.</summary>
-    /// <exception cref="DataException">The data are missing or damaged.</exception>
-    public ITrainingTask Create(RunOptions run) => _tasks[run.Task].Create(run);
+    /// <exception cref="DataException">The data are missing or damaged, or an evaluation of the task has more sums than workers can tell each other.</exception>
+    public ITrainingTask Create(RunOptions run)
+    {
+        var task = _tasks[run.Task].Create(run);
+        var form = new EvaluationForm(task.Metrics) { Classes = task.Classes };
+        if (form.Sums <= EvaluationForm.MostSums)
+        {
+            return task;
+        }
+
+        task.Dispose();
+        throw new DataException(
+            $"An evaluation of the task {run.Task} has {form.Sums} sums, its metrics ({form.Metrics.Count}) and the confusions of {form.Classes.Count} classes, and a message between workers holds "
+            + $"{EvaluationForm.MostSums}: let the task's Classes be empty where there are more than {(int)Math.Sqrt(EvaluationForm.MostSums)}, so that no confusions are counted.");
+    }
 
     /// <summary>Every section has a name; only a task with several models or data sets needs to know it.</summary>
     private static (T Options, IReadOnlyList<OptionProblem> Problems) Read<T>(OptionSection section)
