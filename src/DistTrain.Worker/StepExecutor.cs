@@ -140,6 +140,7 @@ internal sealed class StepExecutor : IDisposable
             // An evaluation may put the average in place of the weights meanwhile.
             _feeds.Change(() =>
             {
+                using var averaged = _replica.UseAverage();
                 ComputeBlocks(operation, shares[peers.Rank], fold, send, allReduce, peers, cancellation);
                 return true;
             });

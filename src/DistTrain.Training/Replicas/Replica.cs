@@ -48,6 +48,7 @@ public sealed partial class Replica : IDisposable
     private readonly GradientWatch? _watch;
     private readonly BatchLoader _batches;
     private bool _hasTrained;
+    private bool _isAveraged;
     private bool _addsEntries;
 
     /// <summary>Builds the model and lays it out.</summary>
@@ -140,6 +141,22 @@ public sealed partial class Replica : IDisposable
     /// </summary>
     public bool CanAddOnTop(Operation operation, int block) =>
         operation.Kind == OperationKind.Train && AddsOnTop && operation.Batches.Block(block).Count == 1;
+
+    /// <summary>
+    /// Puts the running average in place of the weights until disposed, where one is kept: what is evaluated is the average. To be held over all blocks of an evaluation, each of which would do it for
+    /// itself otherwise. Nobody is to read <see cref="State"/> meanwhile.
+    /// </summary>
+    /// <returns>To be disposed; null where no average is kept, or is in place already.</returns>
+    public IDisposable? UseAverage()
+    {
+        if (_average is null || _isAveraged)
+        {
+            return null;
+        }
+
+        _isAveraged = true;
+        return new WeightsSwap(_model.Weights, _average, Layout.BuffersStart, _model.WeightsChanged, () => _isAveraged = false);
+    }
 
     /// <summary>Sums the gradients of one block's micro-batches, or the metrics where the operation evaluates.</summary>
     /// <param name="operation">The operation.</param>
@@ -279,10 +296,6 @@ public sealed partial class Replica : IDisposable
             average[i] = (average[i] * keep) + (weights[i] * add);
         }
     }
-
-    /// <summary>Evaluates the average in place of the weights, where one is kept, until disposed.</summary>
-    private WeightsSwap? UseAverage() =>
-        _average is null ? null : new WeightsSwap(_model.Weights, _average, Layout.BuffersStart, _model.WeightsChanged);
 
     /// <summary>Biases and the gains of norms have one dimension; pulling them to zero is rarely meant.</summary>
     private float DecayOf(Slot slot) =>

@@ -9,20 +9,26 @@ internal sealed class WeightsSwap : IDisposable
     private readonly NativeVector _other;
     private readonly long _count;
     private readonly Action _exchanged;
+    private readonly Action _over;
 
     /// <summary>Exchanges the first elements of two vectors.</summary>
     /// <param name="one">A vector.</param>
     /// <param name="other">Another.</param>
     /// <param name="count">How many elements.</param>
     /// <param name="exchanged">Called after each of the two exchanges.</param>
-    public WeightsSwap(NativeVector one, NativeVector other, long count, Action exchanged)
+    /// <param name="over">Called after the second.</param>
+    public WeightsSwap(NativeVector one, NativeVector other, long count, Action exchanged, Action over)
     {
-        (_one, _other, _count, _exchanged) = (one, other, count, exchanged);
+        (_one, _other, _count, _exchanged, _over) = (one, other, count, exchanged, over);
         Exchange();
     }
 
     /// <inheritdoc/>
-    public void Dispose() => Exchange();
+    public void Dispose()
+    {
+        Exchange();
+        _over();
+    }
 
     private void Exchange()
     {

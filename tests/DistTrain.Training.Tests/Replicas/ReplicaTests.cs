@@ -184,6 +184,33 @@ public sealed class ReplicaTests
         }
     }
 
+    [Fact]
+    public void The_average_takes_the_place_of_the_weights_once_for_all_blocks_of_an_evaluation()
+    {
+        using var bench = new Bench(Bench.Pattern(), "batch.global=8", "batch.micro=4", "average.decay=0.5");
+        bench.Step(1);
+        var (weights, average, loss) = (Weights(), Average(), bench.Evaluate());
+        Assert.NotEqual(weights, average);
+        using (bench.Replica.UseAverage())
+        {
+            for (var block = 0; block < 2; block++)
+            {
+                Assert.Equal((average, weights), (Weights(), Average()));
+                Assert.Equal(loss.LossSum, bench.Evaluate().LossSum);
+            }
+        }
+
+        Assert.Equal((weights, average), (Weights(), Average()));
+        Assert.Equal(loss.LossSum, bench.Evaluate().LossSum);
+        Assert.Equal((weights, average), (Weights(), Average()));
+
+        string Weights() => Text("model");
+
+        string Average() => Text("average");
+
+        string Text(string name) => string.Join(' ', bench.Replica.State.Single(s => s.Name == name).Vector.Span(0, 40).ToArray());
+    }
+
     /// <summary>The worker that computes a micro-batch would change its own weights alone. The rows of the probe are too short for max_norm to change a bit of them.</summary>
     [Theory]
     [InlineData(0.01)]
