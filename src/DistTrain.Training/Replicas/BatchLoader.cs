@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Runtime.ExceptionServices;
 using DistTrain.Core.Numerics;
 using DistTrain.Core.Runs;
@@ -29,8 +30,12 @@ internal readonly record struct BatchKey(OperationKind Kind, long Epoch, long Fi
 /// </summary>
 internal sealed class BatchLoader : IDisposable
 {
+    /// <summary>How long a micro-batch that is being loaded ahead is waited for: far longer than any takes from storage that answers.</summary>
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(5);
+
     private readonly ITrainingTask _task;
     private readonly ulong _seed;
+    private readonly TimeSpan _patience;
     private readonly object _gate = new();
     private readonly Thread _thread;
     private long[] _numbers = [];
@@ -41,6 +46,7 @@ internal sealed class BatchLoader : IDisposable
     private BatchKey _ahead;
     private TensorBatch? _batch;
     private ExceptionDispatchInfo? _failure;
+    private bool _isGivenUp;
 
     // What is loaded ahead once nothing else of the operation under way is to come.
     private BatchKey? _expected;
@@ -50,9 +56,10 @@ internal sealed class BatchLoader : IDisposable
     /// <summary>A loader of a task's data.</summary>
     /// <param name="task">The task.</param>
     /// <param name="seed">The run's seed.</param>
-    public BatchLoader(ITrainingTask task, ulong seed)
+    /// <param name="patience">How long a micro-batch that is being loaded is waited for; null for 5 minutes.</param>
+    public BatchLoader(ITrainingTask task, ulong seed, TimeSpan? patience = null)
     {
-        (_task, _seed) = (task, seed);
+        (_task, _seed, _patience) = (task, seed, patience ?? Patience);
         _thread = new Thread(Work) { Name = "data", IsBackground = true };
         _thread.Start();
     }
@@ -69,6 +76,7 @@ internal sealed class BatchLoader : IDisposable
     /// <param name="key">Its samples.</param>
     /// <param name="next">Those of the next one; null for the last of an operation, which is followed by what is expected.</param>
     /// <returns>New tensors, the caller's.</returns>
+    /// <exception cref="DataException">What is being loaded is not there in time, or the data set says so.</exception>
     public TensorBatch Take(BatchKey key, BatchKey? next)
     {
         var batch = TakeAhead(key) ?? Load(key);
@@ -95,6 +103,7 @@ internal sealed class BatchLoader : IDisposable
     }
 
     /// <summary>Forgets what is loaded ahead and what is expected; no data set is being called when this returns.</summary>
+    /// <exception cref="DataException">What is being loaded is not there in time.</exception>
     public void Forget()
     {
         lock (_gate)
@@ -108,11 +117,17 @@ internal sealed class BatchLoader : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
-        Forget();
         lock (_gate)
         {
             _isOver = true;
             Monitor.PulseAll(_gate);
+            if (!IsSettled())
+            {
+                // The thread ends with the process, or when it gets its data after all.
+                return;
+            }
+
+            Clear()?.Dispose();
         }
 
         _thread.Join();
@@ -150,11 +165,30 @@ internal sealed class BatchLoader : IDisposable
     /// <summary>Until nothing is being loaded. What the thread has not begun is given up: waiting for its turn on a busy processor may take longer than loading here.</summary>
     private void Settle()
     {
-        _stage = _stage == Stage.Wanted ? Stage.Nothing : _stage;
-        while (_stage == Stage.Loading)
+        if (!IsSettled())
         {
-            Monitor.Wait(_gate);
+            throw new DataException(
+                $"The data set has not given the {_ahead.Count} samples from position {_ahead.First} of epoch {_ahead.Epoch} within {_patience.TotalSeconds:0} seconds: see whether the storage that it reads "
+                + "from answers, then start the worker again.");
         }
+    }
+
+    /// <summary>Waits until nothing is being loaded, but not for ever, and once only for what does not come.</summary>
+    private bool IsSettled()
+    {
+        _stage = _stage == Stage.Wanted ? Stage.Nothing : _stage;
+        var began = Stopwatch.GetTimestamp();
+        while (_stage == Stage.Loading && !_isGivenUp)
+        {
+            var left = _patience - Stopwatch.GetElapsedTime(began);
+            _isGivenUp = left <= TimeSpan.Zero;
+            if (!_isGivenUp)
+            {
+                Monitor.Wait(_gate, left);
+            }
+        }
+
+        return _stage != Stage.Loading;
     }
 
     private TensorBatch? Clear()
@@ -195,7 +229,7 @@ internal sealed class BatchLoader : IDisposable
 
             lock (_gate)
             {
-                (_stage, _batch, _failure) = (Stage.Loaded, batch, failure);
+                (_stage, _batch, _failure, _isGivenUp) = (Stage.Loaded, batch, failure, false);
                 Monitor.PulseAll(_gate);
             }
         }

@@ -106,6 +106,29 @@ public sealed class BatchLoaderTests : IDisposable
         AssertIs(Key(4), batch);
     }
 
+    [Fact]
+    public void What_does_not_come_is_waited_for_until_a_deadline_and_not_by_whoever_comes_after()
+    {
+        using var loading = new ManualResetEventSlim();
+        using var answers = new ManualResetEventSlim();
+        _account.Before = _ =>
+        {
+            loading.Set();
+            answers.Wait(Deadline);
+        };
+        using (var loader = new BatchLoader(_task, seed: 5, TimeSpan.FromMilliseconds(50)))
+        {
+            loader.Expect(Key(4));
+            Assert.True(loading.Wait(Deadline, TestContext.Current.CancellationToken));
+            var thrown = Assert.Throws<DataException>(() => loader.Take(Key(4), null));
+            Assert.StartsWith("The data set has not given the 4 samples from position 4 of epoch 1 within 0 seconds", thrown.Message, StringComparison.Ordinal);
+            Assert.Throws<DataException>(loader.Forget);
+        }
+
+        answers.Set();
+        Assert.True(_account.Await(1, Deadline));
+    }
+
     [Theory]
     [InlineData("another is asked for")]
     [InlineData("it is forgotten")]
