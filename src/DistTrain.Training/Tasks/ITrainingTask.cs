@@ -21,7 +21,7 @@ public interface ITrainingTask : IDisposable
     /// <summary>The names of the sums that <see cref="Evaluate"/> adds to, such as <c>accuracy</c>; shown divided by the weight.</summary>
     IReadOnlyList<string> Metrics { get; }
 
-    /// <summary>The names of the classes whose confusions <see cref="Evaluate"/> counts; without them it counts none.</summary>
+    /// <summary>The names of the classes whose confusions <see cref="Evaluate"/> counts, 178 at most (<see cref="DistTrain.Core.Runs.EvaluationForm.MostSums"/>); without them it counts none.</summary>
     IReadOnlyList<string> Classes => [];
 
     /// <summary>Whether the loss is a negative log-likelihood in nats, so that its exponential is shown as <c>perplexity</c>.</summary>
@@ -34,7 +34,7 @@ public interface ITrainingTask : IDisposable
     nn.Module BuildModel();
 
     /// <summary>The loss of a micro-batch in training mode, as a sum and never as a mean: it is divided once, by the weight of the whole step.</summary>
-    /// <param name="model">What <see cref="BuildModel"/> returned, in training mode.</param>
+    /// <param name="model">What <see cref="BuildModel"/> returned, in training mode. Its parameters are the update's to change, and nobody else's: a loss that writes to one is refused.</param>
     /// <param name="batch">The samples; disposed by the caller.</param>
     LossSum Loss(nn.Module model, TensorBatch batch);
 
