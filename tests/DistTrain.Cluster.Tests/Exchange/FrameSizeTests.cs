@@ -16,13 +16,26 @@ public sealed class FrameSizeTests
         var most = (ulong.MaxValue, int.MinValue);
         AssertFits(new NodeChunk
         {
-            Run = most.MaxValue, Term = most.MaxValue, Generation = most.MaxValue, Operation = most.MaxValue, WeightsHash = most.MaxValue,
-            Rank = most.MinValue, Level = most.MinValue, Index = most.MinValue, Chunk = most.MinValue, Header = header,
+            Run = most.MaxValue,
+            Term = most.MaxValue,
+            Generation = most.MaxValue,
+            Operation = most.MaxValue,
+            WeightsHash = most.MaxValue,
+            Rank = most.MinValue,
+            Level = most.MinValue,
+            Index = most.MinValue,
+            Chunk = most.MinValue,
+            Header = header,
         });
         AssertFits(new ShardChunk
         {
-            Run = most.MaxValue, Term = most.MaxValue, Generation = most.MaxValue, Operation = most.MaxValue,
-            Rank = most.MinValue, Chunk = most.MinValue, Header = header,
+            Run = most.MaxValue,
+            Term = most.MaxValue,
+            Generation = most.MaxValue,
+            Operation = most.MaxValue,
+            Rank = most.MinValue,
+            Chunk = most.MinValue,
+            Header = header,
         });
     }
 
