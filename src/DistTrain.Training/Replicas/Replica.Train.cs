@@ -68,6 +68,9 @@ public sealed partial class Replica
     private void TrainApart(Pass pass)
     {
         _model.UnbindGradients();
+
+        // What one pass holds is to be gone before the next one: two at a time would be the most that a worker ever needs.
+        using var scope = NewDisposeScope();
         using var kept = _activations.Begin();
         _activations.Backward(Loss(pass).Sum);
     }
