@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using DistTrain.Core.Layouts;
 using DistTrain.Protocol.V1;
@@ -33,14 +34,18 @@ internal sealed class CheckpointTransfer(CoordinatorSession session, int worker)
         await call.RequestStream.WriteAsync(Tag(new CheckpointChunk { Header = header }), cancellation);
 
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        var buffer = new byte[ChunkElements * sizeof(float)];
         for (var index = 0; index < state.Count; index++)
         {
             var vector = state[index].Vector;
             for (var offset = 0L; offset < vector.Count; offset += ChunkElements)
             {
-                var data = Copy(vector, offset);
+                var data = Copy(vector, offset, buffer);
                 hash.AppendData(data.Span);
-                await call.RequestStream.WriteAsync(Tag(new CheckpointChunk { Vector = (uint)index, Offset = offset, Data = data }), cancellation);
+
+                // Written to the connection when this returns, so the buffer may be used again: an array for each chunk would have the runtime collect all its memory every few chunks.
+                await call.RequestStream.WriteAsync(
+                    Tag(new CheckpointChunk { Vector = (uint)index, Offset = offset, Data = UnsafeByteOperations.UnsafeWrap(data) }), cancellation);
             }
         }
 
@@ -113,13 +118,14 @@ internal sealed class CheckpointTransfer(CoordinatorSession session, int worker)
         return header;
     }
 
-    private static unsafe ByteString Copy(NativeVector vector, long offset)
+    private static Memory<byte> Copy(NativeVector vector, long offset, byte[] buffer)
     {
-        var count = (int)Math.Min(ChunkElements, vector.Count - offset);
-        return ByteString.CopyFrom(new ReadOnlySpan<byte>(vector.Data + offset, count * sizeof(float)));
+        var numbers = MemoryMarshal.AsBytes(vector.Span(offset, (int)Math.Min(ChunkElements, vector.Count - offset)));
+        numbers.CopyTo(buffer);
+        return buffer.AsMemory(0, numbers.Length);
     }
 
-    private static unsafe int Write(CheckpointChunk chunk, List<NativeVector> targets)
+    private static int Write(CheckpointChunk chunk, List<NativeVector> targets)
     {
         var count = chunk.Data.Length / sizeof(float);
         if (chunk.Vector >= targets.Count || chunk.Offset < 0 || chunk.Offset > targets[(int)chunk.Vector].Count - count)
@@ -128,7 +134,7 @@ internal sealed class CheckpointTransfer(CoordinatorSession session, int worker)
         }
 
         var target = targets[(int)chunk.Vector].Span(chunk.Offset, count);
-        chunk.Data.Span.CopyTo(System.Runtime.InteropServices.MemoryMarshal.AsBytes(target));
+        chunk.Data.Span.CopyTo(MemoryMarshal.AsBytes(target));
         return count;
     }
 
