@@ -90,7 +90,7 @@ public sealed partial class Replica
         var name = _model.SparseGradient;
         _model.UnbindGradients();
         return new NotSupportedException(
-            $"{(name is null ? "A sparse tensor is part of a gradient" : $"The gradient of {name} is sparse")} in micro-batch {pass.MicroBatch} of step {pass.Step}, and nothing was in the first micro-batch of "
+            $"{(name is null ? "A sparse tensor is part of a gradient" : $"The gradient of {name} is sparse")} in micro-batch {pass.MicroBatch} of step {pass.Step}, and none was in the first micro-batch of "
             + "the data, by which this worker chose how to add: the weights would have other bits on other workers. Build the embedding with sparse: false, or let the loss use it in every micro-batch.",
             cause);
     }
